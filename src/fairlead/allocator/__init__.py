@@ -1,0 +1,1 @@
+"""The devices for a set of claims on one node: exact search, and the reasons when there is none."""

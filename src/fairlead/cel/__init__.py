@@ -1,0 +1,1 @@
+"""Device selectors: the CEL that Dynamic Resource Allocation allows, compiled to Python."""

@@ -1,0 +1,1 @@
+"""Which devices exist, which node reaches them, and what is taken."""

@@ -1,0 +1,1 @@
+"""The resource.k8s.io objects, and the few core ones that allocation needs."""
