@@ -1,0 +1,198 @@
+"""Nodes, pods and what makes pods: the core objects, as far as placing pods needs them.
+
+A kind that we do not know but that holds pod templates in the usual places (`spec.template`, or the
+`*ReplicaSpecs` of the training operators) is read by `fairlead.resource.expand`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from fairlead.resource.base import KubeObject, LabelSelector, Model, NodeSelector, ObjectMeta
+from fairlead.resource.quantity import Quantity
+
+
+class NodeTaint(Model, gc=False):
+    """A taint of a node: `effect` is NoSchedule, PreferNoSchedule or NoExecute."""
+
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSpec(Model):
+    """What keeps pods away from a node."""
+
+    taints: list[NodeTaint] = []
+    unschedulable: bool = False
+
+
+class NodeStatus(Model):
+    """What a node has for pods."""
+
+    allocatable: dict[str, Quantity] = {}
+    capacity: dict[str, Quantity] = {}
+
+
+class Node(KubeObject):
+    """A node, with what it has and what it keeps away."""
+
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class Toleration(Model, gc=False):
+    """A node taint that a pod accepts: `operator` is Equal (the default) or Exists."""
+
+    key: str = ""
+    operator: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class PodResourceClaim(Model, gc=False):
+    """A claim of a pod: an existing one by name, or one made from a template."""
+
+    name: str
+    resource_claim_name: str | None = None
+    resource_claim_template_name: str | None = None
+
+
+class ContainerClaim(Model, gc=False):
+    """`resources.claims[]`: the pod claim, or one request of it, that a container uses."""
+
+    name: str
+    request: str = ""
+
+
+class ResourceRequirements(Model):
+    """Amounts that a container asks for."""
+
+    requests: dict[str, Quantity] = {}
+    limits: dict[str, Quantity] = {}
+    claims: list[ContainerClaim] = []
+
+
+class ContainerPort(Model, gc=False):
+    """A port; one with `hostPort` can be held once a node."""
+
+    container_port: int = 0
+    host_port: int = 0
+    protocol: str = "TCP"
+
+
+class Container(Model):
+    """A container; `restartPolicy: Always` on an init container makes it a sidecar."""
+
+    name: str = ""
+    resources: ResourceRequirements = ResourceRequirements()
+    restart_policy: str = ""
+    ports: list[ContainerPort] = []
+
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+class NodeAffinity(Model):
+    """Nodes that a pod needs."""
+
+    required: NodeSelector | None = msgspec.field(default=None, name=_REQUIRED)
+
+
+class PodAffinityTerm(Model):
+    """Pods near which, or away from which, a pod must be, on the same value of the node label `topologyKey`."""
+
+    label_selector: LabelSelector | None = None
+    namespaces: list[str] = []
+    topology_key: str = ""
+
+
+class PodAffinity(Model):
+    """Terms that all must hold."""
+
+    required: list[PodAffinityTerm] = msgspec.field(default=[], name=_REQUIRED)
+
+
+class Affinity(Model):
+    """Where a pod must and must not be."""
+
+    node_affinity: NodeAffinity | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class SchedulingGroup(Model, gc=False):
+    """`spec.schedulingGroup`: the PodGroup that a pod is scheduled with (KEP-4671)."""
+
+    pod_group_name: str = ""
+
+
+class PodSpec(Model):
+    """What a pod needs."""
+
+    containers: list[Container] = []
+    init_containers: list[Container] = []
+    node_name: str = ""
+    node_selector: dict[str, str] = {}
+    affinity: Affinity = Affinity()
+    tolerations: list[Toleration] = []
+    resource_claims: list[PodResourceClaim] = []
+    overhead: dict[str, Quantity] = {}
+    resources: ResourceRequirements = ResourceRequirements()
+    priority: int | None = None
+    priority_class_name: str = ""
+    scheduler_name: str = ""
+    scheduling_group: SchedulingGroup | None = None
+
+
+class PodResourceClaimStatus(Model, gc=False):
+    """`status.resourceClaimStatuses[]`: the claim that was made for a pod's template."""
+
+    name: str
+    resource_claim_name: str | None = None
+
+
+class PodStatus(Model):
+    """How far a pod is: `phase` is Pending, Running, Succeeded or Failed."""
+
+    phase: str = ""
+    resource_claim_statuses: list[PodResourceClaimStatus] = []
+
+
+class Pod(KubeObject):
+    """A pod, as it stands in a cluster or as a workload would make it."""
+
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class PodTemplateSpec(Model):
+    """The pods that a workload makes."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodSpec = PodSpec()
+
+
+class PodGroupGang(Model, gc=False):
+    """All or nothing from `minCount` pods on."""
+
+    min_count: int = 0
+
+
+class PodGroupPolicy(Model):
+    """`schedulingPolicy`: exactly one member is set; `basic` schedules pod by pod."""
+
+    gang: PodGroupGang | None = None
+
+
+class PodGroupSpec(Model):
+    """How the pods of a group are scheduled, and the claims that they share."""
+
+    scheduling_policy: PodGroupPolicy = PodGroupPolicy()
+    resource_claims: list[PodResourceClaim] = []
+
+
+class PodGroup(KubeObject):
+    """A group of pods (`scheduling.k8s.io`, KEP-4671, KEP-5729)."""
+
+    spec: PodGroupSpec = PodGroupSpec()
