@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from fairlead.resource.base import KubeObject, Model, NodeSelector
 from fairlead.resource.quantity import Quantity
 from fairlead.resource.taint import DeviceToleration
@@ -120,7 +122,7 @@ class DeviceRequestAllocationResult(Model):
     tolerations: list[DeviceToleration] = []
     binding_conditions: list[str] = []
     binding_failure_conditions: list[str] = []
-    share_id: str | None = None
+    share_id: str | None = msgspec.field(default=None, name="shareID")
     consumed_capacity: dict[str, Quantity] = {}
     skip_node_operations: list[str] = []
 
@@ -157,11 +159,43 @@ class ResourceClaimConsumerReference(Model, gc=False):
     uid: str = ""
 
 
+class Condition(Model, gc=False):
+    """An observation of an object or device: `status` is True, False or Unknown."""
+
+    type: str = ""
+    status: str = ""
+    observed_generation: int = 0
+    last_transition_time: str | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class NetworkDeviceData(Model, gc=False):
+    """What a network driver tells of a device (KEP-4817)."""
+
+    interface_name: str = ""
+    ips: list[str] = []
+    hardware_address: str = ""
+
+
+class AllocatedDeviceStatus(Model):
+    """What a driver, or a controller of binding conditions, says of an allocated device (KEP-4817)."""
+
+    driver: str
+    pool: str
+    device: str
+    share_id: str | None = msgspec.field(default=None, name="shareID")
+    conditions: list[Condition] = []
+    data: Any = None
+    network_data: NetworkDeviceData | None = None
+
+
 class ResourceClaimStatus(Model):
     """What a claim got and who uses it."""
 
     allocation: AllocationResult | None = None
     reserved_for: list[ResourceClaimConsumerReference] = []
+    devices: list[AllocatedDeviceStatus] = []
 
 
 class ResourceClaim(KubeObject):

@@ -129,7 +129,7 @@ class ResourceSliceSpec(Model):
     skip_node_operations: list[str] = []
 
 
-class ResourceSlice(KubeObject):
+class ResourceSlice(KubeObject, kw_only=True):
     """A part of a pool of devices, published by one driver."""
 
     spec: ResourceSliceSpec

@@ -39,7 +39,7 @@ class DeviceTaintRuleSpec(Model):
     taint: DeviceTaint = DeviceTaint()
 
 
-class DeviceTaintRule(KubeObject):
+class DeviceTaintRule(KubeObject, kw_only=True):
     """Adds one taint to all devices that it selects."""
 
     spec: DeviceTaintRuleSpec
