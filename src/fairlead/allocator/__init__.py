@@ -1,1 +1,8 @@
 """The devices for a set of claims on one node: exact search, and the reasons when there is none."""
+
+from fairlead.allocator.allocator import Allocator, Decision, Wanted, decide
+from fairlead.allocator.problem import Problem
+from fairlead.allocator.request import RequestError
+from fairlead.allocator.search import FatalError, Pick
+
+__all__ = ["Allocator", "Decision", "FatalError", "Pick", "Problem", "RequestError", "Wanted", "decide"]

@@ -1,1 +1,34 @@
-"""Which devices exist, which node reaches them, and what is taken."""
+"""Which devices exist, which node reaches them, and what is taken.
+
+`Inventory` takes slices, claims and taint rules as events and hands out a `NodeView` for each node: its devices in the
+order in which they are tried, as bits of masks.
+"""
+
+from fairlead.inventory.attributes import AttributeIndex, Value
+from fairlead.inventory.features import Features
+from fairlead.inventory.holdings import Holdings
+from fairlead.inventory.inventory import Inventory
+from fairlead.inventory.pool import InventoryError, Pool
+from fairlead.inventory.record import DeviceId, Matches, PoolId, SliceRecord
+from fairlead.inventory.selection import SelectorError, check_requirement, requirement_holds, selects
+from fairlead.inventory.view import NodeView, Occupancy
+
+__all__ = [
+    "AttributeIndex",
+    "DeviceId",
+    "Features",
+    "Holdings",
+    "Inventory",
+    "InventoryError",
+    "Matches",
+    "NodeView",
+    "Occupancy",
+    "Pool",
+    "PoolId",
+    "SelectorError",
+    "SliceRecord",
+    "Value",
+    "check_requirement",
+    "requirement_holds",
+    "selects",
+]

@@ -1,0 +1,146 @@
+"""The allocator: the devices for a pod's claims on one node, or why there are none.
+
+`Allocator` knows the device classes and keeps the shapes of claims that it has seen; `allocate` decides for one node.
+Pods of one template meet a prepared problem: the decision itself then looks at masks only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from fairlead.allocator.problem import Fault, Problem
+from fairlead.allocator.request import CLAIM, ClaimShape, RequestError, resolve
+from fairlead.allocator.result import build, random_share_id
+from fairlead.allocator.search import FatalError, Pick, Search
+from fairlead.inventory import Features, NodeView
+from fairlead.resource import AllocationResult, DeviceClass, ResourceClaim, ResourceClaimSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A claim to allocate: its shape, and how messages call it."""
+
+    name: str
+    shape: ClaimShape
+
+
+@dataclass(slots=True)
+class Decision:
+    """What came out for one node. Exactly one of `fits`, `error` and neither holds.
+
+    `picks` are the devices where the claims fit. `error` says why the claims cannot be allocated on any node; with
+    `node_error` it says so of this node alone. Where both are empty the claims do not fit on this node.
+    """
+
+    problem: Problem
+    claims: Sequence[Wanted]
+    picks: Sequence[Pick] | None = None
+    error: str = ""
+    node_error: bool = False
+    steps: int = 0
+    """Devices that the search tried; 0 where none was needed."""
+    _allocations: list[AllocationResult] | None = field(default=None, repr=False)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every claim gets its devices here."""
+        return self.picks is not None
+
+    def allocations(self, share_id: Callable[[], str] = random_share_id) -> list[AllocationResult]:
+        """One `status.allocation` a claim, made once; only for claims that fit."""
+        if self.picks is None:
+            raise ValueError("the claims do not fit, there is no allocation")
+        if self._allocations is None:
+            self._allocations = build(self.problem, self.picks, share_id)
+        return self._allocations
+
+
+class Allocator:
+    """Decides which devices claims get. Holds no allocation state: that is the inventory's."""
+
+    def __init__(self, classes: Iterable[DeviceClass], features: Features) -> None:
+        self.features = features
+        self._classes = {device_class.name: device_class for device_class in classes}
+        self._shapes: dict[bytes, ClaimShape] = {}
+        self._by_spec: dict[int, tuple[ResourceClaimSpec, ClaimShape]] = {}
+
+    def wanted(self, claim: ResourceClaim) -> Wanted:
+        """The claim, ready to be allocated.
+
+        Raises:
+            RequestError: it cannot be allocated on any node, whatever is free.
+        """
+        known = self._by_spec.get(id(claim.spec))
+        if known is not None and known[0] is claim.spec:
+            return Wanted(claim.key, known[1])
+        key = msgspec.json.encode(claim.spec, enc_hook=str)
+        shape = self._shapes.get(key)
+        if shape is None:
+            try:
+                shape = resolve(claim.spec, self._classes, self.features)
+            except RequestError as error:
+                raise RequestError(f"claim {claim.key}, {error}") from None
+            self._shapes[key] = shape
+        self._by_spec[id(claim.spec)] = (claim.spec, shape)
+        return Wanted(claim.key, shape)
+
+    def allocate(self, view: NodeView, claims: Sequence[Wanted]) -> Decision:
+        """Decides for one node.
+
+        Args:
+            view: the node.
+            claims: all unallocated claims of a pod, in the pod's order.
+        """
+        shapes = tuple([claim.shape for claim in claims])
+        problem = view.problems.get(shapes)
+        if problem is None:
+            problem = view.problems[shapes] = Problem(view, shapes)
+        assert isinstance(problem, Problem)
+        return decide(problem, claims)
+
+
+def decide(problem: Problem, claims: Sequence[Wanted]) -> Decision:
+    """The decision on a prepared problem, with what is taken now."""
+    if problem.fault is not None:
+        return Decision(problem, claims, error=_named(problem.fault, claims))
+    occupancy = problem.view.occupancy
+    if problem.plain is not None:
+        picks = _plain(problem, ~occupancy.held)
+        if picks is not None:
+            return Decision(problem, claims, picks)
+    search = Search(problem, occupancy)
+    try:
+        found = search.run()
+    except FatalError as error:
+        return Decision(problem, claims, error=_named(error.fault, claims), steps=search.steps)
+    if found is None and any(pool.invalid for pool in problem.view.pools):
+        text = "invalid resource pools were encountered"
+        return Decision(problem, claims, error=text, node_error=True, steps=search.steps)
+    return Decision(problem, claims, found, steps=search.steps)
+
+
+def _named(fault: Fault, claims: Sequence[Wanted]) -> str:
+    return fault.text.replace(CLAIM, claims[fault.claim].name)
+
+
+def _plain(problem: Problem, free: int) -> list[Pick] | None:
+    """The first branch of the search where requests only count devices; None when it ends in a dead end."""
+    assert problem.plain is not None
+    picks: list[Pick] = []
+    position = 0
+    for claim, requests in enumerate(problem.claims):
+        for request in range(len(requests.requests)):
+            mask, count = problem.plain[position]
+            position += 1
+            mask &= free
+            for _ in range(count):
+                bit = mask & -mask
+                if not bit:
+                    return None
+                mask ^= bit
+                free ^= bit
+                picks.append(Pick(claim, request, 0, bit.bit_length() - 1))
+    return picks

@@ -1,0 +1,326 @@
+"""The claims of one pod on one node, ready to be searched.
+
+A problem joins shapes with a view: for every way to satisfy a request (`Slot`) the devices that could serve it
+whatever is taken, the CEL errors that reaching a device would raise, and what each device needs from counters and
+capacities. It depends on slices, shapes and features alone, so it is made once for a node and the claims of one
+shape; what is taken comes in as `Occupancy` with each decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fairlead.allocator.capacity import consumption
+from fairlead.allocator.ledger import FieldKey, Ledger
+from fairlead.allocator.request import CLAIM, MAX_RESULTS, ClaimShape, RequestError, Unit
+from fairlead.inventory import AttributeIndex, NodeView, Occupancy
+from fairlead.resource import Quantity
+
+
+class Fault(NamedTuple):
+    """What ends an allocation with an error: the number of the claim and the text, `CLAIM` standing for its name."""
+
+    claim: int
+    text: str
+
+
+class Rule:
+    """A constraint on this node: which devices it accepts after which values were used.
+
+    The state of a rule is a set of values: for a match those that all devices so far have in common (-1 before the
+    first), for a distinct those that are used (0 before the first).
+    """
+
+    __slots__ = ("_accepted", "attribute", "distinct", "index", "initial")
+
+    def __init__(self, attribute: str, distinct: bool, index: AttributeIndex) -> None:
+        self.attribute = attribute
+        self.distinct = distinct
+        self.index = index
+        self.initial = 0 if distinct else -1
+        self._accepted: dict[int, int] = {self.initial: index.present}
+
+    def accepted(self, state: int) -> int:
+        """The devices that can be added in this state."""
+        known = self._accepted.get(state)
+        if known is None:
+            using = self.index.devices_with_any(state)
+            known = self.index.present & ~using if self.distinct else using
+            self._accepted[state] = known
+        return known
+
+    def after(self, state: int, number: int) -> int:
+        """The state once an accepted device is added."""
+        values = self.index.values_of[number]
+        return state | values if self.distinct else state & values
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One way to satisfy a request, on this node."""
+
+    unit: Unit
+    mask: int
+    """Devices that may serve it, whatever is taken."""
+    errors: Mapping[int, str]
+    """By device, the error that reaching it raises."""
+    error_mask: int
+    all_numbers: tuple[int, ...]
+    """With `All`: exactly the devices to take."""
+    first_need: dict[int, int]
+    """By device, what it needs from the ledger; a shared device before its first share."""
+    more_need: dict[int, int]
+    """By shared device, what one more share needs."""
+    taken: dict[int, dict[str, Quantity]]
+    """By shared device, what a share takes of each capacity."""
+
+    all_mask: int
+    """The same as a mask."""
+
+    @property
+    def count(self) -> int:
+        """How many devices it takes; with `All`, shared devices without room will not be among them."""
+        return len(self.all_numbers) if self.unit.all_devices else self.unit.count
+
+    @property
+    def fatal(self) -> bool:
+        """Whether trying it can end the search with an error."""
+        return bool(self.error_mask) or (self.unit.all_devices and bool(self.unit.constraints))
+
+
+@dataclass(slots=True, eq=False)
+class ClaimProblem:
+    """One claim: its requests, each a list of slots, and its rules."""
+
+    shape: ClaimShape
+    requests: tuple[tuple[Slot, ...], ...]
+    rules: tuple[Rule, ...]
+
+
+class Problem:
+    """The claims of a pod on a node."""
+
+    __slots__ = (
+        "_capacity_totals",
+        "_left",
+        "_occupancy",
+        "claims",
+        "fault",
+        "ledger",
+        "overdrawn",
+        "plain",
+        "view",
+    )
+
+    def __init__(self, view: NodeView, shapes: Sequence[ClaimShape]) -> None:
+        """Prepares the search for claims of these shapes on the node."""
+        self.view = view
+        self.fault: Fault | None = None
+        """Why the claims can not be allocated here at all, found before any search."""
+        self.claims: tuple[ClaimProblem, ...] = ()
+        self.ledger = Ledger((), {})
+        self.overdrawn = 0
+        """Shared devices of which more is taken than they have."""
+        self.plain: tuple[tuple[int, int], ...] | None = None
+        """Masks and counts of the requests, where nothing but those matters."""
+        self._capacity_totals: dict[FieldKey, int] = {}
+        self._occupancy: Occupancy | None = None
+        self._left = 0
+        claims = []
+        for number, shape in enumerate(shapes):
+            try:
+                claims.append(_claim(view, shape))
+            except RequestError as error:
+                self.fault = Fault(number, str(error))
+                return
+        self.claims = tuple(claims)
+        self._lay_out_ledger()
+        self._find_plain()
+
+    def left(self, occupancy: Occupancy) -> int:
+        """What is left in the ledger; also brings `overdrawn` up to date."""
+        if occupancy is not self._occupancy:
+            left: dict[FieldKey, int] = {("counter", *key): amount for key, amount in occupancy.counters.items()}
+            self.overdrawn = 0
+            for key, total in self._capacity_totals.items():
+                amount = total - occupancy.consumed.get(key[1], {}).get(key[3], 0)
+                left[key] = amount
+                if amount < 0:
+                    self.overdrawn |= 1 << key[1]
+            self._left = self.ledger.pack_left(left)
+            self._occupancy = occupancy
+        return self._left
+
+    def _lay_out_ledger(self) -> None:
+        """Collects the needs of all candidates; devices that can never be paid for leave the masks."""
+        view = self.view
+        counter_totals: dict[FieldKey, int] = {
+            ("counter", number, counter_set.name, name): counter.value.nano
+            for number, pool in enumerate(view.pools)
+            for counter_set in pool.counter_sets.values()
+            for name, counter in counter_set.counters.items()
+        }
+        totals = dict(counter_totals)
+        needs: list[tuple[Slot, int, dict[FieldKey, int], dict[FieldKey, int]]] = []
+        for claim in self.claims:
+            for slot in (slot for slots in claim.requests for slot in slots):
+                for number in bits(slot.mask & (view.counting | view.shared)):
+                    counters = {} if slot.unit.admin_access else self._counter_need(number)
+                    capacities: dict[FieldKey, int] = {}
+                    if 1 << number & view.shared:
+                        for name, amount in slot.taken[number].items():
+                            key: FieldKey = ("capacity", number, "", name)
+                            totals[key] = view.device(number).capacity[name].value.nano
+                            self._capacity_totals[key] = totals[key]
+                            if amount.nano:
+                                capacities[key] = amount.nano
+                    if any(amount > totals[key] for key, amount in counters.items()):
+                        # Only a share of a device that is shared already could do without its counters.
+                        if not (1 << number & view.shared):
+                            slot.mask &= ~(1 << number)
+                            continue
+                        totals.update({key: max(amount, totals[key]) for key, amount in counters.items()})
+                    if counters or capacities:
+                        needs.append((slot, number, counters, capacities))
+        self.ledger = Ledger(
+            [(number, {**counters, **capacities}) for _, number, counters, capacities in needs], totals
+        )
+        for slot, number, counters, capacities in needs:
+            slot.first_need[number] = self.ledger.pack_need({**counters, **capacities})
+            if 1 << number & view.shared:
+                slot.more_need[number] = self.ledger.pack_need(capacities)
+
+    def _counter_need(self, number: int) -> dict[FieldKey, int]:
+        pool = self.view.pool_number(number)
+        need: dict[FieldKey, int] = {}
+        for consumption_ in self.view.device(number).consumes_counters:
+            for name, counter in consumption_.counters.items():
+                key: FieldKey = ("counter", pool, consumption_.counter_set, name)
+                if counter.value.nano > 0:
+                    need[key] = need.get(key, 0) + counter.value.nano
+        return need
+
+    def _find_plain(self) -> None:
+        plain: list[tuple[int, int]] = []
+        for claim in self.claims:
+            count = 0
+            for slots in claim.requests:
+                slot = slots[0]
+                unit = slot.unit
+                if (
+                    len(slots) > 1
+                    or unit.all_devices
+                    or unit.admin_access
+                    or unit.constraints
+                    or slot.error_mask
+                    or slot.mask & (self.view.counting | self.view.shared)
+                ):
+                    return
+                count += unit.count
+                plain.append((slot.mask, unit.count))
+            if count > MAX_RESULTS:
+                return
+        self.plain = tuple(plain)
+
+
+def bits(mask: int) -> list[int]:
+    """The numbers of the set bits, ascending."""
+    numbers = []
+    while mask:
+        low = mask & -mask
+        mask ^= low
+        numbers.append(low.bit_length() - 1)
+    return numbers
+
+
+def _claim(view: NodeView, shape: ClaimShape) -> ClaimProblem:
+    requests = []
+    least = 0
+    for request in shape.requests:
+        slots = tuple(_slot(view, unit) for unit in request.units)
+        least += min(slot.count - (slot.all_mask & view.shared).bit_count() for slot in slots)
+        requests.append(slots)
+    if least > MAX_RESULTS:
+        raise RequestError(over_limit(least))
+    rules = tuple(
+        Rule(constraint.attribute, constraint.distinct, view.attribute(constraint.attribute))
+        for constraint in shape.constraints
+    )
+    return ClaimProblem(shape, tuple(requests), rules)
+
+
+def over_limit(count: int) -> str:
+    """What is said of a claim that takes more devices than a result can hold."""
+    return f"claim {CLAIM}: number of requested devices {count} exceeds the claim limit of {MAX_RESULTS}"
+
+
+def where(unit: Unit) -> str:
+    """How errors begin that concern one request."""
+    return f"claim {CLAIM}, request {unit.name.rpartition('/')[2]}"
+
+
+def _slot(view: NodeView, unit: Unit) -> Slot:
+    if unit.all_devices:
+        for pool in view.pools:
+            if pool.incomplete:
+                raise RequestError(
+                    f"{where(unit)}: asks for all devices, but resource pool {pool.name} is currently being updated"
+                )
+            if pool.invalid:
+                raise RequestError(
+                    f"{where(unit)}: asks for all devices, but resource pool {pool.name} is currently invalid"
+                )
+    features = view.features
+    matches = view.matches(unit.selectors)
+    visible = (1 << view.size) - 1
+    if not features.device_binding_and_status:
+        visible &= ~view.binding
+    errors = {
+        number: f"{unit.origins[position]} on device {view.device_id(number)}: CEL runtime error: {text}"
+        for number, (position, text) in matches.errors.items()
+        if visible >> number & 1
+    }
+    mask = matches.mask & visible
+    if unit.broken:
+        text = f"{unit.origins[len(unit.selectors)]}: {unit.broken}"
+        errors.update(dict.fromkeys(bits(mask), text))
+        mask = 0
+    mask &= view.on_node
+    taken: dict[int, dict[str, Quantity]] = {}
+    if features.consumable_capacity:
+        for number in bits(mask):
+            device = view.device(number)
+            if not device.capacity and not unit.capacity:
+                if view.shared >> number & 1:
+                    taken[number] = {}
+                continue
+            shared = view.shared >> number & 1
+            if not shared and not unit.capacity and not _has_policy(view, number):
+                continue
+            amounts = consumption(view.device_id(number).driver, device, unit.capacity)
+            if amounts is None:
+                mask &= ~(1 << number)
+            elif shared:
+                taken[number] = amounts
+    all_numbers: tuple[int, ...] = ()
+    all_mask = 0
+    if unit.all_devices:
+        if errors:
+            raise RequestError(errors[min(errors)])
+        all_numbers = tuple(bits(mask))
+        all_mask = mask
+    if not features.partitionable_devices:
+        mask &= ~view.counting
+    mask &= ~view.skipping
+    if features.device_taints:
+        mask &= view.tolerated(unit.tolerations)
+    error_mask = 0
+    for number in errors:
+        error_mask |= 1 << number
+    return Slot(unit, mask, errors, error_mask, all_numbers, {}, {}, taken, all_mask)
+
+
+def _has_policy(view: NodeView, number: int) -> bool:
+    return any(capacity.request_policy is not None for capacity in view.device(number).capacity.values())

@@ -1,0 +1,233 @@
+"""What claims ask for, checked and resolved once for all claims of one shape.
+
+A shape is the spec of a claim with its device classes looked up and its selectors compiled. Claims made from one
+template share it. The checks are those that Kubernetes' allocator makes before it searches; a claim that fails one
+cannot be allocated anywhere, and what we do not know is refused, not ignored (invariant 6 of the design).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fairlead.cel import CompileError, Selector, compile_selector
+from fairlead.cel import Features as CELFeatures
+from fairlead.inventory import Features
+from fairlead.resource import (
+    CapacityRequirements,
+    DeviceClass,
+    DeviceRequest,
+    DeviceSelector,
+    DeviceSubRequest,
+    DeviceToleration,
+    ExactDeviceRequest,
+    Quantity,
+    ResourceClaimSpec,
+)
+
+CLAIM = "\0"
+"""Stands for the name of the claim in texts: claims of one shape share them."""
+
+MAX_RESULTS = 32
+"""`AllocationResultsMaxSize`: devices that one claim can be given."""
+
+
+class RequestError(ValueError):
+    """A claim that cannot be allocated on any node; the text starts with the request or constraint at fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectorOrigin:
+    """Where a selector stands: in a class (by name) or, with an empty name, in the claim itself."""
+
+    class_name: str
+    index: int
+
+    def __str__(self) -> str:
+        owner = f"class {self.class_name}" if self.class_name else f"claim {CLAIM}"
+        return f"{owner}: selector #{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One way to satisfy a request: the request itself, or one alternative of a prioritized list."""
+
+    name: str
+    """The name in results: `request` or `request/alternative`."""
+    device_class: DeviceClass
+    selectors: tuple[Selector, ...]
+    """Those of the class, then those of the request; up to `broken` where one does not compile."""
+    origins: tuple[SelectorOrigin, ...]
+    broken: str
+    """The error of the first selector that does not compile; empty where all do."""
+    all_devices: bool
+    count: int
+    admin_access: bool
+    tolerations: tuple[DeviceToleration, ...]
+    capacity: Mapping[str, Quantity]
+    constraints: tuple[int, ...]
+    """Numbers of the constraints of the claim that apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A condition on the devices of several requests together."""
+
+    attribute: str
+    distinct: bool
+    requests: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{'distinctAttribute' if self.distinct else 'matchAttribute'} {self.attribute}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request with its alternatives in order of preference; most have one."""
+
+    name: str
+    units: tuple[Unit, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClaimShape:
+    """The requests and constraints of claims that ask for the same."""
+
+    spec: ResourceClaimSpec
+    requests: tuple[Request, ...]
+    constraints: tuple[Constraint, ...]
+
+
+def resolve(spec: ResourceClaimSpec, classes: Mapping[str, DeviceClass], features: Features) -> ClaimShape:
+    """Checks a claim's spec and looks up everything that it names.
+
+    Raises:
+        RequestError: the claim cannot be allocated; the text fits behind `claim NAME, `.
+    """
+    constraints: list[Constraint] = []
+    requests: list[Request] = []
+    for number, constraint in enumerate(spec.devices.constraints):
+        if constraint.match_attribute is not None:
+            constraints.append(Constraint(constraint.match_attribute, False, tuple(constraint.requests)))
+        elif constraint.distinct_attribute is not None:
+            constraints.append(Constraint(constraint.distinct_attribute, True, tuple(constraint.requests)))
+        else:
+            raise RequestError(f"constraint #{number}: empty constraint (unsupported constraint type?)")
+    for request in spec.devices.requests:
+        requests.append(_resolve_request(request, classes, features, constraints))
+    return ClaimShape(spec, tuple(requests), tuple(constraints))
+
+
+def _resolve_request(
+    request: DeviceRequest,
+    classes: Mapping[str, DeviceClass],
+    features: Features,
+    constraints: list[Constraint],
+) -> Request:
+    where = f"request {request.name}"
+    if request.first_available and not features.prioritized_list:
+        raise RequestError(f"{where}: has subrequests, but the DRAPrioritizedList feature is disabled")
+    if request.exactly is not None and request.first_available:
+        raise RequestError(f"{where}: exactly one of `exactly` or `firstAvailable` is required, not both")
+    if request.exactly is not None:
+        applying = _applying(constraints, (request.name,))
+        return Request(request.name, (_unit(where, request.name, request.exactly, classes, features, applying),))
+    if not request.first_available:
+        raise RequestError(
+            f"{where}: exactly one of `exactly` or `firstAvailable` is required (unsupported request type?)"
+        )
+    units = []
+    for alternative in request.first_available:
+        name = f"{request.name}/{alternative.name}"
+        applying = _applying(constraints, (request.name, name))
+        if alternative.capacity is not None and not features.consumable_capacity:
+            raise RequestError(
+                f"subrequest {alternative.name}: has capacity requests, but the DRAConsumableCapacity feature is disabled"
+            )
+        units.append(_unit(f"request {name}", name, alternative, classes, features, applying))
+    return Request(request.name, tuple(units))
+
+
+def _applying(constraints: list[Constraint], names: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(
+        number
+        for number, constraint in enumerate(constraints)
+        if not constraint.requests or any(name in constraint.requests for name in names)
+    )
+
+
+def _unit(
+    where: str,
+    name: str,
+    asked: ExactDeviceRequest | DeviceSubRequest,
+    classes: Mapping[str, DeviceClass],
+    features: Features,
+    constraints: tuple[int, ...],
+) -> Unit:
+    admin_access = asked.admin_access if isinstance(asked, ExactDeviceRequest) else None
+    if asked.capacity is not None and not features.consumable_capacity:
+        raise RequestError(f"{where}: has capacity requests, but the DRAConsumableCapacity feature is disabled")
+    if asked.derived_attributes:
+        raise RequestError(f"{where}: cannot handle request with derived attributes, the feature is disabled")
+    for number, selector in enumerate(asked.selectors):
+        if selector.cel is None:
+            raise RequestError(f"{where}, selector #{number}: CEL expression empty (unsupported selector type?)")
+    if admin_access is not None and not features.admin_access:
+        raise RequestError(f"{where}: admin access is requested, but the feature is disabled")
+    if not asked.device_class_name:
+        raise RequestError(f"{where}: missing device class name (unsupported request type?)")
+    device_class = classes.get(asked.device_class_name)
+    if device_class is None:
+        raise RequestError(
+            f"{where}: could not retrieve device class {asked.device_class_name}: "
+            f'deviceclass.resource.k8s.io "{asked.device_class_name}" not found'
+        )
+    if asked.allocation_mode not in ("ExactCount", "All"):
+        raise RequestError(f"{where}: unsupported count mode {asked.allocation_mode}")
+    if asked.allocation_mode == "ExactCount" and asked.count <= 0:
+        raise RequestError(f"{where}: exact count {asked.count} must be greater than zero")
+    for number, selector in enumerate(device_class.spec.selectors):
+        if selector.cel is None:
+            raise RequestError(
+                f"{where}: class {device_class.name}, selector #{number}: CEL expression empty (unsupported selector type?)"
+            )
+    selectors, origins, broken = _compile(
+        [
+            *((SelectorOrigin(device_class.name, i), s) for i, s in enumerate(device_class.spec.selectors)),
+            *((SelectorOrigin("", i), s) for i, s in enumerate(asked.selectors)),
+        ],
+        features,
+    )
+    return Unit(
+        name=name,
+        device_class=device_class,
+        selectors=selectors,
+        origins=origins,
+        broken=broken,
+        all_devices=asked.allocation_mode == "All",
+        count=asked.count,
+        admin_access=bool(admin_access),
+        tolerations=tuple(asked.tolerations),
+        capacity=_amounts(asked.capacity),
+        constraints=constraints,
+    )
+
+
+def _amounts(capacity: CapacityRequirements | None) -> Mapping[str, Quantity]:
+    return {} if capacity is None else capacity.requests
+
+
+def _compile(
+    sources: Iterable[tuple[SelectorOrigin, DeviceSelector]], features: Features
+) -> tuple[tuple[Selector, ...], tuple[SelectorOrigin, ...], str]:
+    gates = CELFeatures(consumable_capacity=features.consumable_capacity, list_attributes=features.list_type_attributes)
+    selectors: list[Selector] = []
+    origins: list[SelectorOrigin] = []
+    for origin, selector in sources:
+        assert selector.cel is not None
+        origins.append(origin)
+        try:
+            selectors.append(compile_selector(selector.cel.expression, gates))
+        except CompileError as error:
+            return tuple(selectors), tuple(origins), f"CEL compile error: {error}"
+    return tuple(selectors), tuple(origins), ""

@@ -1,0 +1,101 @@
+"""What claims hold: the devices that are taken, by whom, and how much of the shared ones.
+
+Derived from `status.allocation` of claims alone (invariant 5 of the design): results with admin access hold nothing; a
+result with a share id holds a share, with the amounts in `consumedCapacity`; any other holds the device for itself.
+Adding a claim and removing it again leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fairlead.inventory.record import DeviceId
+from fairlead.resource import ResourceClaim
+
+
+class Holdings:
+    """The holders of devices. Amounts are in units of 10^-9, as in `Quantity.nano`."""
+
+    __slots__ = ("_by_claim", "consumed", "exclusive", "shares")
+
+    def __init__(self) -> None:
+        self.exclusive: dict[DeviceId, str] = {}
+        """Holder of each device that is held for itself."""
+        self.shares: dict[DeviceId, dict[str, str]] = {}
+        """Holder of each share of a shared device, by share id."""
+        self.consumed: dict[DeviceId, dict[str, int]] = {}
+        """Sum of what the shares of a device take of each of its capacities."""
+        self._by_claim: dict[str, ResourceClaim] = {}
+
+    def add(self, claim: ResourceClaim, *, consumable_capacity: bool = True) -> list[DeviceId]:
+        """Counts the claim's allocation, replacing what was known of the claim; returns the devices touched.
+
+        Args:
+            claim: any claim; one without allocation holds nothing.
+            consumable_capacity: whether the feature is on; without it a share is a device held for itself.
+        """
+        touched = self.remove(claim, consumable_capacity=consumable_capacity)
+        if claim.status.allocation is None:
+            return touched
+        self._by_claim[claim.key] = claim
+        for result in claim.status.allocation.devices.results:
+            if result.admin_access:
+                continue
+            device = DeviceId(result.driver, result.pool, result.device)
+            touched.append(device)
+            if consumable_capacity and result.share_id is not None:
+                self.add_share(device, result.share_id, claim.key)
+                if result.consumed_capacity:
+                    self.add_consumed(device, {n: q.nano for n, q in result.consumed_capacity.items()})
+            else:
+                self.exclusive[device] = claim.key
+        return touched
+
+    def remove(self, claim: ResourceClaim, *, consumable_capacity: bool = True) -> list[DeviceId]:
+        """Forgets what the claim of this name holds; returns the devices touched."""
+        known = self._by_claim.pop(claim.key, None)
+        touched: list[DeviceId] = []
+        if known is None or known.status.allocation is None:
+            return touched
+        for result in known.status.allocation.devices.results:
+            if result.admin_access:
+                continue
+            device = DeviceId(result.driver, result.pool, result.device)
+            touched.append(device)
+            if consumable_capacity and result.share_id is not None:
+                shares = self.shares.get(device, {})
+                shares.pop(result.share_id, None)
+                if not shares:
+                    self.shares.pop(device, None)
+                if result.consumed_capacity:
+                    self.add_consumed(device, {n: -q.nano for n, q in result.consumed_capacity.items()})
+            elif self.exclusive.get(device) == known.key:
+                del self.exclusive[device]
+        return touched
+
+    def add_exclusive(self, devices: Iterable[DeviceId], holder: str) -> None:
+        """Marks devices as held for themselves by a holder that is not a claim we know."""
+        for device in devices:
+            self.exclusive[device] = holder
+
+    def add_share(self, device: DeviceId, share_id: str, holder: str) -> None:
+        """Marks one share of a device as held."""
+        self.shares.setdefault(device, {})[share_id] = holder
+
+    def add_consumed(self, device: DeviceId, amounts: Mapping[str, int]) -> None:
+        """Adds to (or, with negative amounts, takes from) what the shares of a device consume."""
+        account = self.consumed.setdefault(device, {})
+        for name, amount in amounts.items():
+            account[name] = account.get(name, 0) + amount
+        if not any(account.values()) and device not in self.shares:
+            del self.consumed[device]
+
+    def in_use(self, device: DeviceId) -> bool:
+        """Whether anything of the device is held: counters are charged for such devices."""
+        return device in self.exclusive or device in self.shares or device in self.consumed
+
+    def holders(self, device: DeviceId) -> list[str]:
+        """Who holds the device or shares of it, sorted."""
+        if device in self.exclusive:
+            return [self.exclusive[device]]
+        return sorted(set(self.shares.get(device, {}).values()))

@@ -1,0 +1,161 @@
+"""All devices of a cluster and what is taken of them, kept up to date by events.
+
+The inventory is the one mutable thing in the core: slices, claims and taint rules go in as events; node views come
+out. An event touches the records of the slice it names and the views of the nodes that reach its pool, nothing else.
+The order in which slices were added has no influence on the order of devices, except inside a pool whose slices
+disagree on how many they are (as in Kubernetes, the first one counts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fairlead.inventory.features import Features
+from fairlead.inventory.holdings import Holdings
+from fairlead.inventory.pool import gather
+from fairlead.inventory.record import DeviceId, PoolId, SliceRecord
+from fairlead.inventory.taints import with_rules
+from fairlead.inventory.usage import Usage
+from fairlead.inventory.view import NodeView
+from fairlead.resource import DeviceTaintRule, ResourceClaim, ResourceSlice
+
+
+class Inventory:
+    """The devices that are published, and who holds them."""
+
+    def __init__(
+        self,
+        slices: Iterable[ResourceSlice] = (),
+        claims: Iterable[ResourceClaim] = (),
+        taint_rules: Iterable[DeviceTaintRule] = (),
+        features: Features = Features(),  # noqa: B008 - an immutable value
+    ) -> None:
+        self.features = features
+        self.holdings = Holdings()
+        self._rules = list(taint_rules) if features.device_taints else []
+        self._published: dict[str, ResourceSlice] = {}
+        self._records: dict[str, SliceRecord] = {}
+        self._pools: dict[PoolId, list[SliceRecord]] = {}
+        self._by_node: dict[str, dict[str, SliceRecord]] = {}
+        self._anywhere: dict[str, SliceRecord] = {}
+        self._usages: dict[int, Usage] = {}
+        self._views: dict[str, NodeView] = {}
+        self._viewers: dict[PoolId, set[str]] = {}
+        for claim in claims:
+            self.holdings.add(claim, consumable_capacity=features.consumable_capacity)
+        for slice_ in slices:
+            self.add_slice(slice_)
+
+    @property
+    def node_names(self) -> list[str]:
+        """The nodes that slices or devices name, sorted."""
+        named = set(self._by_node)
+        for record in self._anywhere.values():
+            named.update(device.node_name for device in record.devices if device.node_name)
+        return sorted(named)
+
+    @property
+    def slices(self) -> list[ResourceSlice]:
+        """The slices as they were published, in the order in which they were added."""
+        return list(self._published.values())
+
+    def add_slice(self, slice_: ResourceSlice, key: str = "") -> None:
+        """Adds a slice, or replaces the one of that name.
+
+        Args:
+            slice_: the slice as its driver published it.
+            key: what to know the slice by, where slices are not named apart.
+        """
+        key = key or slice_.name
+        self.remove_slice(key)
+        self._published[key] = slice_
+        record = SliceRecord(with_rules(slice_, self._rules))
+        self._records[key] = record
+        self._pools.setdefault(record.pool_id, []).append(record)
+        self._home(record)[key] = record
+        self._forget_views(record)
+
+    def remove_slice(self, key: str) -> None:
+        """Removes a slice; one that is not there is no error."""
+        record = self._records.pop(key, None)
+        if record is None:
+            return
+        del self._published[key]
+        self._usages.pop(id(record), None)
+        self._pools[record.pool_id].remove(record)
+        if not self._pools[record.pool_id]:
+            del self._pools[record.pool_id]
+        home = self._home(record)
+        del home[key]
+        node_name = record.slice.spec.node_name
+        if node_name and not home:
+            del self._by_node[node_name]
+        self._forget_views(record)
+
+    def set_taint_rules(self, rules: Iterable[DeviceTaintRule]) -> None:
+        """Replaces all DeviceTaintRules."""
+        if not self.features.device_taints:
+            return
+        self._rules = list(rules)
+        for key, slice_ in list(self._published.items()):
+            if with_rules(slice_, self._rules) != self._records[key].slice:
+                self.add_slice(slice_, key)
+
+    def set_claim(self, claim: ResourceClaim) -> None:
+        """Takes note of what a claim holds now; a claim without allocation holds nothing."""
+        self._touch(self.holdings.add(claim, consumable_capacity=self.features.consumable_capacity))
+
+    def remove_claim(self, claim: ResourceClaim) -> None:
+        """Takes note that a claim is gone."""
+        self._touch(self.holdings.remove(claim, consumable_capacity=self.features.consumable_capacity))
+
+    def view(self, node_name: str, labels: Mapping[str, str] | None = None) -> NodeView:
+        """The devices that a node reaches.
+
+        Args:
+            node_name: `metadata.name` of the node.
+            labels: the node's labels; absent means none.
+
+        Raises:
+            InventoryError: a node selector in the slices cannot be evaluated.
+        """
+        labels = labels or {}
+        known = self._views.get(node_name)
+        if known is not None and known.labels == labels:
+            return known
+        candidates = [*self._by_node.get(node_name, {}).values(), *self._anywhere.values()]
+        pools = gather(candidates, self._pools, node_name, labels, self.features)
+        made = self._views[node_name] = NodeView(node_name, labels, pools, self.features, self._usage)
+        for record in candidates:
+            self._viewers.setdefault(record.pool_id, set()).add(node_name)
+        return made
+
+    def _home(self, record: SliceRecord) -> dict[str, SliceRecord]:
+        node_name = record.slice.spec.node_name
+        return self._by_node.setdefault(node_name, {}) if node_name else self._anywhere
+
+    def _usage(self, record: SliceRecord) -> Usage:
+        known = self._usages.get(id(record))
+        if known is None:
+            known = self._usages[id(record)] = Usage(record, self.holdings)
+        return known
+
+    def _touch(self, devices: Iterable[DeviceId]) -> None:
+        for device in devices:
+            pool_id = (device.driver, device.pool)
+            for record in self._pools.get(pool_id, ()):
+                usage = self._usages.get(id(record))
+                if usage is not None:
+                    usage.update(device.device, self.holdings)
+            for node_name in self._viewers.get(pool_id, ()):
+                if node_name in self._views:
+                    self._views[node_name].changed()
+
+    def _forget_views(self, record: SliceRecord) -> None:
+        if not record.slice.spec.node_name:
+            self._views.clear()
+            self._viewers.clear()
+            return
+        self._views.pop(record.slice.spec.node_name, None)
+        for node_name in self._viewers.pop(record.pool_id, ()):
+            self._views.pop(node_name, None)
