@@ -15,7 +15,7 @@ from fairlead.allocator.problem import Fault, Problem
 from fairlead.allocator.request import CLAIM, ClaimShape, RequestError, resolve
 from fairlead.allocator.result import build, random_share_id
 from fairlead.allocator.search import FatalError, Pick, Search
-from fairlead.inventory import Features, NodeView
+from fairlead.inventory import Features, NodeView, Occupancy
 from fairlead.resource import AllocationResult, DeviceClass, ResourceClaim, ResourceClaimSpec
 
 
@@ -108,9 +108,11 @@ def decide(problem: Problem, claims: Sequence[Wanted]) -> Decision:
         return Decision(problem, claims, error=_named(problem.fault, claims))
     occupancy = problem.view.occupancy
     if problem.plain is not None:
-        picks = _plain(problem, ~occupancy.held)
+        picks, hopeless = _plain(problem, occupancy)
         if picks is not None:
             return Decision(problem, claims, picks)
+        if hopeless and not any(pool.invalid for pool in problem.view.pools):
+            return Decision(problem, claims)
     search = Search(problem, occupancy)
     try:
         found = search.run()
@@ -126,21 +128,40 @@ def _named(fault: Fault, claims: Sequence[Wanted]) -> str:
     return fault.text.replace(CLAIM, claims[fault.claim].name)
 
 
-def _plain(problem: Problem, free: int) -> list[Pick] | None:
-    """The first branch of the search where requests only count devices; None when it ends in a dead end."""
+def _plain(problem: Problem, occupancy: Occupancy) -> tuple[list[Pick] | None, bool]:
+    """The first branch of the search where there are no alternatives, constraints or errors.
+
+    Returns:
+        The picks, or None where the branch ends in a dead end; and whether there is no other branch to try, because
+        a request by itself has too few devices.
+    """
     assert problem.plain is not None
+    free = ~occupancy.held
+    shared = problem.view.shared
+    left = problem.left(occupancy)
+    guards = problem.ledger.guards
+    started = occupancy.started
+    unpayable = problem.overdrawn | (occupancy.exhausted & ~started)
     picks: list[Pick] = []
-    position = 0
-    for claim, requests in enumerate(problem.claims):
-        for request in range(len(requests.requests)):
-            mask, count = problem.plain[position]
-            position += 1
-            mask &= free
-            for _ in range(count):
+    for claim, request, count, slot in problem.plain:
+        mask = slot.mask & free & ~unpayable
+        for _ in range(count):
+            while True:
                 bit = mask & -mask
                 if not bit:
-                    return None
+                    return None, (slot.mask & ~occupancy.held).bit_count() < count
                 mask ^= bit
+                number = bit.bit_length() - 1
+                needs = slot.more_need if started & bit else slot.first_need
+                if needs:
+                    rest = left - needs.get(number, 0)
+                    if rest & guards != guards:
+                        continue
+                    left = rest
+                break
+            if shared & bit:
+                started |= bit
+            else:
                 free ^= bit
-                picks.append(Pick(claim, request, 0, bit.bit_length() - 1))
-    return picks
+            picks.append(Pick(claim, request, 0, number))
+    return picks, False

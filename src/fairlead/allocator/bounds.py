@@ -74,10 +74,14 @@ class Demand:
 
     def least(self) -> int:
         """The fewest devices that any choice takes."""
+        if len(self.choices) == 1:
+            return self.choices[0].count
         return min(choice.count for choice in self.choices)
 
     def candidates(self) -> int:
         """The devices that any choice could take."""
+        if len(self.choices) == 1:
+            return self.choices[0].candidates
         mask = 0
         for choice in self.choices:
             mask |= choice.candidates
@@ -105,9 +109,11 @@ class Bounds:
 
     def dead(self, position: int, alternative: int, kth: int, state: State, below: int) -> bool:
         """Whether it is proved that no solution follows, and no error either."""
-        return self.shortfall(position, alternative, kth, state, below) is not None
+        return self.examine(position, alternative, kth, state, below)[0] is not None
 
-    def shortfall(self, position: int, alternative: int, kth: int, state: State, below: int) -> Shortfall | None:
+    def examine(
+        self, position: int, alternative: int, kth: int, state: State, below: int
+    ) -> tuple[Shortfall | None, dict[int, int]]:
         """The proof that nothing follows from the state, or None where none is found.
 
         Args:
@@ -116,13 +122,16 @@ class Bounds:
             kth: how many of its devices are chosen already.
             state: what is chosen.
             below: the devices before the first that may be chosen next.
+
+        Returns:
+            The proof, and without one the candidates that can still be part of a solution, by slot number.
         """
         search = self._search
         slots = search.slots[position]
         if alternative >= 0:
             slots = slots[alternative : alternative + 1]
         if any(slot.fatal for slot in slots):
-            return None
+            return None, {}
         current = [self._choice(position, slot, state, kth, below) for slot in slots]
         demands = [Demand(position, search.positions[position][0], current)]
         for later in range(position + 1, self._horizon[position + 1]):
@@ -133,13 +142,18 @@ class Bounds:
         for demand in demands:
             best = max(demand.choices, key=lambda choice: choice.candidates.bit_count() - choice.count)
             if not demand.narrow():
-                return Shortfall("count", (demand.position,), best.count, best.candidates.bit_count())
-        return (
+                return Shortfall("count", (demand.position,), best.count, best.candidates.bit_count()), {}
+        shortfall = (
             self._limit(demands, state)
             or self._rules(demands, state)
             or self._together(demands)
             or self._amounts(demands, state)
         )
+        if shortfall is not None:
+            return shortfall, {}
+        narrowed = {slot.number: 0 for demand in demands for slot in search.slots[demand.position]}
+        narrowed.update((choice.slot.number, choice.candidates) for demand in demands for choice in demand.choices)
+        return None, narrowed
 
     def _choice(self, position: int, slot: Slot, state: State, kth: int, below: int) -> Choice:
         search = self._search
@@ -167,61 +181,89 @@ class Bounds:
     def _rules(self, demands: list[Demand], state: State) -> Shortfall | None:
         search = self._search
         current = demands[0].claim
-        pending = [
-            (claim, number, rule)
-            for claim in range(current, len(search.problem.claims))
-            for number, rule in enumerate(search.problem.claims[claim].rules)
-        ]
-        changed = bool(pending)
-        while changed:
-            changed = False
-            for claim, number, rule in pending:
+        pending: list[tuple[Rule, int, list[Demand]]] = []
+        for claim in range(current, demands[-1].claim + 1):
+            for number, rule in enumerate(search.problem.claims[claim].rules):
                 concerned = [
                     demand
                     for demand in demands
                     if demand.claim == claim
                     and all(number in choice.slot.unit.constraints for choice in demand.choices)
                 ]
-                if not concerned:
-                    continue
-                rule_state = state.rules[number] if claim == current else rule.initial
-                before = [demand.candidates() for demand in concerned]
-                shortfall = self._apart(concerned, rule) if rule.distinct else self._alike(concerned, rule, rule_state)
+                if concerned:
+                    pending.append((rule, state.rules[number] if claim == current else rule.initial, concerned))
+        changed = True
+        while changed:
+            changed, shortfall = self._reserve(demands)
+            for rule, rule_state, concerned in pending:
                 if shortfall is not None:
                     return shortfall
-                changed = changed or before != [demand.candidates() for demand in concerned]
+                if rule.distinct:
+                    shortfall = self._apart(concerned, rule)
+                else:
+                    narrowed, shortfall = self._alike(concerned, rule, rule_state)
+                    changed = changed or narrowed
+            if shortfall is not None:
+                return shortfall
         return None
 
-    def _alike(self, demands: list[Demand], rule: Rule, state: int) -> Shortfall | None:
+    def _reserve(self, demands: list[Demand]) -> tuple[bool, Shortfall | None]:
+        """Keeps the devices that a request cannot do without from the others."""
+        changed = False
+        for demand in demands:
+            choice = demand.choices[0]
+            if len(demand.choices) > 1 or choice.slot.unit.admin_access or choice.candidates.bit_count() > choice.count:
+                continue
+            ours = choice.candidates & ~self._search.shared
+            for other in demands:
+                if other is demand or not ours & other.candidates():
+                    continue
+                for rival in other.choices:
+                    if not rival.slot.unit.admin_access and rival.candidates & ours:
+                        rival.candidates &= ~ours
+                        changed = True
+                wanted, available = choice.count + other.least(), (ours | other.candidates()).bit_count()
+                if not other.narrow():
+                    return True, Shortfall("together", (demand.position, other.position), wanted, available)
+        return changed, None
+
+    def _alike(self, demands: list[Demand], rule: Rule, state: int) -> tuple[bool, Shortfall | None]:
         """Leaves only devices with a value under which every demand can be met."""
         masks = rule.index.masks
         values = bits(state) if state >= 0 else range(len(masks))
+        before = [demand.candidates() for demand in demands]
+        competing = _overlap(before)
         open_ = 0
         for value in values:
             mask = masks[value]
-            if all(
-                any((choice.candidates & mask).bit_count() >= choice.count for choice in demand.choices)
-                for demand in demands
-            ) and not unmet(_competing(self._search, demands, mask)):
-                open_ |= mask
-        if state < 0 and sum(demand.least() for demand in demands) <= 1:
+            for demand in demands:
+                for choice in demand.choices:
+                    if (choice.candidates & mask).bit_count() >= choice.count:
+                        break
+                else:
+                    break
+            else:
+                if not competing or not unmet(_competing(self._search, demands, mask)):
+                    open_ |= mask
+        least = [demand.least() for demand in demands]
+        if state < 0 and sum(least) <= 1:
             # A value of no known type: one device passes, two are never alike.
             open_ |= rule.index.valueless
-        for demand in demands:
-            for choice in demand.choices:
-                choice.candidates &= open_
-            if not demand.narrow():
-                wanted = sum(other.least() for other in demands)
-                best = max(
-                    (
-                        sum(min(o.least(), (o.candidates() & masks[v]).bit_count()) for o in demands if o.choices)
-                        for v in values
-                    ),
-                    default=0,
-                )
-                positions = tuple(other.position for other in demands)
-                return Shortfall("match", positions, wanted, best, rule.attribute)
-        return None
+        narrowed = False
+        possible = True
+        for demand, mask in zip(demands, before, strict=True):
+            if mask & ~open_:
+                narrowed = True
+                for choice in demand.choices:
+                    choice.candidates &= open_
+                possible = demand.narrow() and possible
+        if possible:
+            return narrowed, None
+        best = max(
+            (sum(min(n, (mask & masks[v]).bit_count()) for n, mask in zip(least, before, strict=True)) for v in values),
+            default=0,
+        )
+        return True, Shortfall("match", tuple(d.position for d in demands), sum(least), best, rule.attribute)
 
     def _apart(self, demands: list[Demand], rule: Rule) -> Shortfall | None:
         """There must be a value of its own for every device; only decided where devices have one value each."""
@@ -251,6 +293,10 @@ class Bounds:
         )
 
     def _together(self, demands: list[Demand]) -> Shortfall | None:
+        if not _overlap([demand.candidates() for demand in demands]) and all(
+            len(demand.choices) == 1 for demand in demands
+        ):
+            return None
         competing = _competing(self._search, demands, -1)
         short = unmet(competing)
         if not short:
@@ -344,6 +390,16 @@ class Bounds:
             if not least:
                 break
         return least
+
+
+def _overlap(masks: list[int]) -> bool:
+    """Whether any two of the sets have something in common."""
+    union = 0
+    for mask in masks:
+        if union & mask:
+            return True
+        union |= mask
+    return False
 
 
 def _competing(search: Search, demands: list[Demand], within: int) -> list[tuple[int, int]]:

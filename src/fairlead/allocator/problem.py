@@ -30,7 +30,8 @@ class Rule:
     """A constraint on this node: which devices it accepts after which values were used.
 
     The state of a rule is a set of values: for a match those that all devices so far have in common (-1 before the
-    first), for a distinct those that are used (0 before the first).
+    first), for a distinct those that are used (0 before the first), with one bit more than there are values set once
+    there is a device: values of no known type can only come first.
     """
 
     __slots__ = ("_accepted", "attribute", "distinct", "index", "initial")
@@ -47,14 +48,14 @@ class Rule:
         known = self._accepted.get(state)
         if known is None:
             using = self.index.devices_with_any(state)
-            known = self.index.present & ~using if self.distinct else using
+            known = self.index.present & ~(using | self.index.valueless) if self.distinct else using
             self._accepted[state] = known
         return known
 
     def after(self, state: int, number: int) -> int:
         """The state once an accepted device is added."""
         values = self.index.values_of[number]
-        return state | values if self.distinct else state & values
+        return state | values | 1 << len(self.index.values) if self.distinct else state & values
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +79,8 @@ class Slot:
 
     all_mask: int
     """The same as a mask."""
+    number: int = 0
+    """Its place among all slots of the problem."""
 
     @property
     def count(self) -> int:
@@ -106,11 +109,15 @@ class Problem:
         "_capacity_totals",
         "_left",
         "_occupancy",
+        "alternatives",
         "claims",
         "fault",
+        "initial_rules",
         "ledger",
         "overdrawn",
         "plain",
+        "positions",
+        "slots",
         "view",
     )
 
@@ -123,8 +130,16 @@ class Problem:
         self.ledger = Ledger((), {})
         self.overdrawn = 0
         """Shared devices of which more is taken than they have."""
-        self.plain: tuple[tuple[int, int], ...] | None = None
-        """Masks and counts of the requests, where nothing but those matters."""
+        self.slots: list[Slot] = []
+        """All slots, by their number."""
+        self.positions: list[tuple[int, int]] = []
+        """Claim and request of every request, in order; a position is an index into this."""
+        self.alternatives: list[tuple[Slot, ...]] = []
+        """The slots of the request at each position."""
+        self.initial_rules: list[tuple[int, ...]] = []
+        """For each claim the states of its rules before anything is chosen."""
+        self.plain: tuple[tuple[int, int, int, Slot], ...] | None = None
+        """Claim, request, count and slot of each request, where there are no alternatives, constraints or errors."""
         self._capacity_totals: dict[FieldKey, int] = {}
         self._occupancy: Occupancy | None = None
         self._left = 0
@@ -136,6 +151,7 @@ class Problem:
                 self.fault = Fault(number, str(error))
                 return
         self.claims = tuple(claims)
+        self._number()
         self._lay_out_ledger()
         self._find_plain()
 
@@ -153,6 +169,16 @@ class Problem:
             self._occupancy = occupancy
         return self._left
 
+    def _number(self) -> None:
+        for number, claim in enumerate(self.claims):
+            self.initial_rules.append(tuple(rule.initial for rule in claim.rules))
+            for request, slots in enumerate(claim.requests):
+                self.positions.append((number, request))
+                self.alternatives.append(slots)
+                for slot in slots:
+                    slot.number = len(self.slots)
+                    self.slots.append(slot)
+
     def _lay_out_ledger(self) -> None:
         """Collects the needs of all candidates; devices that can never be paid for leave the masks."""
         view = self.view
@@ -164,26 +190,25 @@ class Problem:
         }
         totals = dict(counter_totals)
         needs: list[tuple[Slot, int, dict[FieldKey, int], dict[FieldKey, int]]] = []
-        for claim in self.claims:
-            for slot in (slot for slots in claim.requests for slot in slots):
-                for number in bits(slot.mask & (view.counting | view.shared)):
-                    counters = {} if slot.unit.admin_access else self._counter_need(number)
-                    capacities: dict[FieldKey, int] = {}
-                    if 1 << number & view.shared:
-                        for name, amount in slot.taken[number].items():
-                            key: FieldKey = ("capacity", number, "", name)
-                            totals[key] = view.device(number).capacity[name].value.nano
-                            self._capacity_totals[key] = totals[key]
-                            if amount.nano:
-                                capacities[key] = amount.nano
-                    if any(amount > totals[key] for key, amount in counters.items()):
-                        # Only a share of a device that is shared already could do without its counters.
-                        if not (1 << number & view.shared):
-                            slot.mask &= ~(1 << number)
-                            continue
-                        totals.update({key: max(amount, totals[key]) for key, amount in counters.items()})
-                    if counters or capacities:
-                        needs.append((slot, number, counters, capacities))
+        for slot in self.slots:
+            for number in bits(slot.mask & (view.counting | view.shared)):
+                counters = {} if slot.unit.admin_access else self._counter_need(number)
+                capacities: dict[FieldKey, int] = {}
+                if 1 << number & view.shared:
+                    for name, amount in slot.taken[number].items():
+                        key: FieldKey = ("capacity", number, "", name)
+                        totals[key] = view.device(number).capacity[name].value.nano
+                        self._capacity_totals[key] = totals[key]
+                        if amount.nano:
+                            capacities[key] = amount.nano
+                if any(amount > totals[key] for key, amount in counters.items()):
+                    # Only a share of a device that is shared already could do without its counters.
+                    if not (1 << number & view.shared):
+                        slot.mask &= ~(1 << number)
+                        continue
+                    totals.update({key: max(amount, totals[key]) for key, amount in counters.items()})
+                if counters or capacities:
+                    needs.append((slot, number, counters, capacities))
         self.ledger = Ledger(
             [(number, {**counters, **capacities}) for _, number, counters, capacities in needs], totals
         )
@@ -203,23 +228,16 @@ class Problem:
         return need
 
     def _find_plain(self) -> None:
-        plain: list[tuple[int, int]] = []
-        for claim in self.claims:
+        plain: list[tuple[int, int, int, Slot]] = []
+        for number, claim in enumerate(self.claims):
             count = 0
-            for slots in claim.requests:
+            for request, slots in enumerate(claim.requests):
                 slot = slots[0]
                 unit = slot.unit
-                if (
-                    len(slots) > 1
-                    or unit.all_devices
-                    or unit.admin_access
-                    or unit.constraints
-                    or slot.error_mask
-                    or slot.mask & (self.view.counting | self.view.shared)
-                ):
+                if len(slots) > 1 or unit.all_devices or unit.admin_access or unit.constraints or slot.error_mask:
                     return
                 count += unit.count
-                plain.append((slot.mask, unit.count))
+                plain.append((number, request, unit.count, slot))
             if count > MAX_RESULTS:
                 return
         self.plain = tuple(plain)

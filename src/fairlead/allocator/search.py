@@ -89,11 +89,10 @@ class Search:
         self.payable = ~(problem.overdrawn | (occupancy.exhausted & ~occupancy.started))
         self.started = occupancy.started
         self.shared = problem.view.shared
-        self.positions: list[tuple[int, int]] = [
-            (number, request) for number, claim in enumerate(problem.claims) for request in range(len(claim.requests))
-        ]
-        self.slots: list[tuple[Slot, ...]] = [slots for claim in problem.claims for slots in claim.requests]
-        self.initial_rules = [tuple(rule.initial for rule in claim.rules) for claim in problem.claims]
+        self.positions = problem.positions
+        self.slots = problem.alternatives
+        self.masks = [slot.mask for slot in problem.slots]
+        """What is left of each slot's candidates once it is known which can be part of a solution."""
         self.steps = 0
         """How many devices were tried; what the search cost."""
         self._bounds: Bounds | None = None
@@ -107,11 +106,24 @@ class Search:
         """
         self._check_limits()
         found, picks = self._descend(False)
-        if not found:
-            self._bounds = Bounds(self)
-            self._equivalence = Equivalence(self)
-            found, picks = self._descend(True)
+        if found:
+            return picks
+        self._bounds = Bounds(self)
+        shortfall, narrowed = self._bounds.examine(0, -1, 0, self._start(), 0)
+        if shortfall is not None:
+            return None
+        if narrowed:
+            for number, mask in narrowed.items():
+                self.masks[number] = mask
+            found, picks = self._descend(False)
+            if found:
+                return picks
+        self._equivalence = Equivalence(self)
+        found, picks = self._descend(True)
         return picks if found else None
+
+    def _start(self) -> State:
+        return self.at_request(0, State(0, 0, self.left, self.started, (), 0))
 
     def numbers(self, slot: Slot) -> tuple[int, ...]:
         """With `All`: the devices to take, which leaves out shared ones that have no room now."""
@@ -133,7 +145,7 @@ class Search:
 
     def open_to(self, slot: Slot, state: State) -> int:
         """The slot's devices that are not taken and that its claim's rules accept, whatever they cost."""
-        mask = slot.mask
+        mask = self.masks[slot.number]
         if slot.unit.admin_access:
             mask &= ~(state.claim_taken & ~self.shared)
         else:
@@ -183,7 +195,7 @@ class Search:
 
     def at_claim(self, claim: int, state: State) -> State:
         """The state with which a claim starts."""
-        return State(state.taken, 0, state.left, state.started, self.initial_rules[claim], 0)
+        return State(state.taken, 0, state.left, state.started, self.problem.initial_rules[claim], 0)
 
     def _check_limits(self) -> None:
         for number, claim in enumerate(self.problem.claims):
@@ -194,10 +206,9 @@ class Search:
     def _descend(self, bounded: bool) -> tuple[bool, list[Pick]]:
         """Depth first; without bounds only as far as the first dead end."""
         stack: list[Frame] = []
-        start = State(0, 0, self.left, self.started, (), 0)
         if not self.positions:
             return True, []
-        if not self._push(stack, 0, -1, 0, self.at_request(0, start), 0, bounded):
+        if not self._push(stack, 0, -1, 0, self._start(), 0, bounded):
             return False, []
         while stack:
             frame = stack[-1]

@@ -53,7 +53,8 @@ class AttributeIndex:
             self.values_of.append(own)
 
     def devices_with_any(self, values: int) -> int:
-        """The devices that have at least one of the values."""
+        """The devices that have at least one of the values; bits above those of the values do not matter."""
+        values &= (1 << len(self.masks)) - 1
         mask = 0
         while values:
             bit = values & -values
