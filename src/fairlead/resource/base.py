@@ -15,7 +15,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     """Base of all API structs: JSON names in camel case, defaults left out when written."""
 
 
-class OwnerReference(Model, gc=False):
+class OwnerReference(Model, frozen=True, gc=False):
     """`metadata.ownerReferences[]`: who created this object."""
 
     api_version: str = ""
@@ -25,7 +25,7 @@ class OwnerReference(Model, gc=False):
     controller: bool | None = None
 
 
-class ObjectMeta(Model):
+class ObjectMeta(Model, frozen=True):
     """`metadata`: name, namespace, labels and what controllers look at."""
 
     name: str = ""
@@ -42,7 +42,7 @@ class ObjectMeta(Model):
     owner_references: list[OwnerReference] = []
 
 
-class KubeObject(Model):
+class KubeObject(Model, frozen=True):
     """An object of the API: `apiVersion`, `kind` and `metadata`."""
 
     api_version: str = ""
@@ -66,7 +66,7 @@ class KubeObject(Model):
         return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
 
 
-class NodeSelectorRequirement(Model, gc=False):
+class NodeSelectorRequirement(Model, frozen=True, gc=False):
     """One comparison: `operator` is In, NotIn, Exists, DoesNotExist, Gt or Lt."""
 
     key: str = ""
@@ -74,20 +74,20 @@ class NodeSelectorRequirement(Model, gc=False):
     values: list[str] = []
 
 
-class NodeSelectorTerm(Model):
+class NodeSelectorTerm(Model, frozen=True):
     """All requirements must hold; an empty term matches nothing."""
 
     match_expressions: list[NodeSelectorRequirement] = []
     match_fields: list[NodeSelectorRequirement] = []
 
 
-class NodeSelector(Model):
+class NodeSelector(Model, frozen=True):
     """Any one of the terms must hold."""
 
     node_selector_terms: list[NodeSelectorTerm] = []
 
 
-class LabelSelectorRequirement(Model, gc=False):
+class LabelSelectorRequirement(Model, frozen=True, gc=False):
     """One comparison on labels: `operator` is In, NotIn, Exists or DoesNotExist."""
 
     key: str = ""
@@ -95,7 +95,7 @@ class LabelSelectorRequirement(Model, gc=False):
     values: list[str] = []
 
 
-class LabelSelector(Model):
+class LabelSelector(Model, frozen=True):
     """All of `matchLabels` and `matchExpressions` must hold; an empty selector matches everything."""
 
     match_labels: dict[str, str] = {}

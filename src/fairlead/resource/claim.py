@@ -1,3 +1,4 @@
+# ruff: noqa: RUF012 - msgspec copies the empty defaults
 """ResourceClaim, its template and its class: what a workload asks for, and what it got (`resource.k8s.io/v1`).
 
 Absent and empty differ where the API tells them apart: `adminAccess: false` needs its feature, an absent one does
@@ -16,32 +17,32 @@ from fairlead.resource.quantity import Quantity
 from fairlead.resource.taint import DeviceToleration
 
 
-class CELDeviceSelector(Model, gc=False):
+class CELDeviceSelector(Model, frozen=True, gc=False):
     """A condition on a device, in CEL."""
 
     expression: str = ""
 
 
-class DeviceSelector(Model, gc=False):
+class DeviceSelector(Model, frozen=True, gc=False):
     """Exactly one member is set; none set means a member that we do not know: such a request is refused."""
 
     cel: CELDeviceSelector | None = None
 
 
-class CapacityRequirements(Model, gc=False):
+class CapacityRequirements(Model, frozen=True, gc=False):
     """How much of each capacity a request needs of each device (KEP-5075)."""
 
     requests: dict[str, Quantity] = {}
 
 
-class DeviceDerivedAttribute(Model, gc=False):
+class DeviceDerivedAttribute(Model, frozen=True, gc=False):
     """An attribute computed for constraints only (KEP-6080)."""
 
     name: str = ""
     expression: str = ""
 
 
-class DeviceSubRequest(Model):
+class DeviceSubRequest(Model, frozen=True):
     """One alternative of a prioritized list (KEP-4816)."""
 
     name: str = ""
@@ -54,7 +55,7 @@ class DeviceSubRequest(Model):
     derived_attributes: list[DeviceDerivedAttribute] = []
 
 
-class ExactDeviceRequest(Model):
+class ExactDeviceRequest(Model, frozen=True):
     """A request for devices of one class. `adminAccess` observes devices that others hold (KEP-5018)."""
 
     device_class_name: str = ""
@@ -67,7 +68,7 @@ class ExactDeviceRequest(Model):
     derived_attributes: list[DeviceDerivedAttribute] = []
 
 
-class DeviceRequest(Model):
+class DeviceRequest(Model, frozen=True):
     """Exactly one of `exactly` and `firstAvailable` is set."""
 
     name: str = ""
@@ -75,7 +76,7 @@ class DeviceRequest(Model):
     first_available: list[DeviceSubRequest] = []
 
 
-class DeviceConstraint(Model, gc=False):
+class DeviceConstraint(Model, frozen=True, gc=False):
     """A condition on all devices of the named requests (none named: all requests of the claim) together."""
 
     requests: list[str] = []
@@ -83,21 +84,21 @@ class DeviceConstraint(Model, gc=False):
     distinct_attribute: str | None = None
 
 
-class OpaqueDeviceConfiguration(Model):
+class OpaqueDeviceConfiguration(Model, frozen=True):
     """Parameters for a driver, passed on unread."""
 
     driver: str = ""
     parameters: Any = None
 
 
-class DeviceClaimConfiguration(Model):
+class DeviceClaimConfiguration(Model, frozen=True):
     """Configuration for the devices of the named requests (none named: of all)."""
 
     requests: list[str] = []
     opaque: OpaqueDeviceConfiguration | None = None
 
 
-class DeviceClaim(Model):
+class DeviceClaim(Model, frozen=True):
     """`spec.devices`: requests, the constraints between them, and configuration."""
 
     requests: list[DeviceRequest] = []
@@ -105,13 +106,13 @@ class DeviceClaim(Model):
     config: list[DeviceClaimConfiguration] = []
 
 
-class ResourceClaimSpec(Model):
+class ResourceClaimSpec(Model, frozen=True):
     """What is asked for; the API server lets nobody change it."""
 
     devices: DeviceClaim = DeviceClaim()
 
 
-class DeviceRequestAllocationResult(Model):
+class DeviceRequestAllocationResult(Model, frozen=True):
     """One allocated device. `request` is `name`, or `name/alternative` of a prioritized list."""
 
     request: str
@@ -127,7 +128,7 @@ class DeviceRequestAllocationResult(Model):
     skip_node_operations: list[str] = []
 
 
-class DeviceAllocationConfiguration(Model):
+class DeviceAllocationConfiguration(Model, frozen=True):
     """Configuration that goes with an allocation; `source` is FromClass or FromClaim."""
 
     source: str
@@ -135,14 +136,14 @@ class DeviceAllocationConfiguration(Model):
     opaque: OpaqueDeviceConfiguration | None = None
 
 
-class DeviceAllocationResult(Model):
+class DeviceAllocationResult(Model, frozen=True):
     """The allocated devices and their configuration."""
 
     results: list[DeviceRequestAllocationResult] = []
     config: list[DeviceAllocationConfiguration] = []
 
 
-class AllocationResult(Model):
+class AllocationResult(Model, frozen=True):
     """`status.allocation`: the devices of a claim; `nodeSelector` absent means usable from every node."""
 
     devices: DeviceAllocationResult = DeviceAllocationResult()
@@ -150,7 +151,7 @@ class AllocationResult(Model):
     allocation_timestamp: str | None = None
 
 
-class ResourceClaimConsumerReference(Model, gc=False):
+class ResourceClaimConsumerReference(Model, frozen=True, gc=False):
     """Who uses a claim: `resource` is `pods` in the core group, or for example `podgroups`."""
 
     api_group: str = ""
@@ -159,7 +160,7 @@ class ResourceClaimConsumerReference(Model, gc=False):
     uid: str = ""
 
 
-class Condition(Model, gc=False):
+class Condition(Model, frozen=True, gc=False):
     """An observation of an object or device: `status` is True, False or Unknown."""
 
     type: str = ""
@@ -170,7 +171,7 @@ class Condition(Model, gc=False):
     message: str = ""
 
 
-class NetworkDeviceData(Model, gc=False):
+class NetworkDeviceData(Model, frozen=True, gc=False):
     """What a network driver tells of a device (KEP-4817)."""
 
     interface_name: str = ""
@@ -178,7 +179,7 @@ class NetworkDeviceData(Model, gc=False):
     hardware_address: str = ""
 
 
-class AllocatedDeviceStatus(Model):
+class AllocatedDeviceStatus(Model, frozen=True):
     """What a driver, or a controller of binding conditions, says of an allocated device (KEP-4817)."""
 
     driver: str
@@ -190,7 +191,7 @@ class AllocatedDeviceStatus(Model):
     network_data: NetworkDeviceData | None = None
 
 
-class ResourceClaimStatus(Model):
+class ResourceClaimStatus(Model, frozen=True):
     """What a claim got and who uses it."""
 
     allocation: AllocationResult | None = None
@@ -198,32 +199,32 @@ class ResourceClaimStatus(Model):
     devices: list[AllocatedDeviceStatus] = []
 
 
-class ResourceClaim(KubeObject):
+class ResourceClaim(KubeObject, frozen=True):
     """A request for devices, and the devices that it got."""
 
     spec: ResourceClaimSpec = ResourceClaimSpec()
     status: ResourceClaimStatus = ResourceClaimStatus()
 
 
-class ResourceClaimTemplateSpec(KubeObject):
+class ResourceClaimTemplateSpec(KubeObject, frozen=True):
     """The metadata (labels, annotations) and the spec of the claims that a template makes."""
 
     spec: ResourceClaimSpec = ResourceClaimSpec()
 
 
-class ResourceClaimTemplate(KubeObject):
+class ResourceClaimTemplate(KubeObject, frozen=True):
     """Makes one claim for each pod that names it."""
 
     spec: ResourceClaimTemplateSpec = ResourceClaimTemplateSpec()
 
 
-class DeviceClassConfiguration(Model):
+class DeviceClassConfiguration(Model, frozen=True):
     """Configuration for every device that is allocated through the class."""
 
     opaque: OpaqueDeviceConfiguration | None = None
 
 
-class DeviceClassSpec(Model):
+class DeviceClassSpec(Model, frozen=True):
     """Which devices are of the class: all selectors must hold."""
 
     selectors: list[DeviceSelector] = []
@@ -231,7 +232,7 @@ class DeviceClassSpec(Model):
     extended_resource_name: str | None = None
 
 
-class DeviceClass(KubeObject):
+class DeviceClass(KubeObject, frozen=True):
     """A kind of device that requests name."""
 
     spec: DeviceClassSpec = DeviceClassSpec()

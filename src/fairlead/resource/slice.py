@@ -1,3 +1,4 @@
+# ruff: noqa: RUF012 - msgspec copies the empty defaults
 """ResourceSlice: the devices that a driver publishes (`resource.k8s.io/v1`, KEP-4381, KEP-4815, KEP-5075)."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from fairlead.resource.quantity import Quantity
 from fairlead.resource.taint import DeviceTaint
 
 
-class DeviceAttribute(Model, gc=False):
+class DeviceAttribute(Model, frozen=True, gc=False):
     """One value of a device: exactly one member is set. None set means a member that we do not know."""
 
     int_: int | None = msgspec.field(default=None, name="int")
@@ -22,7 +23,7 @@ class DeviceAttribute(Model, gc=False):
     versions: list[str] | None = None
 
 
-class CapacityRequestPolicyRange(Model, gc=False):
+class CapacityRequestPolicyRange(Model, frozen=True, gc=False):
     """`validRange`: from `min`, in steps, to `max`; `min` is required by the API."""
 
     min: Quantity | None = None
@@ -30,7 +31,7 @@ class CapacityRequestPolicyRange(Model, gc=False):
     step: Quantity | None = None
 
 
-class CapacityRequestPolicy(Model, gc=False):
+class CapacityRequestPolicy(Model, frozen=True, gc=False):
     """How much of a capacity one share may take, and takes when the request does not say."""
 
     default: Quantity | None = None
@@ -38,27 +39,27 @@ class CapacityRequestPolicy(Model, gc=False):
     valid_range: CapacityRequestPolicyRange | None = None
 
 
-class DeviceCapacity(Model, gc=False):
+class DeviceCapacity(Model, frozen=True, gc=False):
     """An amount that a device has, and the rule for sharing it."""
 
     value: Quantity
     request_policy: CapacityRequestPolicy | None = None
 
 
-class Counter(Model, gc=False):
+class Counter(Model, frozen=True, gc=False):
     """An amount in a counter set, or of it."""
 
     value: Quantity
 
 
-class CounterSet(Model):
+class CounterSet(Model, frozen=True):
     """Amounts that the partitions of one piece of hardware share."""
 
     name: str
     counters: dict[str, Counter] = {}
 
 
-class DeviceCounterConsumption(Model):
+class DeviceCounterConsumption(Model, frozen=True):
     """What a device takes from one counter set of its pool while it is allocated."""
 
     counter_set: str
@@ -66,7 +67,7 @@ class DeviceCounterConsumption(Model):
     compatibility_groups: list[str] = []
 
 
-class NodeAllocatableMapping(Model, gc=False):
+class NodeAllocatableMapping(Model, frozen=True, gc=False):
     """How much of a node resource an allocated device stands for (KEP-5517)."""
 
     capacity_key: str | None = None
@@ -74,21 +75,21 @@ class NodeAllocatableMapping(Model, gc=False):
     device_multiplier: Quantity | None = None
 
 
-class NodeAllocatableOverhead(Model, gc=False):
+class NodeAllocatableOverhead(Model, frozen=True, gc=False):
     """How much of a node resource the use of a device costs beside it (KEP-5517)."""
 
     per_pod: Quantity | None = None
     per_container: Quantity | None = None
 
 
-class NodeAllocatableResource(Model, gc=False):
+class NodeAllocatableResource(Model, frozen=True, gc=False):
     """`nodeAllocatableResources[name]`: exactly one member is set."""
 
     mapping: NodeAllocatableMapping | None = None
     overhead: NodeAllocatableOverhead | None = None
 
 
-class Device(Model):
+class Device(Model, frozen=True):
     """One device of a pool. `binding_conditions` tells an empty list from an absent one: both order pools."""
 
     name: str
@@ -106,7 +107,7 @@ class Device(Model):
     node_allocatable_resources: dict[str, NodeAllocatableResource] = {}
 
 
-class ResourcePool(Model, gc=False):
+class ResourcePool(Model, frozen=True, gc=False):
     """Which pool a slice belongs to, in which generation, and how many slices that generation has."""
 
     name: str
@@ -114,7 +115,7 @@ class ResourcePool(Model, gc=False):
     resource_slice_count: int = 0
 
 
-class ResourceSliceSpec(Model):
+class ResourceSliceSpec(Model, frozen=True):
     """Exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` says who reaches it."""
 
     driver: str
@@ -129,7 +130,7 @@ class ResourceSliceSpec(Model):
     skip_node_operations: list[str] = []
 
 
-class ResourceSlice(KubeObject, kw_only=True):
+class ResourceSlice(KubeObject, frozen=True, kw_only=True):
     """A part of a pool of devices, published by one driver."""
 
     spec: ResourceSliceSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fairlead.resource.base import KubeObject, Model
 
 
-class DeviceTaint(Model, gc=False):
+class DeviceTaint(Model, frozen=True, gc=False):
     """A reason not to use a device: `effect` is None, NoSchedule or NoExecute; any other has no effect."""
 
     key: str = ""
@@ -14,7 +14,7 @@ class DeviceTaint(Model, gc=False):
     time_added: str | None = None
 
 
-class DeviceToleration(Model, gc=False):
+class DeviceToleration(Model, frozen=True, gc=False):
     """What a request accepts: `operator` is Equal (the default) or Exists; an empty key or effect matches all."""
 
     key: str = ""
@@ -24,7 +24,7 @@ class DeviceToleration(Model, gc=False):
     toleration_seconds: int | None = None
 
 
-class DeviceTaintSelector(Model, gc=False):
+class DeviceTaintSelector(Model, frozen=True, gc=False):
     """The devices that a rule taints: every field that is set must be equal; none set selects all devices."""
 
     driver: str | None = None
@@ -32,14 +32,14 @@ class DeviceTaintSelector(Model, gc=False):
     device: str | None = None
 
 
-class DeviceTaintRuleSpec(Model):
+class DeviceTaintRuleSpec(Model, frozen=True):
     """A rule without `deviceSelector` selects no device."""
 
     device_selector: DeviceTaintSelector | None = None
     taint: DeviceTaint = DeviceTaint()
 
 
-class DeviceTaintRule(KubeObject, kw_only=True):
+class DeviceTaintRule(KubeObject, frozen=True, kw_only=True):
     """Adds one taint to all devices that it selects."""
 
     spec: DeviceTaintRuleSpec

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF012 - msgspec copies the empty defaults
 """Nodes, pods and what makes pods: the core objects, as far as placing pods needs them.
 
 A kind that we do not know but that holds pod templates in the usual places (`spec.template`, or the
@@ -12,7 +13,7 @@ from fairlead.resource.base import KubeObject, LabelSelector, Model, NodeSelecto
 from fairlead.resource.quantity import Quantity
 
 
-class NodeTaint(Model, gc=False):
+class NodeTaint(Model, frozen=True, gc=False):
     """A taint of a node: `effect` is NoSchedule, PreferNoSchedule or NoExecute."""
 
     key: str = ""
@@ -20,28 +21,28 @@ class NodeTaint(Model, gc=False):
     effect: str = ""
 
 
-class NodeSpec(Model):
+class NodeSpec(Model, frozen=True):
     """What keeps pods away from a node."""
 
     taints: list[NodeTaint] = []
     unschedulable: bool = False
 
 
-class NodeStatus(Model):
+class NodeStatus(Model, frozen=True):
     """What a node has for pods."""
 
     allocatable: dict[str, Quantity] = {}
     capacity: dict[str, Quantity] = {}
 
 
-class Node(KubeObject):
+class Node(KubeObject, frozen=True):
     """A node, with what it has and what it keeps away."""
 
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
-class Toleration(Model, gc=False):
+class Toleration(Model, frozen=True, gc=False):
     """A node taint that a pod accepts: `operator` is Equal (the default) or Exists."""
 
     key: str = ""
@@ -50,7 +51,7 @@ class Toleration(Model, gc=False):
     effect: str = ""
 
 
-class PodResourceClaim(Model, gc=False):
+class PodResourceClaim(Model, frozen=True, gc=False):
     """A claim of a pod: an existing one by name, or one made from a template."""
 
     name: str
@@ -58,14 +59,14 @@ class PodResourceClaim(Model, gc=False):
     resource_claim_template_name: str | None = None
 
 
-class ContainerClaim(Model, gc=False):
+class ContainerClaim(Model, frozen=True, gc=False):
     """`resources.claims[]`: the pod claim, or one request of it, that a container uses."""
 
     name: str
     request: str = ""
 
 
-class ResourceRequirements(Model):
+class ResourceRequirements(Model, frozen=True):
     """Amounts that a container asks for."""
 
     requests: dict[str, Quantity] = {}
@@ -73,7 +74,7 @@ class ResourceRequirements(Model):
     claims: list[ContainerClaim] = []
 
 
-class ContainerPort(Model, gc=False):
+class ContainerPort(Model, frozen=True, gc=False):
     """A port; one with `hostPort` can be held once a node."""
 
     container_port: int = 0
@@ -81,7 +82,7 @@ class ContainerPort(Model, gc=False):
     protocol: str = "TCP"
 
 
-class Container(Model):
+class Container(Model, frozen=True):
     """A container; `restartPolicy: Always` on an init container makes it a sidecar."""
 
     name: str = ""
@@ -93,13 +94,13 @@ class Container(Model):
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
-class NodeAffinity(Model):
+class NodeAffinity(Model, frozen=True):
     """Nodes that a pod needs."""
 
     required: NodeSelector | None = msgspec.field(default=None, name=_REQUIRED)
 
 
-class PodAffinityTerm(Model):
+class PodAffinityTerm(Model, frozen=True):
     """Pods near which, or away from which, a pod must be, on the same value of the node label `topologyKey`."""
 
     label_selector: LabelSelector | None = None
@@ -107,13 +108,13 @@ class PodAffinityTerm(Model):
     topology_key: str = ""
 
 
-class PodAffinity(Model):
+class PodAffinity(Model, frozen=True):
     """Terms that all must hold."""
 
     required: list[PodAffinityTerm] = msgspec.field(default=[], name=_REQUIRED)
 
 
-class Affinity(Model):
+class Affinity(Model, frozen=True):
     """Where a pod must and must not be."""
 
     node_affinity: NodeAffinity | None = None
@@ -121,13 +122,13 @@ class Affinity(Model):
     pod_anti_affinity: PodAffinity | None = None
 
 
-class SchedulingGroup(Model, gc=False):
+class SchedulingGroup(Model, frozen=True, gc=False):
     """`spec.schedulingGroup`: the PodGroup that a pod is scheduled with (KEP-4671)."""
 
     pod_group_name: str = ""
 
 
-class PodSpec(Model):
+class PodSpec(Model, frozen=True):
     """What a pod needs."""
 
     containers: list[Container] = []
@@ -145,54 +146,54 @@ class PodSpec(Model):
     scheduling_group: SchedulingGroup | None = None
 
 
-class PodResourceClaimStatus(Model, gc=False):
+class PodResourceClaimStatus(Model, frozen=True, gc=False):
     """`status.resourceClaimStatuses[]`: the claim that was made for a pod's template."""
 
     name: str
     resource_claim_name: str | None = None
 
 
-class PodStatus(Model):
+class PodStatus(Model, frozen=True):
     """How far a pod is: `phase` is Pending, Running, Succeeded or Failed."""
 
     phase: str = ""
     resource_claim_statuses: list[PodResourceClaimStatus] = []
 
 
-class Pod(KubeObject):
+class Pod(KubeObject, frozen=True):
     """A pod, as it stands in a cluster or as a workload would make it."""
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
 
-class PodTemplateSpec(Model):
+class PodTemplateSpec(Model, frozen=True):
     """The pods that a workload makes."""
 
     metadata: ObjectMeta = ObjectMeta()
     spec: PodSpec = PodSpec()
 
 
-class PodGroupGang(Model, gc=False):
+class PodGroupGang(Model, frozen=True, gc=False):
     """All or nothing from `minCount` pods on."""
 
     min_count: int = 0
 
 
-class PodGroupPolicy(Model):
+class PodGroupPolicy(Model, frozen=True):
     """`schedulingPolicy`: exactly one member is set; `basic` schedules pod by pod."""
 
     gang: PodGroupGang | None = None
 
 
-class PodGroupSpec(Model):
+class PodGroupSpec(Model, frozen=True):
     """How the pods of a group are scheduled, and the claims that they share."""
 
     scheduling_policy: PodGroupPolicy = PodGroupPolicy()
     resource_claims: list[PodResourceClaim] = []
 
 
-class PodGroup(KubeObject):
+class PodGroup(KubeObject, frozen=True):
     """A group of pods (`scheduling.k8s.io`, KEP-4671, KEP-5729)."""
 
     spec: PodGroupSpec = PodGroupSpec()
