@@ -2,7 +2,20 @@
 
 from fairlead.allocator.allocator import Allocator, Decision, Wanted, decide
 from fairlead.allocator.problem import Problem
+from fairlead.allocator.reasons import Excluded, Kind, Reason
 from fairlead.allocator.request import RequestError
 from fairlead.allocator.search import FatalError, Pick
 
-__all__ = ["Allocator", "Decision", "FatalError", "Pick", "Problem", "RequestError", "Wanted", "decide"]
+__all__ = [
+    "Allocator",
+    "Decision",
+    "Excluded",
+    "FatalError",
+    "Kind",
+    "Pick",
+    "Problem",
+    "Reason",
+    "RequestError",
+    "Wanted",
+    "decide",
+]

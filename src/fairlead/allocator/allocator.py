@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from fairlead.allocator.explain import explain, refusal
 from fairlead.allocator.problem import Fault, Problem
+from fairlead.allocator.reasons import Reason
 from fairlead.allocator.request import CLAIM, ClaimShape, RequestError, resolve
 from fairlead.allocator.result import build, random_share_id
 from fairlead.allocator.search import FatalError, Pick, Search
@@ -48,6 +50,15 @@ class Decision:
     def fits(self) -> bool:
         """Whether every claim gets its devices here."""
         return self.picks is not None
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """What stands in the way on this node; empty where the claims fit."""
+        if self.picks is not None:
+            return ()
+        names = [claim.name for claim in self.claims]
+        if self.error:
+            return (refusal(self.error, names),)
+        return explain(self.problem, names)
 
     def allocations(self, share_id: Callable[[], str] = random_share_id) -> list[AllocationResult]:
         """One `status.allocation` a claim, made once; only for claims that fit."""

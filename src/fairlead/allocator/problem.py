@@ -79,6 +79,10 @@ class Slot:
 
     all_mask: int
     """The same as a mask."""
+    unsuited: int = 0
+    """Devices that pass everything else but cannot have the capacity that is asked for."""
+    unaffordable: int = 0
+    """Devices that need more than their counter sets have at all."""
     number: int = 0
     """Its place among all slots of the problem."""
 
@@ -205,6 +209,7 @@ class Problem:
                     # Only a share of a device that is shared already could do without its counters.
                     if not (1 << number & view.shared):
                         slot.mask &= ~(1 << number)
+                        slot.unaffordable |= 1 << number
                         continue
                     totals.update({key: max(amount, totals[key]) for key, amount in counters.items()})
                 if counters or capacities:
@@ -307,6 +312,7 @@ def _slot(view: NodeView, unit: Unit) -> Slot:
         mask = 0
     mask &= view.on_node
     taken: dict[int, dict[str, Quantity]] = {}
+    unsuited = 0
     if features.consumable_capacity:
         for number in bits(mask):
             device = view.device(number)
@@ -320,6 +326,7 @@ def _slot(view: NodeView, unit: Unit) -> Slot:
             amounts = consumption(view.device_id(number).driver, device, unit.capacity)
             if amounts is None:
                 mask &= ~(1 << number)
+                unsuited |= 1 << number
             elif shared:
                 taken[number] = amounts
     all_numbers: tuple[int, ...] = ()
@@ -337,7 +344,7 @@ def _slot(view: NodeView, unit: Unit) -> Slot:
     error_mask = 0
     for number in errors:
         error_mask |= 1 << number
-    return Slot(unit, mask, errors, error_mask, all_numbers, {}, {}, taken, all_mask)
+    return Slot(unit, mask, errors, error_mask, all_numbers, {}, {}, taken, all_mask, unsuited)
 
 
 def _has_policy(view: NodeView, number: int) -> bool:

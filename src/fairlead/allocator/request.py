@@ -142,7 +142,8 @@ def _resolve_request(
         applying = _applying(constraints, (request.name, name))
         if alternative.capacity is not None and not features.consumable_capacity:
             raise RequestError(
-                f"subrequest {alternative.name}: has capacity requests, but the DRAConsumableCapacity feature is disabled"
+                f"subrequest {alternative.name}: has capacity requests, "
+                "but the DRAConsumableCapacity feature is disabled"
             )
         units.append(_unit(f"request {name}", name, alternative, classes, features, applying))
     return Request(request.name, tuple(units))
@@ -189,7 +190,8 @@ def _unit(
     for number, selector in enumerate(device_class.spec.selectors):
         if selector.cel is None:
             raise RequestError(
-                f"{where}: class {device_class.name}, selector #{number}: CEL expression empty (unsupported selector type?)"
+                f"{where}: class {device_class.name}, selector #{number}: "
+                "CEL expression empty (unsupported selector type?)"
             )
     selectors, origins, broken = _compile(
         [

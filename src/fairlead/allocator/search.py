@@ -109,7 +109,7 @@ class Search:
         if found:
             return picks
         self._bounds = Bounds(self)
-        shortfall, narrowed = self._bounds.examine(0, -1, 0, self._start(), 0)
+        shortfall, narrowed = self._bounds.examine(0, -1, 0, self.start(), 0)
         if shortfall is not None:
             return None
         if narrowed:
@@ -122,7 +122,8 @@ class Search:
         found, picks = self._descend(True)
         return picks if found else None
 
-    def _start(self) -> State:
+    def start(self) -> State:
+        """The state in which nothing is chosen."""
         return self.at_request(0, State(0, 0, self.left, self.started, (), 0))
 
     def numbers(self, slot: Slot) -> tuple[int, ...]:
@@ -208,7 +209,7 @@ class Search:
         stack: list[Frame] = []
         if not self.positions:
             return True, []
-        if not self._push(stack, 0, -1, 0, self._start(), 0, bounded):
+        if not self._push(stack, 0, -1, 0, self.start(), 0, bounded):
             return False, []
         while stack:
             frame = stack[-1]

@@ -125,7 +125,7 @@ class Inventory:
             return known
         candidates = [*self._by_node.get(node_name, {}).values(), *self._anywhere.values()]
         pools = gather(candidates, self._pools, node_name, labels, self.features)
-        made = self._views[node_name] = NodeView(node_name, labels, pools, self.features, self._usage)
+        made = self._views[node_name] = NodeView(node_name, labels, pools, self.features, self._usage, self.holdings)
         for record in candidates:
             self._viewers.setdefault(record.pool_id, set()).add(node_name)
         return made

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fairlead.cel import Selector
 from fairlead.inventory.attributes import AttributeIndex
 from fairlead.inventory.features import Features
+from fairlead.inventory.holdings import Holdings
 from fairlead.inventory.pool import InventoryError, Pool, node_matches
 from fairlead.inventory.record import DeviceId, Matches, SliceRecord
 from fairlead.inventory.selection import SelectorError
@@ -41,6 +42,7 @@ class NodeView:
 
     __slots__ = (
         "_attributes",
+        "_holdings",
         "_indices",
         "_matches",
         "_occupancy",
@@ -68,6 +70,7 @@ class NodeView:
         pools: Sequence[Pool],
         features: Features,
         usage_of: Callable[[SliceRecord], Usage],
+        holdings: Holdings,
     ) -> None:
         """Numbers the devices of the usable pools.
 
@@ -90,6 +93,7 @@ class NodeView:
         self._attributes: dict[str, AttributeIndex] = {}
         self._indices: dict[DeviceId, int] | None = None
         self._occupancy: Occupancy | None = None
+        self._holdings = holdings
         self.binding = self.counting = self.shared = self.skipping = self.on_node = 0
         for number, pool in enumerate(self.pools):
             usages: list[tuple[Usage, int]] = []
@@ -132,6 +136,10 @@ class NodeView:
         """The name of the device of that number."""
         record, index, _ = self._where[number]
         return record.device_id(index)
+
+    def holders(self, number: int) -> list[str]:
+        """The claims that hold the device of that number or shares of it, sorted."""
+        return self._holdings.holders(self.device_id(number))
 
     def record(self, number: int) -> SliceRecord:
         """The slice that publishes the device of that number."""
