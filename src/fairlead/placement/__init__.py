@@ -1,1 +1,29 @@
-"""Pods to nodes and devices."""
+"""Pods to nodes and devices.
+
+`plan` takes a `Cluster` (a snapshot) and pods, and returns a `Plan`: each pod's node and claims, or the obstacles.
+Nothing here reads a file, asks a server or looks at a clock.
+"""
+
+from fairlead.placement.cluster import Cluster, assumed_node, named_nodes
+from fairlead.placement.plan import PlacedClaim, Placement, Plan
+from fairlead.placement.planner import Planner, plan
+from fairlead.placement.policy import Candidate, FirstFit, Policy
+from fairlead.placement.reasons import Finding, Obstacle
+from fairlead.placement.requests import pod_requests
+
+__all__ = [
+    "Candidate",
+    "Cluster",
+    "Finding",
+    "FirstFit",
+    "Obstacle",
+    "PlacedClaim",
+    "Placement",
+    "Plan",
+    "Planner",
+    "Policy",
+    "assumed_node",
+    "named_nodes",
+    "plan",
+    "pod_requests",
+]

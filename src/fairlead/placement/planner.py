@@ -1,0 +1,290 @@
+"""Pods to nodes and devices, one after another: what an earlier pod got counts for the later ones.
+
+For each pod the nodes are looked at in order of name: first what the node itself allows (`node`), then other pods
+(`spread`), then where the pod's allocated claims can be used, then the allocator's decision on the claims that have
+no devices yet. The policy picks; what the allocator gives is noted in the inventory, with the pod in `reservedFor`.
+A claim that several pods name is allocated with the first of them; the others follow it.
+
+A planner owns its bookkeeping and nothing else: the same cluster and pods give the same plan, but for the names of
+shares. Nodes that cannot serve a shape of claims are remembered until something on them changes, so that the many
+pods of one workload that fit nowhere cost one search a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from fairlead.allocator import Allocator, Decision, RequestError, Wanted
+from fairlead.allocator.request import ClaimShape
+from fairlead.allocator.result import random_share_id
+from fairlead.inventory import Inventory, InventoryError, NodeView, Occupancy, SelectorError, selects
+from fairlead.placement.cluster import Cluster
+from fairlead.placement.extended import resource_names, without
+from fairlead.placement.node import NodeState, PodNeeds
+from fairlead.placement.plan import PlacedClaim, Placement, Plan
+from fairlead.placement.policy import Candidate, FirstFit, Policy
+from fairlead.placement.reasons import Finding, Obstacle, add_up
+from fairlead.placement.spread import Placed, Spread
+from fairlead.resource import (
+    AllocationResult,
+    PlannedPod,
+    PodClaim,
+    ResourceClaim,
+    ResourceClaimConsumerReference,
+    ResourceClaimStatus,
+)
+
+MAX_CONSUMERS = 256
+"""`ResourceClaimReservedForMaxSize`."""
+
+
+class _RefusedError(Exception):
+    """The pod fits on no node, whatever is free there; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One pod, ready to be tried on nodes."""
+
+    pod: PlannedPod
+    needs: PodNeeds
+    spread: Spread
+    claims: tuple[tuple[PodClaim, ResourceClaim], ...]
+    """Each claim once, in the pod's order, in its present state."""
+    allocated: tuple[ResourceClaim, ...]
+    plugins: dict[str, dict[str, str]]
+    """For claims made for extended resources: the resource of each request, by claim."""
+    through_claims: frozenset[str]
+
+
+@dataclass(slots=True)
+class _DeadEnd:
+    """A decision that the claims of one shape do not fit, valid while what is taken on the node stays the same."""
+
+    occupancy: Occupancy
+    decision: Decision
+    findings: tuple[Finding, ...] | None = None
+
+
+def plan(
+    cluster: Cluster,
+    pods: Iterable[PlannedPod],
+    policy: Policy | None = None,
+    share_id: Callable[[], str] = random_share_id,
+) -> Plan:
+    """Places the pods in order on the cluster.
+
+    Args:
+        cluster: the snapshot to place them on; it is not changed.
+        pods: pods without a node.
+        policy: which of the nodes that fit; the first, where none is given.
+        share_id: names the shares of shared devices.
+    """
+    planner = Planner(cluster, policy, share_id)
+    return Plan(tuple(planner.place(pod) for pod in pods))
+
+
+class Planner:
+    """A cluster with the pods that were placed on it so far."""
+
+    def __init__(
+        self, cluster: Cluster, policy: Policy | None = None, share_id: Callable[[], str] = random_share_id
+    ) -> None:
+        self._policy = policy or FirstFit()
+        self._share_id = share_id
+        self._inventory = Inventory(cluster.slices, cluster.claims, cluster.taint_rules, cluster.features)
+        self._allocator = Allocator(cluster.classes, cluster.features)
+        self._classes = {device_class.name: device_class for device_class in cluster.classes}
+        self._claims = {claim.key: claim for claim in cluster.claims}
+        self._nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
+        self._placed = Placed()
+        self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...]], _DeadEnd] = {}
+        self._variants: dict[tuple[str, frozenset[str]], ResourceClaim] = {}
+        for pod in cluster.pods:
+            node = self._nodes.get(pod.spec.node_name)
+            if node is not None:
+                node.add(PodNeeds.of(pod))
+                self._placed.add(pod, node.labels)
+
+    def place(self, pod: PlannedPod) -> Placement:
+        """Finds a node for a pod and takes what the pod needs there; a pod that fits nowhere takes nothing."""
+        findings: dict[str, tuple[Finding, ...]] = {}
+        tried: list[Candidate] = []
+        try:
+            task = self._task(pod)
+            chosen = self._policy.choose(pod, self._candidates(task, findings, tried))
+        except _RefusedError as refusal:
+            return Placement(pod, obstacles=(Obstacle("claim", str(refusal)),))
+        if chosen is not None:
+            return self._take(task, chosen)
+        for candidate in tried:
+            if not candidate.fits:
+                findings[candidate.node.name] = self._findings(candidate)
+        return Placement(pod, obstacles=add_up(findings) or (Obstacle("claim", "no node is known"),))
+
+    def _task(self, pod: PlannedPod) -> _Task:
+        needs = PodNeeds.of(pod.pod)
+        claims: dict[str, tuple[PodClaim, ResourceClaim]] = {}
+        plugins: dict[str, dict[str, str]] = {}
+        for used in pod.claims:
+            key = used.claim.key
+            claim = self._claims.get(key, used.claim)
+            claims.setdefault(key, (used, claim))
+            if used.extended:
+                plugins[key] = resource_names(claim, self._classes, needs.requests)
+            self._check(claim, pod)
+        return _Task(
+            pod=pod,
+            needs=needs,
+            spread=self._placed.spread(pod.pod),
+            claims=tuple(claims.values()),
+            allocated=tuple(claim for _, claim in claims.values() if claim.status.allocation is not None),
+            plugins=plugins,
+            through_claims=frozenset(name for names in plugins.values() for name in names.values()),
+        )
+
+    def _check(self, claim: ResourceClaim, pod: PlannedPod) -> None:
+        if claim.metadata.deletion_timestamp is not None:
+            raise _RefusedError(f"claim {claim.key} is being deleted")
+        if len(claim.status.reserved_for) >= MAX_CONSUMERS and not _reserved(claim, _reference(pod)):
+            raise _RefusedError(f"claim {claim.key} has {MAX_CONSUMERS} consumers, more it may not have")
+        if claim.status.allocation is None:
+            self._wanted(claim)
+
+    def _wanted(self, claim: ResourceClaim) -> Wanted:
+        try:
+            return self._allocator.wanted(claim)
+        except RequestError as error:
+            raise _RefusedError(str(error)) from None
+
+    def _candidates(
+        self, task: _Task, findings: dict[str, tuple[Finding, ...]], tried: list[Candidate]
+    ) -> Iterator[Candidate]:
+        """The nodes on which only devices can be missing; what is wrong with the others goes to `findings`."""
+        for node in self._nodes.values():
+            finding = (
+                node.refuses(task.needs, task.through_claims)
+                or task.spread.refuses(node.labels)
+                or _unreached(task.allocated, node)
+            )
+            if finding is None:
+                open_claims = self._open_claims(task, node)
+                try:
+                    view = self._inventory.view(node.name, node.labels) if open_claims else None
+                except InventoryError as error:
+                    finding = Finding("error", str(error))
+                else:
+                    candidate = self._candidate(node, view, open_claims)
+                    tried.append(candidate)
+                    yield candidate
+            if finding is not None:
+                findings[node.name] = (finding,)
+
+    def _candidate(self, node: NodeState, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Candidate:
+        return Candidate(node, lambda: None if view is None else self._decide(view, claims))
+
+    def _open_claims(self, task: _Task, node: NodeState) -> list[ResourceClaim]:
+        """The claims that need devices on the node, as they are there."""
+        if not task.plugins:
+            return [claim for _, claim in task.claims if claim.status.allocation is None]
+        claims = [self._as_on(claim, task, node) for _, claim in task.claims if claim.status.allocation is None]
+        return [claim for claim in claims if claim.spec.devices.requests]
+
+    def _as_on(self, claim: ResourceClaim, task: _Task, node: NodeState) -> ResourceClaim:
+        names = task.plugins.get(claim.key, {})
+        served = frozenset(request for request, name in names.items() if node.advertises(name))
+        if not served:
+            return claim
+        known = self._variants.get((claim.key, served))
+        if known is None:
+            known = self._variants[claim.key, served] = without(claim, served)
+        return known
+
+    def _decide(self, view: NodeView, claims: Sequence[ResourceClaim]) -> Decision:
+        wanted = [self._wanted(claim) for claim in claims]
+        place = (view.name, tuple([claim.shape for claim in wanted]))
+        dead_end = self._dead_ends.get(place)
+        if dead_end is not None and dead_end.occupancy is view.occupancy:
+            return dead_end.decision
+        decision = self._allocator.allocate(view, wanted)
+        if decision.error and not decision.node_error:
+            raise _RefusedError(decision.error)
+        if not decision.fits:
+            self._dead_ends[place] = _DeadEnd(view.occupancy, decision)
+        return decision
+
+    def _findings(self, candidate: Candidate) -> tuple[Finding, ...]:
+        decision = candidate.decision
+        assert decision is not None
+        place = (candidate.node.name, tuple([claim.shape for claim in decision.claims]))
+        dead_end = self._dead_ends[place]
+        if dead_end.findings is None:
+            dead_end.findings = _explained(decision)
+        return dead_end.findings
+
+    def _take(self, task: _Task, chosen: Candidate) -> Placement:
+        node = chosen.node
+        open_claims = self._open_claims(task, node)
+        allocations = chosen.decision.allocations(self._share_id) if chosen.decision is not None else []
+        given = {claim.key: (claim, got) for claim, got in zip(open_claims, allocations, strict=True)}
+        consumer = _reference(task.pod)
+        placed = []
+        for used, present in task.claims:
+            if present.status.allocation is None and present.key not in given:
+                continue  # a device plugin serves all of it
+            claim, allocation = given.get(present.key, (present, present.status.allocation))
+            assert allocation is not None
+            claim = _with(claim, allocation, consumer)
+            self._claims[claim.key] = claim
+            self._inventory.set_claim(claim)
+            placed.append(PlacedClaim(used.name, claim))
+        node.add(task.needs)
+        self._placed.add(task.pod.pod, node.labels)
+        return Placement(task.pod, node.name, tuple(placed))
+
+
+def _unreached(allocated: Iterable[ResourceClaim], node: NodeState) -> Finding | None:
+    for claim in allocated:
+        allocation = claim.status.allocation
+        if allocation is None or allocation.node_selector is None:
+            continue
+        try:
+            if selects(allocation.node_selector, node.name, node.labels):
+                continue
+        except SelectorError as error:
+            return Finding("allocated", f"the node selector of claim {claim.key} cannot be evaluated: {error}")
+        return Finding("allocated", f"the devices that claim {claim.key} has are not reached from there")
+    return None
+
+
+def _explained(decision: Decision) -> tuple[Finding, ...]:
+    if decision.error:
+        return (Finding("error", decision.error),)
+    return tuple(
+        Finding(reason.kind, reason.text, max(0, reason.wanted - reason.available), reason.holders)
+        for reason in decision.reasons()
+    )
+
+
+def _reference(pod: PlannedPod) -> ResourceClaimConsumerReference:
+    return ResourceClaimConsumerReference(resource="pods", name=pod.pod.name, uid=pod.pod.metadata.uid)
+
+
+def _reserved(claim: ResourceClaim, consumer: ResourceClaimConsumerReference) -> bool:
+    return any(
+        (known.api_group, known.resource, known.name) == (consumer.api_group, consumer.resource, consumer.name)
+        for known in claim.status.reserved_for
+    )
+
+
+def _with(
+    claim: ResourceClaim, allocation: AllocationResult, consumer: ResourceClaimConsumerReference
+) -> ResourceClaim:
+    reserved = list(claim.status.reserved_for)
+    if not _reserved(claim, consumer):
+        reserved.append(consumer)
+    status: ResourceClaimStatus = msgspec.structs.replace(claim.status, allocation=allocation, reserved_for=reserved)
+    return msgspec.structs.replace(claim, status=status)
