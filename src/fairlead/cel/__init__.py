@@ -1,1 +1,16 @@
 """Device selectors: the CEL that Dynamic Resource Allocation allows, compiled to Python."""
+
+from fairlead.cel.device import AttributeLike, DeviceInput, device_input
+from fairlead.cel.errors import CompileError, EvaluationError
+from fairlead.cel.selector import Features, Selector, compile_selector
+
+__all__ = [
+    "AttributeLike",
+    "CompileError",
+    "DeviceInput",
+    "EvaluationError",
+    "Features",
+    "Selector",
+    "compile_selector",
+    "device_input",
+]

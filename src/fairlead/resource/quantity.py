@@ -35,9 +35,7 @@ _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _DECIMAL_TEXT: Final = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _BINARY_TEXT: Final = ("", *_BINARY)
 
-_FORMAT_WRONG: Final = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
+_FORMAT_WRONG: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _NUMERIC: Final = "unable to parse numeric part of quantity"
 _SUFFIX: Final = "unable to parse quantity's suffix"
 
@@ -46,16 +44,18 @@ _SUFFIX: Final = "unable to parse quantity's suffix"
 class Quantity:
     """An exact amount with the format it is to be printed in."""
 
-    __slots__ = ("_text", "format", "nano")
+    __slots__ = ("_text", "_whole", "format", "nano")
 
     nano: Final[int]
     format: Final[Format]
     _text: str | None
+    _whole: bool
 
-    def __init__(self, nano: int, format: Format = "DecimalSI", text: str | None = None) -> None:
+    def __init__(self, nano: int, format: Format = "DecimalSI", text: str | None = None, whole: bool = True) -> None:
         self.nano = nano
         self.format = format
         self._text = text
+        self._whole = whole
 
     @staticmethod
     def parse(text: str) -> Quantity:
@@ -64,7 +64,7 @@ class Quantity:
 
     @staticmethod
     def from_nano(nano: int, format: Format = "DecimalSI") -> Quantity:
-        return Quantity(nano, format)
+        return Quantity(nano, format, whole=nano % NANO == 0)
 
     @staticmethod
     def from_int(value: int, format: Format = "DecimalSI") -> Quantity:
@@ -72,8 +72,12 @@ class Quantity:
 
     @property
     def is_integer(self) -> bool:
-        """Whether the value is a whole number that fits an int64."""
-        return self.nano % NANO == 0 and -_MAX_INT64 - 1 <= self.nano // NANO <= _MAX_INT64
+        """Whether the API's CEL calls this an integer.
+
+        Kubernetes looks at how it holds the amount, so ``1000m``, ``1.5Gi`` and ``100Ti`` are none, although their
+        values are whole; arithmetic passes that on.
+        """
+        return self._whole and -_MAX_INT64 - 1 <= self.nano // NANO <= _MAX_INT64
 
     @property
     def sign(self) -> int:
@@ -99,14 +103,19 @@ class Quantity:
         return self.nano == other.nano and self.format == other.format
 
     def __add__(self, other: Quantity) -> Quantity:
-        # A zero has no format worth keeping: the sum takes the other one's.
-        return Quantity(self.nano + other.nano, self.format if self.nano else other.format)
+        return self._sum(self.nano + other.nano, other)
 
     def __sub__(self, other: Quantity) -> Quantity:
-        return Quantity(self.nano - other.nano, self.format if self.nano else other.format)
+        return self._sum(self.nano - other.nano, other)
 
     def __neg__(self) -> Quantity:
-        return Quantity(-self.nano, self.format)
+        return Quantity(-self.nano, self.format, whole=self._whole)
+
+    def _sum(self, nano: int, other: Quantity) -> Quantity:
+        # A zero has nothing worth keeping: the sum takes after the other one.
+        if not self.nano:
+            return Quantity(nano, other.format, whole=other._whole)
+        return Quantity(nano, self.format, whole=self._whole and (other._whole or not other.nano))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Quantity) and self.nano == other.nano
@@ -149,11 +158,13 @@ def _parse(text: str) -> Quantity:
     if base == 10:
         scale = exponent - len(denominator)
         small = len(digits) <= _INT64_DIGITS and scale >= -9
+        whole = small and scale >= 0
         keep = small and scale % 3 == 0 and not digits.endswith("000") and digits[0] != "0"
         nano = _scale_up(mantissa, scale + 9)
     else:
         # Kubernetes' estimate of whether the product fits an int64; it decides about the text and the cap.
         small = not denominator and 15 - len(numerator) - exponent * 3 // 10 - 1 >= 0
+        whole = small
         keep = small and mantissa & 7 != 0
         nano = _scale_up(mantissa << exponent, 9 - len(denominator))
     if not small:
@@ -163,7 +174,7 @@ def _parse(text: str) -> Quantity:
             nano = min(nano, _MAX_INT64 * NANO)
             if 0 < nano < NANO:
                 format = "DecimalSI"
-    return Quantity(-nano if negative else nano, format, text if keep else None)
+    return Quantity(-nano if negative else nano, format, text if keep else None, whole)
 
 
 def _split(text: str) -> tuple[bool, str, str, str, str]:
