@@ -92,8 +92,23 @@ def _check_range(
             errors.add(f"{path}.max", invalid(str(allowed.max), f"max is larger than capacity value: {most}"))
         if default > allowed.max:
             errors.add(f"{path}.default", invalid(str(default), f"default is more than max: {allowed.max}"))
-    if allowed.step is not None:
+    if _calculable(errors, default, allowed, path) and allowed.step is not None:
         _check_step(errors, default, allowed, allowed.min, allowed.step, most, path)
+
+
+def _calculable(errors: Errors, default: Quantity, allowed: CapacityRequestPolicyRange, path: str) -> bool:
+    """Whether the API server's integers can hold the bounds; those without a fraction only matter for steps."""
+    bounds = {"default": default, "min": allowed.min, "max": allowed.max, "step": allowed.step}
+    present = {name: bound for name, bound in bounds.items() if bound is not None}
+    fractional = any(bound.nano % _NANO for bound in present.values())
+    if not fractional and (allowed.step is None or allowed.step.sign <= 0):
+        return True
+    before = len(errors.found)
+    for name, bound in present.items():
+        reason = _out_of_range(bound, fractional)
+        if reason:
+            errors.add(f"{path}.{name}", invalid(str(bound), reason))
+    return len(errors.found) == before
 
 
 def _check_step(
@@ -111,19 +126,8 @@ def _check_step(
     if least + step > most:
         detail = f"one step {least + step} is larger than capacity value: {most}"
         errors.add(f"{path}.step", invalid(str(step), detail))
-    bounds = {"default": default, "min": least, "max": allowed.max, "step": step}
-    present = {name: bound for name, bound in bounds.items() if bound is not None}
-    fractional = any(bound.nano % _NANO for bound in present.values())
-    unsafe = False
-    for name, bound in present.items():
-        reason = _out_of_range(bound, fractional)
-        if reason:
-            errors.add(f"{path}.{name}", invalid(str(bound), reason))
-            unsafe = True
-    if unsafe:
-        return
-    for bound in (default, allowed.max or default):
-        if (bound.nano - least.nano) % step.nano:
+    for bound in (default, allowed.max):
+        if bound is not None and (bound.nano - least.nano) % step.nano:
             detail = f"value is not a multiple of a given step ({step}) from ({least})"
             errors.add(f"{path}.step", invalid(str(bound), detail))
 
