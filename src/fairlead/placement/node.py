@@ -1,7 +1,7 @@
 """Whether a node takes a pod, devices aside: kube-scheduler's filters one by one.
 
-In their order: NodeUnschedulable, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit. What a node does not
-say, it has: one without `status.allocatable` has room for everything, and one that names some amounts but not CPU,
+In this order: NodeName, NodeUnschedulable, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit. What a node does
+not say, it has: one without `status.allocatable` has room for everything, and one that names some amounts but not CPU,
 memory, storage or pods is not short of those. Extended resources that a node does not name it does not have.
 """
 
@@ -31,6 +31,8 @@ class PodNeeds:
     node_selector: Mapping[str, str]
     node_affinity: NodeSelector | None
     tolerations: tuple[Toleration, ...]
+    node_name: str
+    """The one node that the pod names itself; empty for any."""
 
     @classmethod
     def of(cls, pod: Pod) -> PodNeeds:
@@ -46,6 +48,7 @@ class PodNeeds:
             node_selector=spec.node_selector,
             node_affinity=affinity.required if affinity is not None else None,
             tolerations=tuple(spec.tolerations),
+            node_name=spec.node_name,
         )
 
 
@@ -82,6 +85,8 @@ class NodeState:
             needs: what the pod asks for.
             through_claims: extended resources that devices serve where the node does not advertise them.
         """
+        if needs.node_name not in ("", self.name):
+            return Finding("labels", f"the pod names another node (spec.nodeName: {needs.node_name})")
         for taint in self._taints:
             if not any(_tolerates(toleration, taint) for toleration in needs.tolerations):
                 return _taint_finding(taint)

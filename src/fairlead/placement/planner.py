@@ -22,7 +22,7 @@ from fairlead.allocator.request import ClaimShape
 from fairlead.allocator.result import random_share_id
 from fairlead.inventory import Inventory, InventoryError, NodeView, Occupancy, SelectorError, selects
 from fairlead.placement.cluster import Cluster
-from fairlead.placement.extended import resource_names, without
+from fairlead.placement.extended import resources_of_requests, without
 from fairlead.placement.node import NodeState, PodNeeds
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
 from fairlead.placement.policy import Candidate, FirstFit, Policy
@@ -97,7 +97,6 @@ class Planner:
         self._share_id = share_id
         self._inventory = Inventory(cluster.slices, cluster.claims, cluster.taint_rules, cluster.features)
         self._allocator = Allocator(cluster.classes, cluster.features)
-        self._classes = {device_class.name: device_class for device_class in cluster.classes}
         self._claims = {claim.key: claim for claim in cluster.claims}
         self._nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
         self._placed = Placed()
@@ -134,7 +133,7 @@ class Planner:
             claim = self._claims.get(key, used.claim)
             claims.setdefault(key, (used, claim))
             if used.extended:
-                plugins[key] = resource_names(claim, self._classes, needs.requests)
+                plugins[key] = resources_of_requests(used)
             self._check(claim, pod)
         return _Task(
             pod=pod,

@@ -67,7 +67,8 @@ class Obstacle:
     """Claims that hold what is wanted, those on most nodes first."""
 
     def __str__(self) -> str:
-        held = f"; taken by {_listed(self.holders)}" if self.holders else ""
+        claims = "claim" if len(self.holders) == 1 else "claims"
+        held = f"; held by {claims} {_listed(self.holders)}" if self.holders else ""
         if not self.nodes:
             return self.text + held
         count = len(self.nodes)
