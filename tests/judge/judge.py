@@ -7,16 +7,14 @@ documented order, and the first complete solution wins. Nothing is pruned and ev
 made so far: exponential, good for small cases only, and short enough to be checked by reading.
 """
 
-from pools import check_node_selector, gather
+from pools import check_node_selector, gather, left, matches
 from rules import (
     ExhaustedError,
     Json,
     RefusedError,
     consumption,
     quantity,
-    reaches,
     satisfied,
-    selected,
     state,
     tolerated,
 )
@@ -84,14 +82,7 @@ class Search:
         """Binding conditions, class, request, then the device's own nodes; asked once, so that an error comes once."""
         key = id(option), id(device)
         if key not in self.seen:
-            facts = {"driver": device["pool"]["driver"], "shared": bool(device.get("allowMultipleAllocations"))}
-            facts |= {"attributes": device.get("attributes") or {}, "capacity": device.get("capacity") or {}}
-            selectors = [*(option["class"].get("selectors") or []), *(option.get("selectors") or [])]
-            self.seen[key] = (
-                ("DeviceBindingAndStatus" in self.on or not device.get("bindingConditions"))
-                and all(selected(selector["cel"]["expression"], facts) for selector in selectors)
-                and (not device["spec"].get("perDeviceNodeSelection") or reaches(device, self.node))
-            )
+            self.seen[key] = matches(option, device, self.node, self.on)
         return self.seen[key]
 
     def room(self, option: Json, device: Json) -> bool:
@@ -115,11 +106,7 @@ class Search:
         pool = device["pool"]
         spent = [d for d in pool["all"] if d["id"] in self.held | self.shares] + [device]
         spent += [p["device"] for p in self.picks if p["pays"] and p["device"]["pool"] is pool]
-        left = dict(pool["counters"])
-        for use in (use for d in spent for use in d.get("consumesCounters") or []):
-            for key, counter in (use.get("counters") or {}).items():
-                left[use["counterSet"], key] -= quantity(counter["value"])[0]
-        return min(left.values(), default=0) >= 0
+        return min(left(pool, spent).values(), default=0) >= 0
 
     def paid(self, device: Json) -> bool:
         """Whether the counters of a shared device are paid already."""
@@ -194,7 +181,7 @@ class Search:
 
 
 def judge(case: Json, steps: int = 10**9) -> Json:
-    """The right answer for a case; of several nodes the first that fits. Raises `ExhaustedError` after so many steps."""
+    """The right answer, of several nodes for the first that fits. Raises `ExhaustedError` after so many steps."""
     answer: Json = {"devices": None}
     try:
         for node in case.get("nodes") or [case["node"]]:

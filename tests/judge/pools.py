@@ -1,6 +1,8 @@
 """Which devices a node reaches: slices by node, generations, completeness and validity of pools, and their order."""
 
-from rules import Json, RefusedError, quantity, reaches
+from fractions import Fraction
+
+from rules import Json, RefusedError, quantity, reaches, selected
 
 
 def gather(case: Json, node: Json) -> list[Json]:
@@ -61,6 +63,27 @@ def gather(case: Json, node: Json) -> list[Json]:
             d.get("bindingConditions") is not None for d in pool["devices"]
         )
     return sorted(result, key=lambda p: (p["late"], p["driver"].encode(), p["name"].encode()))
+
+
+def left(pool: Json, devices: list[Json]) -> dict[tuple[str, str], Fraction]:
+    """What remains of each counter of a pool when these devices have taken theirs; it can be negative."""
+    result = dict(pool["counters"])
+    for use in (use for device in devices for use in device.get("consumesCounters") or []):
+        for key, counter in (use.get("counters") or {}).items():
+            result[use["counterSet"], key] -= quantity(counter["value"])[0]
+    return result
+
+
+def matches(option: Json, device: Json, node: Json, features: set[str]) -> bool:
+    """Whether a device is what a request asks for: binding conditions, class, request, then the device's own nodes."""
+    facts = {"driver": device["pool"]["driver"], "shared": bool(device.get("allowMultipleAllocations"))}
+    facts |= {"attributes": device.get("attributes") or {}, "capacity": device.get("capacity") or {}}
+    selectors = [*(option["class"].get("selectors") or []), *(option.get("selectors") or [])]
+    return (
+        ("DeviceBindingAndStatus" in features or not device.get("bindingConditions"))
+        and all(selected(selector["cel"]["expression"], facts) for selector in selectors)
+        and (not device["spec"].get("perDeviceNodeSelection") or reaches(device, node))
+    )
 
 
 def check_node_selector(devices: list[Json]) -> None:
