@@ -1,113 +1,185 @@
 """States that are the same for what follows, so that a dead end is explored once.
 
-Devices are interchangeable when every remaining request and every rule treats them alike; then only how many of them
-are left matters, not which. Devices that share ledger fields form a block; blocks of the same build are
-interchangeable as wholes. A key names a state up to such exchanges: equal keys fail or succeed together, because
+Devices are interchangeable when every request and every rule treats them alike; then only how many of them are left
+matters, not which. Devices that share ledger fields form a block; blocks of the same build are interchangeable as
+wholes. A key names what remains and what is taken up to such exchanges: equal keys fail or succeed together, because
 whether a completion exists does not depend on the order in which devices are tried.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from fairlead.allocator.demand import Choice, Demand
 from fairlead.allocator.ledger import Block
-from fairlead.allocator.problem import bits
+from fairlead.allocator.moves import Moves, State
+from fairlead.allocator.problem import Slot, bits
+from fairlead.allocator.request import MAX_RESULTS
 
-if TYPE_CHECKING:
-    from fairlead.allocator.search import Search, State
+
+class Twins:
+    """A block with the number of its build, and its devices in the order in which builds are compared."""
+
+    __slots__ = ("block", "build", "low", "mask", "numbers")
+
+    def __init__(self, block: Block, build: int, numbers: tuple[int, ...]) -> None:
+        self.block = block
+        self.build = build
+        self.numbers = numbers
+        self.low = numbers[0]
+        contiguous = numbers[-1] - numbers[0] + 1 == len(numbers)
+        self.mask = (1 << len(numbers)) - 1 if contiguous else 0
+
+    def local(self, mask: int) -> int:
+        """The block's own bits of a mask, in the order of its devices."""
+        if self.mask:
+            return mask >> self.low & self.mask
+        local = 0
+        for place, number in enumerate(self.numbers):
+            local |= (mask >> number & 1) << place
+        return local
+
+    def left(self, state: State) -> int:
+        """What is left in the block's accounts."""
+        return state.left >> self.block.shift & (1 << self.block.width) - 1
 
 
 class Equivalence:
-    """Keys of states, and the keys of those that failed."""
+    """Which devices and blocks are interchangeable in one decision."""
 
-    def __init__(self, search: Search) -> None:
-        self._search = search
-        self._failed: set[object] = set()
-        self._classes: dict[int, list[int]] = {}
-        self._blocks: dict[int, list[tuple[Block, int, tuple[int, ...]]]] = {}
-        self._has_admin: list[bool] = [
-            any(slot.unit.admin_access for slots in claim.requests for slot in slots) for claim in search.problem.claims
-        ]
-
-    def failed(self, key: object) -> bool:
-        """Whether an equivalent state is known to have no solution."""
-        return key in self._failed
-
-    def remember(self, key: object) -> None:
-        """Takes note that the state of the key has no solution."""
-        self._failed.add(key)
-
-    def key(self, position: int, alternative: int, kth: int, state: State, below: int) -> object:
-        """What of the state matters from here on, up to exchanges of equal devices and blocks."""
-        search = self._search
-        if position not in self._classes:
-            self._sort_out(position)
-        taken = state.taken
-        above = ~below
-        parts: list[object] = [(mask & ~taken).bit_count() for mask in self._classes[position]]
-        if kth:
-            parts.extend((mask & ~taken & above).bit_count() for mask in self._classes[position])
-        claim = search.positions[position][0]
-        admin = self._has_admin[claim]
-        if admin:
-            parts.extend((mask & state.claim_taken).bit_count() for mask in self._classes[position])
-        blocks = []
-        for block, build, numbers in self._blocks[position]:
-            have = (state.left >> block.shift) & ((1 << block.width) - 1)
-            locals_ = tuple(
-                taken >> n & 1
-                | (state.started >> n & 1) << 1
-                | (above >> n & 1 if kth else 0) << 2
-                | (state.claim_taken >> n & 1 if admin else 0) << 3
-                for n in numbers
-            )
-            blocks.append((build, have, locals_))
-        blocks.sort()
-        return (position, alternative, kth, tuple(parts), tuple(blocks), state.rules, state.used)
-
-    def _sort_out(self, position: int) -> None:
-        """Groups devices by how everything from this request on treats them."""
-        search = self._search
-        claim_number = search.positions[position][0]
-        remaining = [slot for slots in search.slots[position:] for slot in slots]
+    def __init__(self, moves: Moves) -> None:
+        self._moves = moves
+        problem = moves.problem
         relevant = 0
-        for slot in remaining:
-            relevant |= slot.mask | slot.error_mask | slot.all_mask
-        rules = [rule for claim in search.problem.claims[claim_number:] for rule in claim.rules]
-        in_blocks = 0
+        for slot in problem.slots:
+            relevant |= moves.masks[slot.number] | slot.error_mask | slot.all_mask
+        self.twins: list[Twins] = []
+        self.in_blocks = 0
+        """Devices that belong to a block."""
         builds: dict[object, int] = {}
-        blocks: list[tuple[Block, int, tuple[int, ...]]] = []
-        for block in search.problem.ledger.blocks:
-            in_blocks |= block.devices
+        for block in problem.ledger.blocks:
             numbers = tuple(bits(block.devices & relevant))
-            if not numbers:
-                continue
-            signature = (
-                tuple((field.width, field.shift - block.shift) for field in block.fields),
-                tuple(self._signature(number, remaining, rules, block.shift) for number in numbers),
-            )
-            blocks.append((block, builds.setdefault(signature, len(builds)), numbers))
+            if numbers:
+                self.in_blocks |= block.devices
+                fields = tuple((field.width, field.shift - block.shift) for field in block.fields)
+                signature = (fields, tuple(self._signature(number, block.shift) for number in numbers))
+                self.twins.append(Twins(block, builds.setdefault(signature, len(builds)), numbers))
         classes: dict[object, int] = {}
-        for number in bits(relevant & ~in_blocks):
-            signature = self._signature(number, remaining, rules, 0)
+        for number in bits(relevant & ~self.in_blocks):
+            signature = self._signature(number, 0)
             classes[signature] = classes.get(signature, 0) | 1 << number
-        self._classes[position] = list(classes.values())
-        self._blocks[position] = blocks
+        self.classes = list(classes.values())
+        """Sets of interchangeable devices outside blocks."""
+        self._observing = any(slot.unit.admin_access for slot in problem.slots)
+        self._limited = any(
+            sum(max(moves.count(slot) for slot in slots) for slots in claim.requests) > MAX_RESULTS
+            for claim in problem.claims
+        )
 
-    def _signature(self, number: int, remaining: list, rules: list, shift: int) -> tuple[object, ...]:  # type: ignore[type-arg]
-        search = self._search
-        held = search.free >> number & 1, search.payable >> number & 1, search.shared >> number & 1
+    def _signature(self, number: int, shift: int) -> tuple[object, ...]:
+        moves = self._moves
+        problem = moves.problem
         return (
-            held,
+            moves.free >> number & 1,
+            moves.payable >> number & 1,
+            moves.shared >> number & 1,
             tuple(
                 (
-                    slot.mask >> number & 1,
+                    moves.masks[slot.number] >> number & 1,
                     slot.error_mask >> number & 1,
                     slot.all_mask >> number & 1,
                     slot.first_need.get(number, 0) >> shift,
                     slot.more_need.get(number, 0) >> shift,
                 )
-                for slot in remaining
+                for slot in problem.slots
             ),
-            tuple((rule.index.present >> number & 1, rule.index.values_of[number]) for rule in rules),
+            tuple((rule.index.present >> number & 1, rule.index.values_of[number]) for rule in problem.rules),
         )
+
+    def key(self, demands: Sequence[Demand], state: State, restricted: int) -> object:
+        """What of the state matters for the demands, up to exchanges of equal devices and blocks.
+
+        Args:
+            demands: everything that remains.
+            state: what is chosen.
+            restricted: the positions, as a mask, of demands whose candidates do not follow from the state alone.
+        """
+        free = ~state.taken
+        parts: list[object] = []
+        narrowed: list[int] = []
+        rules: dict[int, int] = {}
+        for demand in demands:
+            special = restricted >> demand.position & 1
+            for choice in demand.choices:
+                parts.append((demand.position, choice.slot.number, choice.count))
+                if special:
+                    narrowed.append(choice.candidates)
+                    parts.extend((mask & choice.candidates).bit_count() for mask in self.classes)
+                if choice.slot.error_mask:
+                    parts.extend((mask & choice.slot.error_mask & free).bit_count() for mask in self.classes)
+                for rule in choice.slot.rules:
+                    rules[rule] = state.rules[rule]
+        parts.extend((mask & free).bit_count() for mask in self.classes)
+        if self._observing:
+            parts.extend((mask & state.claim_taken).bit_count() for mask in self.classes)
+        blocks = sorted(
+            (
+                twins.build,
+                twins.left(state),
+                twins.local(state.taken),
+                twins.local(state.started),
+                twins.local(state.claim_taken) if self._observing else 0,
+                *(twins.local(mask) for mask in narrowed),
+            )
+            for twins in self.twins
+        )
+        return (tuple(parts), tuple(blocks), tuple(rules.items()), state.used if self._limited else 0)
+
+    def representatives(self, choice: Choice, state: State) -> list[tuple[int, int]]:
+        """One candidate of each kind, with all candidates of that kind.
+
+        Returns:
+            Pairs of device number and mask; trying one device of a kind decides for all of them.
+        """
+        found: list[tuple[int, int]] = []
+        for mask in self.classes:
+            if alike := mask & choice.candidates:
+                found.append(((alike & -alike).bit_length() - 1, alike))
+        kinds: dict[object, int] = {}
+        for twins in self.twins:
+            local = twins.local(choice.candidates)
+            if not local:
+                continue
+            condition = (twins.build, twins.left(state), twins.local(state.taken), twins.local(state.started), local)
+            for place in bits(local):
+                kind = (condition, place)
+                kinds[kind] = kinds.get(kind, 0) | 1 << twins.numbers[place]
+        found.extend(((alike & -alike).bit_length() - 1, alike) for alike in kinds.values())
+        return found
+
+
+def merged(demands: Sequence[Demand], shared: int) -> list[Demand]:
+    """The demands with equal ones joined: n requests for one device each are one for n devices.
+
+    Only demands whose candidates all serve one request at a time, cost nothing and are under the same rules are equal
+    in this sense.
+    """
+    kept: dict[object, Demand] = {}
+    for demand in demands:
+        choice = demand.choices[0]
+        key: object = demand.position
+        if len(demand.choices) == 1 and joinable(choice.slot) and not choice.candidates & shared:
+            key = ("joined", demand.claim, choice.slot.rules, choice.candidates)
+        known = kept.get(key)
+        if known is None:
+            kept[key] = Demand(
+                demand.position, demand.claim, [Choice(c.slot, c.candidates, c.count) for c in demand.choices]
+            )
+        else:
+            known.choices[0].count += choice.count
+    return list(kept.values())
+
+
+def joinable(slot: Slot) -> bool:
+    """Whether the slot's devices differ in nothing but who gets them."""
+    return not slot.first_need and not slot.unit.all_devices and not slot.unit.admin_access

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fairlead.allocator.bounds import Bounds, Shortfall
+from fairlead.allocator.demand import remaining
+from fairlead.allocator.moves import Moves
 from fairlead.allocator.problem import Problem, Slot, bits
 from fairlead.allocator.reasons import Excluded, Kind, Reason
-from fairlead.allocator.search import Search
 from fairlead.inventory import NodeView
 
 
@@ -29,17 +30,20 @@ def explain(problem: Problem, claims: Sequence[str]) -> tuple[Reason, ...]:
         problem: one that has no solution with what is taken now.
         claims: how the claims are called.
     """
-    search = Search(problem, problem.view.occupancy)
+    moves = Moves(problem, problem.view.occupancy)
     reasons: list[Reason] = []
     for position, slots in enumerate(problem.alternatives):
         claim = claims[problem.positions[position][0]]
-        found = [_alone(search, slot, claim) for slot in slots]
+        found = [_alone(moves, slot, claim) for slot in slots]
         if found and all(reason is not None for reason in found):
             reasons.append(_easiest([reason for reason in found if reason is not None]))
     if reasons:
         return tuple(reasons)
-    shortfall = Bounds(search).examine(0, -1, 0, search.start(), 0)[0] if problem.positions else None
-    return (_joint(search, shortfall, claims),)
+    shortfall = None
+    if problem.positions:
+        demands = remaining(moves, len(problem.positions), 0, -1, 0, moves.start(), 0)
+        shortfall = Bounds(moves).shortfall(demands, moves.start())
+    return (_joint(moves, shortfall, claims),)
 
 
 def _easiest(reasons: list[Reason]) -> Reason:
@@ -61,13 +65,13 @@ def _easiest(reasons: list[Reason]) -> Reason:
     )
 
 
-def tally(search: Search, slot: Slot) -> tuple[list[tuple[Excluded, int]], int]:
+def tally(moves: Moves, slot: Slot) -> tuple[list[tuple[Excluded, int]], int]:
     """Every device of the node under the first rule that excludes it; and those that no rule excludes.
 
     Returns:
         The exclusions with the number of devices that remain after each, in order; the mask of what remains.
     """
-    view = search.problem.view
+    view = moves.problem.view
     unit = slot.unit
     own = sum(1 for origin in unit.origins if origin.class_name)
     stages: list[tuple[Excluded, int]] = []
@@ -92,33 +96,33 @@ def tally(search: Search, slot: Slot) -> tuple[list[tuple[Excluded, int]], int]:
         exclude("taint", ~untolerated, _taints(view, untolerated))
     exclude("counter", ~slot.unaffordable, "needs more than its counter sets have")
     if not unit.admin_access:
-        held = remaining & ~search.free
-        exclude("held", search.free, ", ".join(_holders(search, held)))
-    start = search.start()
+        held = remaining & ~moves.free
+        exclude("held", moves.free, ", ".join(_holders(moves, held)))
+    start = moves.start()
     poor = sum(
         1 << number
         for number in bits(remaining)
-        if not search.payable >> number & 1 or not search.fits(slot, number, start)
+        if not moves.payable >> number & 1 or not moves.fits(slot, number, start)
     )
     sharing = poor & view.shared
-    exclude("capacity", ~sharing, _shares(search, sharing, asked))
+    exclude("capacity", ~sharing, _shares(moves, sharing, asked))
     exclude("counter", ~(poor & ~view.shared), "the rest of their counter sets is in use")
     return stages, remaining & slot.mask
 
 
-def _alone(search: Search, slot: Slot, claim: str) -> Reason | None:
+def _alone(moves: Moves, slot: Slot, claim: str) -> Reason | None:
     """Why the slot by itself has too few devices; None where it has enough."""
-    stages, remaining = tally(search, slot)
-    view = search.problem.view
+    stages, remaining = tally(moves, slot)
+    view = moves.problem.view
     unit = slot.unit
     entries = tuple(excluded for excluded, _ in stages)
-    wanted = search.count(slot) if unit.all_devices else unit.count
+    wanted = moves.count(slot) if unit.all_devices else unit.count
     available = remaining.bit_count()
     if unit.all_devices:
         missing = slot.all_mask & ~remaining
-        if search.numbers(slot) and not missing:
+        if moves.numbers(slot) and not missing:
             return None
-        wanted = max(len(search.numbers(slot)), 1)
+        wanted = max(len(moves.numbers(slot)), 1)
         available = (slot.all_mask & remaining).bit_count()
     elif available >= wanted:
         return None
@@ -174,8 +178,8 @@ def _clause(
             return f"{available} devices, {wanted} wanted"
 
 
-def _joint(search: Search, shortfall: Shortfall | None, claims: Sequence[str]) -> Reason:
-    problem = search.problem
+def _joint(moves: Moves, shortfall: Shortfall | None, claims: Sequence[str]) -> Reason:
+    problem = moves.problem
     positions = shortfall.requests if shortfall is not None else tuple(range(len(problem.positions)))
     names = tuple(
         problem.claims[claim].shape.requests[request].name
@@ -222,12 +226,12 @@ def _taints(view: NodeView, mask: int) -> str:
     return ", ".join(taints)
 
 
-def _holders(search: Search, mask: int) -> list[str]:
+def _holders(moves: Moves, mask: int) -> list[str]:
     """Who holds the devices, those with most of them first."""
-    count = Counter(holder for number in bits(mask) for holder in search.problem.view.holders(number))
+    count = Counter(holder for number in bits(mask) for holder in moves.problem.view.holders(number))
     return [name for name, _ in sorted(count.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def _shares(search: Search, mask: int, asked: str) -> str:
-    holders = ", ".join(_holders(search, mask))
+def _shares(moves: Moves, mask: int, asked: str) -> str:
+    holders = ", ".join(_holders(moves, mask))
     return f"{asked or 'the whole device'}{f' (shared by {holders})' if holders else ''}"

@@ -83,8 +83,16 @@ class Slot:
     """Devices that pass everything else but cannot have the capacity that is asked for."""
     unaffordable: int = 0
     """Devices that need more than their counter sets have at all."""
+    paying: int = 0
+    """The devices that need something from the ledger."""
+    tariff: int = 0
+    """Equal for slots whose devices all have the same needs."""
     number: int = 0
     """Its place among all slots of the problem."""
+    claim: int = 0
+    """The number of its claim."""
+    rules: tuple[int, ...] = ()
+    """The rules that apply, by their place among all rules of the problem."""
 
     @property
     def count(self) -> int:
@@ -116,11 +124,11 @@ class Problem:
         "alternatives",
         "claims",
         "fault",
-        "initial_rules",
         "ledger",
         "overdrawn",
         "plain",
         "positions",
+        "rules",
         "slots",
         "view",
     )
@@ -140,8 +148,8 @@ class Problem:
         """Claim and request of every request, in order; a position is an index into this."""
         self.alternatives: list[tuple[Slot, ...]] = []
         """The slots of the request at each position."""
-        self.initial_rules: list[tuple[int, ...]] = []
-        """For each claim the states of its rules before anything is chosen."""
+        self.rules: tuple[Rule, ...] = ()
+        """The rules of all claims."""
         self.plain: tuple[tuple[int, int, int, Slot], ...] | None = None
         """Claim, request, count and slot of each request, where there are no alternatives, constraints or errors."""
         self._capacity_totals: dict[FieldKey, int] = {}
@@ -174,14 +182,19 @@ class Problem:
         return self._left
 
     def _number(self) -> None:
+        rules: list[Rule] = []
         for number, claim in enumerate(self.claims):
-            self.initial_rules.append(tuple(rule.initial for rule in claim.rules))
+            offset = len(rules)
+            rules.extend(claim.rules)
             for request, slots in enumerate(claim.requests):
                 self.positions.append((number, request))
                 self.alternatives.append(slots)
                 for slot in slots:
                     slot.number = len(self.slots)
+                    slot.claim = number
+                    slot.rules = tuple(offset + constraint for constraint in slot.unit.constraints)
                     self.slots.append(slot)
+        self.rules = tuple(rules)
 
     def _lay_out_ledger(self) -> None:
         """Collects the needs of all candidates; devices that can never be paid for leave the masks."""
@@ -221,6 +234,12 @@ class Problem:
             slot.first_need[number] = self.ledger.pack_need({**counters, **capacities})
             if 1 << number & view.shared:
                 slot.more_need[number] = self.ledger.pack_need(capacities)
+        tariffs: dict[object, int] = {}
+        for slot in self.slots:
+            for number in slot.first_need:
+                slot.paying |= 1 << number
+            needs_of_all = (tuple(slot.first_need.items()), tuple(slot.more_need.items()))
+            slot.tariff = tariffs.setdefault(needs_of_all, len(tariffs))
 
     def _counter_need(self, number: int) -> dict[FieldKey, int]:
         pool = self.view.pool_number(number)

@@ -1,0 +1,186 @@
+"""Proofs that counters and capacities are not enough for what remains.
+
+Every proof charges each demand the least that it could cost and asks for no more than all completions need:
+
+* room: by block, no more devices fit than the cheapest of them would; for all demands, for each by itself, and for
+  those of at least a certain size;
+* totals: summed over all accounts of one name;
+* filling: an account can only be filled to an amount that some of the remaining needs add up to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import gcd
+
+from fairlead.allocator.demand import Choice, Demand, Shortfall
+from fairlead.allocator.ledger import Block, LedgerField
+from fairlead.allocator.moves import Moves, State
+from fairlead.allocator.problem import Slot, bits
+
+AccountName = tuple[str, int, str]
+"""Kind, pool (0 for capacities) and name of ledger fields that are added up."""
+
+_WIDEST = 4096
+"""Amounts, in units, up to which filling is worth a look."""
+
+
+class Amounts:
+    """The proofs for one decision."""
+
+    def __init__(self, moves: Moves) -> None:
+        self._moves = moves
+        self._accounts: dict[AccountName, list[LedgerField]] = {}
+        for field in moves.problem.ledger.fields.values():
+            kind, number, _, name = field.key
+            self._accounts.setdefault((kind, number if kind == "counter" else 0, name), []).append(field)
+        self._in_blocks = 0
+        self._block_of: dict[int, Block] = {}
+        for block in moves.problem.ledger.blocks:
+            self._in_blocks |= block.devices
+            for number in bits(block.devices):
+                self._block_of[number] = block
+        self._costs: dict[tuple[int, int], dict[AccountName, int]] = {}
+        self._ranges: dict[tuple[int, int], dict[AccountName, tuple[int, int]]] = {}
+        self._sizes: dict[int, int] = {}
+
+    def shortfall(self, demands: list[Demand], state: State) -> Shortfall | None:
+        """The proof that the demands need more than there is, or None where none is found."""
+        paying = [demand for demand in demands if all(choice.slot.first_need for choice in demand.choices)]
+        if not paying:
+            return None
+        for group in self._groups(paying):
+            shortfall = self._room(group, state)
+            if shortfall is not None:
+                return shortfall
+        return self._totals(paying, state) or self._filling(paying, state)
+
+    def size(self, slot: Slot) -> int:
+        """The most that a device for the slot costs, as one number; units of different accounts are simply added."""
+        size = self._sizes.get(slot.tariff)
+        if size is None:
+            fields = self._moves.problem.ledger.fields.values()
+            size = self._sizes[slot.tariff] = max(
+                (sum(field.amount(need) * field.unit for field in fields) for need in slot.first_need.values()),
+                default=0,
+            )
+        return size
+
+    def spare(self, number: int, state: State) -> int:
+        """What is left in the accounts that a device draws on, as one number."""
+        block = self._block_of.get(number)
+        return sum(field.amount(state.left) * field.unit for field in block.fields) if block else 0
+
+    def _groups(self, paying: list[Demand]) -> Iterator[list[Demand]]:
+        yield paying
+        if len(paying) == 1:
+            return
+        shared = self._moves.shared
+        for demand in paying:
+            # Of a shared device a request takes one share, so counting candidates says as much already.
+            if demand.least() > 1 and demand.candidates() & ~shared:
+                yield [demand]
+        sizes = {demand.position: min(self.size(c.slot) for c in demand.choices) for demand in paying}
+        for size in sorted(set(sizes.values()))[1:]:
+            yield [demand for demand in paying if sizes[demand.position] >= size]
+
+    def _room(self, group: list[Demand], state: State) -> Shortfall | None:
+        wanted = sum(demand.least() for demand in group)
+        everything = 0
+        for demand in group:
+            everything |= demand.candidates()
+        if everything & ~self._in_blocks:
+            return None
+        room = 0
+        for block in self._moves.problem.ledger.blocks:
+            here = everything & block.devices
+            if here:
+                room += self._room_of(group, here, block, state)
+                if room >= wanted:
+                    return None
+        return Shortfall("amount", tuple(demand.position for demand in group), wanted, room)
+
+    def _room_of(self, group: list[Demand], here: int, block: Block, state: State) -> int:
+        """How many picks, at most, the devices `here` of one block can serve."""
+        picks = 0
+        by_tariff: dict[int, tuple[Slot, int]] = {}
+        for demand in group:
+            most = 0
+            for choice in demand.choices:
+                mask = choice.candidates & here
+                most = max(most, min(choice.count, mask.bit_count()))
+                slot, known = by_tariff.get(choice.slot.tariff, (choice.slot, 0))
+                by_tariff[slot.tariff] = (slot, known | mask)
+            picks += most
+        needs = [self._cheapest(slot, number) for slot, mask in by_tariff.values() for number in bits(mask)]
+        for account in block.fields:
+            least = min([account.amount(need) for need in needs])
+            if least:
+                picks = min(picks, account.amount(state.left) // least)
+        return picks
+
+    def _cheapest(self, slot: Slot, number: int) -> int:
+        """The least that the device can cost: a shared one may have been started by then."""
+        needs = slot.more_need if self._moves.shared >> number & 1 else slot.first_need
+        return needs.get(number, 0)
+
+    def _totals(self, demands: list[Demand], state: State) -> Shortfall | None:
+        for name, accounts in self._accounts.items():
+            left = sum([account.amount(state.left) * account.unit for account in accounts])
+            wanted = 0
+            for demand in demands:
+                wanted += min([choice.count * self._range(choice)[name][0] for choice in demand.choices])
+            if wanted > left:
+                return Shortfall("amount", tuple(d.position for d in demands), wanted, left, account=name[2])
+        return None
+
+    def _filling(self, demands: list[Demand], state: State) -> Shortfall | None:
+        for name, accounts in self._accounts.items():
+            if name[0] != "capacity" or len(accounts) < 2:
+                continue
+            sizes: list[int] = []
+            wanted = 0
+            for demand in demands:
+                least, most = self._range(demand.choices[0])[name]
+                if len(demand.choices) > 1 or least != most:
+                    break
+                if least:
+                    sizes.append(least)
+                    wanted += least * demand.choices[0].count
+            else:
+                unit = gcd(*sizes)
+                lefts = [account.amount(state.left) * account.unit // unit for account in accounts] if unit else []
+                widest = max(lefts, default=0)
+                if not unit or widest > _WIDEST:
+                    continue
+                reachable = 1
+                limit = (2 << widest) - 1
+                for size in sizes:
+                    reachable |= reachable << size // unit & limit
+                room = sum((reachable & (2 << left) - 1).bit_length() - 1 for left in lefts) * unit
+                if wanted > room:
+                    return Shortfall("amount", tuple(d.position for d in demands), wanted, room, account=name[2])
+        return None
+
+    def _range(self, choice: Choice) -> dict[AccountName, tuple[int, int]]:
+        """The least and the most that a candidate costs of each account."""
+        key = (choice.slot.tariff, choice.candidates)
+        known = self._ranges.get(key)
+        if known is None:
+            costs = [self._cost(choice.slot, number) for number in bits(choice.candidates)]
+            known = self._ranges[key] = {
+                name: (min([cost[name] for cost in costs]), max([cost[name] for cost in costs]))
+                for name in self._accounts
+            }
+        return known
+
+    def _cost(self, slot: Slot, number: int) -> dict[AccountName, int]:
+        key = (slot.tariff, number)
+        known = self._costs.get(key)
+        if known is None:
+            need = self._cheapest(slot, number)
+            known = self._costs[key] = {
+                name: sum(account.amount(need) * account.unit for account in accounts)
+                for name, accounts in self._accounts.items()
+            }
+        return known

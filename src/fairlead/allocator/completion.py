@@ -1,0 +1,97 @@
+"""Whether a state can be completed at all, decided in the order that decides fastest.
+
+The search must try devices in the documented order, and so may meet the decisive request last. Here the order is free:
+the demand with the least to spare goes first, one device of each kind of interchangeable ones is tried, and what failed
+once is remembered for the whole decision. The answer guides the search: it never enters a branch that is known to be
+dead. Admin access is left out, because what it takes depends on the order of claims; the answer may then be yes where
+the truth is no, never the other way round.
+"""
+
+from __future__ import annotations
+
+from fairlead.allocator.amounts import Amounts
+from fairlead.allocator.bounds import Bounds
+from fairlead.allocator.demand import Choice, Demand
+from fairlead.allocator.equivalence import Equivalence, merged
+from fairlead.allocator.moves import Moves, State
+
+_DEEPEST = 400
+"""Choices of one completion; a stack of calls this deep is fine, and larger problems are left to the bounds."""
+
+
+class Completion:
+    """Answers for one decision, with what was learned kept between questions."""
+
+    def __init__(self, moves: Moves, bounds: Bounds, equivalence: Equivalence) -> None:
+        self._moves = moves
+        self._bounds = bounds
+        self._amounts = Amounts(moves)
+        self._equivalence = equivalence
+        self._known: dict[object, bool] = {}
+
+    def possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
+        """Whether the demands can all be met.
+
+        Args:
+            demands: what remains, already narrowed by the bounds.
+            state: what is chosen.
+            restricted: as in `Equivalence.key`.
+        """
+        demands = [demand for demand in demands if not demand.observes()]
+        if sum(max(choice.count for choice in demand.choices) for demand in demands) > _DEEPEST:
+            return True
+        # Joined demands stand for several requests of a claim, so what a claim has is counted before.
+        return self._solve(merged(demands, self._moves.shared), state, restricted)
+
+    def _solve(self, demands: list[Demand], state: State, restricted: int) -> bool:
+        if not demands:
+            return True
+        key = self._equivalence.key(demands, state, restricted)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._bounds.shortfall(demands, state) is None and self._branch(
+                demands, state, restricted
+            )
+        return known
+
+    def _branch(self, demands: list[Demand], state: State, restricted: int) -> bool:
+        hardest = min(demands, key=self._slack)
+        others = [demand for demand in demands if demand is not hardest]
+        return any(self._try(choice, hardest, others, state, restricted) for choice in hardest.choices)
+
+    def _slack(self, demand: Demand) -> tuple[int, int]:
+        """How many candidates it has to spare; among equals the one that takes most comes first."""
+        choice = demand.choices[0]
+        spare = sum(c.candidates.bit_count() - c.count for c in demand.choices)
+        return spare, -self._amounts.size(choice.slot)
+
+    def _try(self, choice: Choice, demand: Demand, others: list[Demand], state: State, restricted: int) -> bool:
+        moves = self._moves
+        candidates = choice.candidates
+        kinds = self._equivalence.representatives(choice, state)
+        # The device that leaves least behind first: what fits tightly spoils least.
+        kinds.sort(key=lambda kind: self._amounts.spare(kind[0], state))
+        for number, alike in kinds:
+            if candidates.bit_count() < choice.count:
+                return False
+            after = moves.take(choice.slot, number, state)
+            following = [Demand(d.position, d.claim, self._updated(d, after, 1 << number)) for d in others]
+            if choice.count > 1:
+                rest = Choice(choice.slot, candidates & ~(1 << number), choice.count - 1)
+                rest.candidates &= moves.accepted(choice.slot, after)
+                rest.candidates = moves.affordable(choice.slot, rest.candidates, after)
+                following.append(Demand(demand.position, demand.claim, [rest]))
+            if self._solve(following, after, restricted | 1 << demand.position):
+                return True
+            # None of this kind can be among the devices of this demand.
+            candidates &= ~alike
+        return False
+
+    def _updated(self, demand: Demand, after: State, taken: int) -> list[Choice]:
+        moves = self._moves
+        taken &= ~moves.shared
+        updated = []
+        for choice in demand.choices:
+            mask = choice.candidates & ~taken & moves.accepted(choice.slot, after)
+            updated.append(Choice(choice.slot, moves.affordable(choice.slot, mask, after), choice.count))
+        return updated

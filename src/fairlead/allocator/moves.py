@@ -1,0 +1,143 @@
+"""What may be chosen in a state, and the state after a choice.
+
+A state is a tuple of ints and is never changed; going back in a search is going back to an older one. Everything that
+searches (`search`, `completion`), proves (`bounds`) or compares (`equivalence`) states does it through `Moves`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fairlead.allocator.problem import Problem, Slot
+from fairlead.inventory import Occupancy
+
+_USED_BITS = 8
+_REMEMBERED = 20_000
+"""Ledger states whose affordable devices are kept."""
+
+
+class State(NamedTuple):
+    """What has been chosen so far, as far as it matters for what follows."""
+
+    taken: int
+    """Devices chosen for themselves by any claim."""
+    claim_taken: int
+    """Those among them chosen by the current claim; admin access looks at these alone."""
+    left: int
+    """The ledger."""
+    started: int
+    """Shared devices with at least one share."""
+    rules: tuple[int, ...]
+    """The state of each rule."""
+    used: int
+    """How many devices each claim has, packed."""
+
+    def used_by(self, claim: int) -> int:
+        """How many devices are chosen for a claim."""
+        return self.used >> claim * _USED_BITS & (1 << _USED_BITS) - 1
+
+
+class Moves:
+    """The choices of one decision: a problem and what is taken now."""
+
+    __slots__ = ("_fitting", "_numbers", "free", "guards", "left", "masks", "payable", "problem", "shared", "started")
+
+    def __init__(self, problem: Problem, occupancy: Occupancy) -> None:
+        self.problem = problem
+        self.left = problem.left(occupancy)
+        self.guards = problem.ledger.guards
+        self.free = ~occupancy.held
+        """Devices that no claim holds for itself."""
+        self.payable = ~(problem.overdrawn | (occupancy.exhausted & ~occupancy.started))
+        """All but the devices whose accounts are overdrawn before anything is chosen."""
+        self.started = occupancy.started
+        self.shared = problem.view.shared
+        self.masks = [slot.mask for slot in problem.slots]
+        """What is left of each slot's candidates once it is known which can be part of a solution."""
+        self._numbers: dict[int, tuple[int, ...]] = {}
+        self._fitting: dict[tuple[int, int, int], int] = {}
+
+    def start(self) -> State:
+        """The state in which nothing is chosen."""
+        return State(0, 0, self.left, self.started, tuple([rule.initial for rule in self.problem.rules]), 0)
+
+    def numbers(self, slot: Slot) -> tuple[int, ...]:
+        """With `All`: the devices to take, which leaves out shared ones that have no room now."""
+        if not slot.all_mask & self.shared:
+            return slot.all_numbers
+        known = self._numbers.get(slot.number)
+        if known is None:
+            known = self._numbers[slot.number] = tuple(
+                number
+                for number in slot.all_numbers
+                if not self.shared >> number & 1
+                or (
+                    not self.problem.overdrawn >> number & 1
+                    and (self.left - slot.more_need.get(number, 0)) & self.guards == self.guards
+                )
+            )
+        return known
+
+    def count(self, slot: Slot) -> int:
+        """How many devices the slot takes."""
+        return len(self.numbers(slot)) if slot.unit.all_devices else slot.unit.count
+
+    def open_to(self, slot: Slot, state: State) -> int:
+        """The slot's devices that nobody has taken, whatever rules and ledger say."""
+        if slot.unit.admin_access:
+            return self.masks[slot.number] & ~(state.claim_taken & ~self.shared)
+        return self.masks[slot.number] & self.free & ~state.taken
+
+    def accepted(self, slot: Slot, state: State) -> int:
+        """The devices that the slot's rules accept; all where there are none."""
+        mask = -1
+        for number in slot.rules:
+            mask &= self.problem.rules[number].accepted(state.rules[number])
+        return mask
+
+    def candidates(self, slot: Slot, state: State) -> int:
+        """The devices that may be chosen, if the ledger has what they need."""
+        return self.open_to(slot, state) & self.payable & self.accepted(slot, state)
+
+    def need(self, slot: Slot, number: int, state: State) -> int:
+        """What the device takes from the ledger."""
+        if state.started >> number & 1:
+            return slot.more_need.get(number, 0)
+        return slot.first_need.get(number, 0)
+
+    def fits(self, slot: Slot, number: int, state: State) -> bool:
+        """Whether the ledger has what the device needs."""
+        return (state.left - self.need(slot, number, state)) & self.guards == self.guards
+
+    def affordable(self, slot: Slot, mask: int, state: State) -> int:
+        """The devices among the mask that the ledger can pay for, one at a time."""
+        if not slot.paying or not mask & slot.paying:
+            return mask
+        key = (slot.tariff, state.left, state.started)
+        fitting = self._fitting.get(key)
+        if fitting is None:
+            if len(self._fitting) > _REMEMBERED:
+                self._fitting.clear()
+            fitting = ~slot.paying
+            for number in slot.first_need:
+                if self.fits(slot, number, state):
+                    fitting |= 1 << number
+            self._fitting[key] = fitting
+        return mask & fitting
+
+    def take(self, slot: Slot, number: int, state: State) -> State:
+        """The state with the device chosen."""
+        bit = 1 << number
+        rules = state.rules
+        if slot.rules:
+            changed = list(rules)
+            for rule in slot.rules:
+                changed[rule] = self.problem.rules[rule].after(rules[rule], number)
+            rules = tuple(changed)
+        left = state.left - self.need(slot, number, state)
+        used = state.used + (1 << slot.claim * _USED_BITS)
+        if self.shared & bit:
+            # Observing a device pays no counters, so the next share is still the first that does.
+            started = state.started if slot.unit.admin_access else state.started | bit
+            return State(state.taken, state.claim_taken, left, started, rules, used)
+        return State(state.taken | bit, state.claim_taken | bit, left, state.started, rules, used)
