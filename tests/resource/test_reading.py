@@ -68,9 +68,9 @@ def test_a_slice_has_its_values_exactly() -> None:
 def test_numbers_of_json_keep_their_text(literal: str) -> None:
     text = (
         '{"apiVersion":"resource.k8s.io/v1","kind":"ResourceSlice","metadata":{"name":"a"},"spec":{"driver":"d",'
-        '"pool":{"name":"p"},"devices":[{"name":"x","capacity":{"c":{"value":%s}}}]}}' % literal
+        '"pool":{"name":"p"},"devices":[{"name":"x","capacity":{"c":{"value":LITERAL}}}]}}'
     )
-    (item,) = read(text).slices
+    (item,) = read(text.replace("LITERAL", literal)).slices
     assert item.spec.devices[0].capacity["c"].value == Quantity.parse(literal.strip('"'))
 
 
