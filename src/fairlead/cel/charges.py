@@ -86,18 +86,21 @@ def _find(args: _Args, result: Value) -> int:
     return _regex(_size(args[0]), _size(args[1]))
 
 
-def _ip(args: _Args, result: Value) -> int:
-    return 1 if type(args[0]) is CIDR else _scan(args[0])
-
-
 def _contains_ip(args: _Args, result: Value) -> int:
     network = _size(args[0])
-    cost = math.ceil((network + network) * TRAVERSAL)
-    return cost + (_scan(args[1]) if isinstance(args[1], str) else 0)
+    return math.ceil((network + network) * TRAVERSAL)
+
+
+def _contains_ip_text(args: _Args, result: Value) -> int:
+    return _contains_ip(args, result) + _scan(args[1])
 
 
 def _contains_cidr(args: _Args, result: Value) -> int:
-    return _contains_ip(args, result) + math.ceil(_size(args[0]) * TRAVERSAL) + 1
+    return _contains_ip(args, result) + _scan(args[0]) + 1
+
+
+def _contains_cidr_text(args: _Args, result: Value) -> int:
+    return _contains_cidr(args, result) + _scan(args[1])
 
 
 def _validate(args: _Args, result: Value) -> int:
@@ -162,6 +165,9 @@ def _sets(factor: int) -> Charge:
 
 _LONG_NAMES: Final = {"duration": "google.protobuf.Duration", "timestamp": "google.protobuf.Timestamp"}
 _BY_OVERLOAD: Final[dict[str, Charge]] = {
+    "cidr_ip": _unit,
+    "cidr_contains_ip_string": _contains_ip_text,
+    "cidr_contains_cidr_string": _contains_cidr_text,
     "list_slice": _result_list,
     "list_flatten": _flatten,
     "list_flatten_int": _flatten,
@@ -197,7 +203,7 @@ _BY_FUNCTION: Final[dict[str, Charge]] = {
     **dict.fromkeys(("replace", "split", "ip.isCanonical"), _scan_first_twice),
     **dict.fromkeys(("find", "findAll"), _find),
     "join": _scan_result_twice,
-    "ip": _ip,
+    "ip": _scan_first,
     "containsIP": _contains_ip,
     "containsCIDR": _contains_cidr,
     "validate": _validate,

@@ -177,11 +177,7 @@ class _Checker:
             case "map":
                 result = target.params[1]
             case "struct":
-                found = self._env.fields.get(target.name, {}).get(name)
-                if found is None:
-                    self._issues.report(node.offset, f"undefined field '{name}'")
-                else:
-                    result = found
+                result = self._declared_field(node, target, name)
             case "param":
                 self._assignable([DYN], [target])
                 result = DYN
@@ -192,6 +188,16 @@ class _Checker:
                 result = DYN
         return optional_of(result) if is_optional or optional else result
 
+    def _declared_field(self, node: Select | Call, target: Type, name: str) -> Type:
+        fields = self._env.fields.get(target.name)
+        if fields is None:
+            self._issues.report(node.offset, f"unexpected failed resolution of '{target.name}'")
+        elif name not in fields:
+            self._issues.report(node.offset, f"undefined field '{name}'")
+        else:
+            return fields[name]
+        return ERROR
+
     def _call(self, node: Call) -> None:
         if node.function == "_?._":
             self._optional_select(node)
@@ -200,12 +206,13 @@ class _Checker:
             self.check(arg)
         if node.target is None:
             overloads = self._env.functions.get(node.function.removeprefix("."))
-            node.function = node.function.removeprefix(".")
+            if overloads is not None:
+                node.function = node.function.removeprefix(".")
         else:
             prefix = _qualified(node.target)
-            qualified = None if prefix is None else f"{prefix}.{node.function}".removeprefix(".")
-            overloads = None if qualified is None else self._env.functions.get(qualified)
-            if overloads is not None and qualified is not None:
+            qualified = "" if prefix is None else f"{prefix}.{node.function}".removeprefix(".")
+            overloads = self._env.functions.get(qualified)
+            if overloads is not None:
                 node.function, node.target = qualified, None
             else:
                 self.check(node.target)

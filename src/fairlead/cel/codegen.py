@@ -30,7 +30,7 @@ from fairlead.cel.device import DeviceInput
 from fairlead.cel.errors import EvaluationError
 from fairlead.cel.fastlib import NAMESPACE
 from fairlead.cel.library import function, implementation
-from fairlead.cel.library.regex import RegexError, compile_regex
+from fairlead.cel.library.regex import RegexError, matcher
 from fairlead.cel.types import Type, is_dyn, is_optional
 from fairlead.cel.values import Value
 
@@ -212,7 +212,8 @@ class _Generator:
             case "@in":
                 return self._membership(node)
             case "dyn":
-                return self.emit(args[0])
+                # As a name: Python warns about some uses of literals that dyn() makes possible.
+                return self._constant(args[0].value) if isinstance(args[0], Literal) else self.emit(args[0])
             case "or" | "orValue" if node.target is not None:
                 alternative = self._without_assignments(lambda: self.emit(args[0]))
                 unwrap = node.function == "orValue"
@@ -289,10 +290,10 @@ class _Generator:
         match overload:
             case "matches" | "matches_string" if isinstance(nodes[1], Literal):
                 try:
-                    pattern = compile_regex(nodes[1].value)
+                    test = matcher(nodes[1].value)
                 except RegexError:
                     raise _UnsupportedError from None
-                return f"({self._constant(pattern.search)}({self._string(nodes[0])}) is not None)"
+                return f"{self._constant(test)}({self._string(nodes[0])})"
             case "starts_with_string":
                 return f"{self._string(nodes[0])}.startswith({self._string(nodes[1])})"
             case "ends_with_string":

@@ -18,6 +18,7 @@ from fairlead.cel.charges import Charge
 from fairlead.cel.errors import EvaluationError
 from fairlead.cel.estimates import LIST_BASE, MAP_BASE
 from fairlead.cel.runtime import (
+    GO_NAMES,
     KEY_ERROR,
     NO_OVERLOAD,
     equal,
@@ -27,8 +28,9 @@ from fairlead.cel.runtime import (
     lookup,
     same,
     show,
+    type_name,
 )
-from fairlead.cel.values import NONE, Failure, Optional, Value, to_key
+from fairlead.cel.values import KEY_TYPES, NONE, Failure, Optional, Value, to_key
 
 UNSET: Final = object()
 
@@ -130,6 +132,8 @@ class Qualifier:
         frame.charge(1)
         if type(key) is Failure:
             return key
+        if type(key) not in KEY_TYPES:
+            return Failure(bad_key(key))
         try:
             return find(value, key)[0] if self._test_only else lookup(value, key)
         except EvaluationError as error:
@@ -139,6 +143,8 @@ class Qualifier:
         key = self._key(frame)
         if type(key) is Failure:
             return True, key
+        if type(key) not in KEY_TYPES:
+            return True, Failure(bad_key(key))
         try:
             present, found = find(value, key)
         except EvaluationError as error:
@@ -146,6 +152,10 @@ class Qualifier:
         if present or self._test_only:
             frame.charge(1)
         return present, found
+
+
+def bad_key(key: Value) -> str:
+    return f"invalid qualifier type: {GO_NAMES.get(type(key), type_name(key))}"
 
 
 class Attribute:

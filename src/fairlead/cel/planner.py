@@ -18,7 +18,7 @@ from fairlead.cel.errors import CompileError
 from fairlead.cel.library import BASE, function
 from fairlead.cel.library.regex import RegexError, compile_regex
 from fairlead.cel.plan import Attribute, Base, Constant, Frame, Plan, Qualifier
-from fairlead.cel.values import Failure, Value
+from fairlead.cel.values import KEY_TYPES, Failure, Value
 
 CONVERSIONS: Final = frozenset(
     ["bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"]
@@ -126,6 +126,8 @@ class _Planner:
         key = self.plan(node.args[1])
         if isinstance(key, Constant):
             value = key.value
+            if type(value) not in KEY_TYPES:
+                raise CompileError(f"{_INSTANTIATION}: {plan.bad_key(value)}")
             return attribute.qualified(Qualifier(lambda frame: value, optional, test_only=False))
         # An index that is itself an attribute is not charged for itself, only for its qualifiers.
         resolve = key.resolve if isinstance(key, Attribute) else key.run

@@ -42,7 +42,6 @@ _TYPE_NAMES: Final = {
     "bool": types.BOOL,
     "bytes": types.BYTES,
     "double": types.DOUBLE,
-    "dyn": types.DYN,
     "google.protobuf.Duration": Type("duration", "google.protobuf.Duration"),
     "google.protobuf.Timestamp": Type("timestamp", "google.protobuf.Timestamp"),
     "int": types.INT,

@@ -15,7 +15,8 @@ from fairlead.cel.errors import EvaluationError, Issues
 from fairlead.cel.library import implementation
 from fairlead.cel.library.formatting import CLAUSES, split_format
 from fairlead.cel.library.regex import RegexError, compile_regex
-from fairlead.cel.types import Type, is_dyn
+from fairlead.cel.runtime import NO_OVERLOAD
+from fairlead.cel.types import Type
 
 _FORMAT_EXEMPT = "format"
 
@@ -54,6 +55,9 @@ def _literal_argument(node: Call, issues: Issues, convert: Callable[..., object]
         return
     argument = node.args[0]
     try:
+        # The checker lets null pass for a duration or timestamp.
+        if argument.value is None:
+            raise EvaluationError(NO_OVERLOAD)
         convert(argument.value)
     except (EvaluationError, RegexError):
         issues.report(argument.offset, f"invalid {node.function} argument")
@@ -64,29 +68,35 @@ def _format(node: Call, checked: Checked, issues: Issues) -> None:
     if not isinstance(target, Literal) or len(node.args) != 1 or not isinstance(node.args[0], ListLiteral):
         return
     elements = node.args[0].elements
+    used = 0
     try:
-        parts = split_format(target.value, len(elements))
+        for part in split_format(target.value, len(elements)):
+            if not isinstance(part, str):
+                if not _fits(part[0].lower(), elements[used], checked, issues):
+                    return
+                used += 1
     except EvaluationError as error:
         issues.report(node.offset, str(error))
         return
-    clauses = [part[0].lower() for part in parts if not isinstance(part, str)]
-    for clause, element in zip(clauses, elements, strict=False):
-        bad = _misfit(clause, element, checked)
-        if bad is not None:
-            found = checked.types[bad]
-            shown = found.name if found.kind != "null" else "null_type"
-            message = f"error during formatting: {CLAUSES[clause][1]}, was given {shown}"
-            issues.report(bad.offset, message)
-            return
-    if len(elements) > len(clauses):
-        counts = f"(expected {len(clauses)}, got {len(elements)})"
-        issues.report(node.offset, f"too many arguments supplied to string.format {counts}")
+    if len(elements) > used:
+        message = f"too many arguments supplied to string.format (expected {used}, got {len(elements)})"
+        issues.report(node.offset, message)
+
+
+def _fits(clause: str, element: Expr, checked: Checked, issues: Issues) -> bool:
+    bad = _misfit(clause, element, checked)
+    if bad is None:
+        return True
+    found = checked.types[bad]
+    shown = {"null": "null_type", "any": "google.protobuf.Any"}.get(found.kind, found.name)
+    issues.report(bad.offset, f"error during formatting: {CLAUSES[clause][1]}, was given {shown}")
+    return False
 
 
 def _misfit(clause: str, element: Expr, checked: Checked) -> Expr | None:
     """The part of an argument that the clause does not take."""
     found = checked.types[element]
-    if not is_dyn(found) and found.kind not in CLAUSES[clause][0]:
+    if found.kind != "dyn" and found.kind not in CLAUSES[clause][0]:
         return element
     if clause == "s":
         for child in children(element) if isinstance(element, ListLiteral | MapLiteral) else []:

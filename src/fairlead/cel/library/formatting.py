@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from fairlead.cel.errors import EvaluationError
@@ -42,19 +42,14 @@ _SUPERSCRIPTS: Final = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹
 _SPECIAL: Final = {"NaN": "NaN", "Infinity": "∞", "-Infinity": "-∞"}
 
 
-def split_format(text: str, count: int) -> list[str | tuple[str, int]]:
-    """Literal text and (clause, precision) in turn; EvaluationError for text that is no format."""
-    parts: list[str | tuple[str, int]] = []
+def split_format(text: str, count: int) -> Iterator[str | tuple[str, int]]:
+    """Literal text and (clause, precision) in turn; EvaluationError where the text is no format."""
     used = position = 0
-    while position < len(text):
-        percent = text.find("%", position)
-        if percent < 0:
-            parts.append(text[position:])
-            break
-        parts.append(text[position:percent])
+    while (percent := text.find("%", position)) >= 0:
+        yield text[position:percent]
         position = percent + 1
         if text[position : position + 1] == "%":
-            parts.append("%")
+            yield "%"
             position += 1
             continue
         if used >= count:
@@ -66,10 +61,10 @@ def split_format(text: str, count: int) -> list[str | tuple[str, int]]:
         if clause not in "sdfebxXo":
             message = f'could not parse formatting clause: unrecognized formatting clause "{clause}"'
             raise EvaluationError(message)
-        parts.append((clause, precision))
+        yield clause, precision
         used += 1
         position += 1
-    return parts
+    yield text[position:]
 
 
 def _precision(text: str, position: int) -> tuple[int, int]:
@@ -120,6 +115,8 @@ def _clause(clause: str, precision: int, value: Value) -> str:
             if kind is str and value in _SPECIAL:
                 return _SPECIAL[value]
             if kind is float:
+                # A negative zero prints without its sign.
+                value = value or 0.0
                 return _fixed(value, precision) if clause == "f" else _scientific(value, precision)
     raise _refused(clause, value)
 
@@ -140,13 +137,14 @@ def _fixed(value: float, precision: int) -> str:
     return _special(value) or f"{value:,.{precision}f}"
 
 
-def _scientific(value: float, precision: int) -> str:
+def _scientific(value: float, width: int) -> str:
+    """cel-go takes the precision of this clause for a width."""
     special = _special(value)
     if special:
         return special
-    mantissa, _, exponent = f"{value:.{precision}e}".partition("e")
+    mantissa, _, exponent = f"{value:.{_DEFAULT_PRECISION}e}".partition("e")
     sign = "-" if exponent[0] == "-" else ""
-    return f"{mantissa}\u202f×\u202f10{(sign + exponent[1:]).translate(_SUPERSCRIPTS)}"
+    return f"{mantissa}×10{(sign + exponent[1:]).translate(_SUPERSCRIPTS)}".rjust(width)
 
 
 def _string(value: Value) -> str:
@@ -158,7 +156,7 @@ def _string(value: Value) -> str:
         case str():
             return value
         case bytes():
-            return value.decode(errors="replace")
+            return _text(value)
         case float():
             return format_double(value)
         case TypeValue():
@@ -174,6 +172,15 @@ def _string(value: Value) -> str:
             pairs = sorted((_nested(from_key(key)), _nested(item)) for key, item in value.items())
             return f"{{{', '.join(f'{key}:{item}' for key, item in pairs)}}}"
     raise _refused("s", value)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        reason = "invalid UTF-8 in bytes, cannot convert to string"
+        message = f'error during formatting: could not convert argument "{reason}" to string'
+        raise EvaluationError(message) from None
 
 
 def _nested(value: Value) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from fairlead.cel.errors import EvaluationError
+from fairlead.cel.library.addresses import Address, parse_address
 from fairlead.cel.runtime import GO_NAMES, NO_OVERLOAD, STRICT_EQUALITY, TYPE_NAMES
 from fairlead.cel.values import Value
 
@@ -38,14 +39,12 @@ TABLE: Final = """
     string cidr_to_string (cidr) -> string
 """
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 
 @final
 class IP:
     __slots__ = ("address",)
 
-    def __init__(self, address: _Address) -> None:
+    def __init__(self, address: Address) -> None:
         self.address = address
 
     def __eq__(self, other: object) -> bool:
@@ -66,7 +65,7 @@ class IP:
 class CIDR:
     __slots__ = ("address", "bits")
 
-    def __init__(self, address: _Address, bits: int) -> None:
+    def __init__(self, address: Address, bits: int) -> None:
         self.address = address
         self.bits = bits
 
@@ -87,7 +86,7 @@ class CIDR:
         network = ipaddress.ip_network((self.address, self.bits), strict=False)
         return CIDR(network.network_address, self.bits)
 
-    def contains(self, address: _Address) -> bool:
+    def contains(self, address: Address) -> bool:
         shift = self.address.max_prefixlen - self.bits
         return address.version == self.address.version and int(address) >> shift == int(self.address) >> shift
 
@@ -97,30 +96,7 @@ GO_NAMES.update({IP: "cel.IP", CIDR: "cel.CIDR"})
 STRICT_EQUALITY.update({IP, CIDR})
 
 
-def _parse_address(text: str) -> _Address:
-    """ValueError with the text of Go's ``netip.ParseAddr``."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError(f"ParseAddr({json.dumps(text, ensure_ascii=False)}): {_reason(text)}") from None
-
-
-def _reason(text: str) -> str:
-    separator = next((char for char in text if char in ".:%"), "")
-    if separator != ".":
-        return "missing IPv6 address" if separator == "%" else "unable to parse IP"
-    fields = text.split(".")
-    for position, char in enumerate(text):
-        if char not in "0123456789.":
-            return f"unexpected character (at {json.dumps(text[position:], ensure_ascii=False)})"
-    if any(len(field) > 1 and field[0] == "0" for field in fields):
-        return "IPv4 field has octet with leading zero"
-    if any(field and int(field) > 255 for field in fields):
-        return "IPv4 field has value >255"
-    return "IPv4 address too long" if len(fields) > 4 else "IPv4 address too short"
-
-
-def _checked(text: str, address: _Address) -> _Address:
+def _checked(text: str, address: Address) -> Address:
     quoted = json.dumps(text, ensure_ascii=False)
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id:
@@ -132,7 +108,7 @@ def _checked(text: str, address: _Address) -> _Address:
 
 def _ip(text: str) -> IP:
     try:
-        address = _parse_address(text)
+        address = parse_address(text)
     except ValueError as error:
         quoted = json.dumps(text, ensure_ascii=False)
         message = f"IP Address {quoted} parse error during conversion from string: {error}"
@@ -152,11 +128,11 @@ def _cidr(text: str) -> CIDR:
         raise EvaluationError(f"{prefix}{error}") from None
 
 
-def _parse_prefix(text: str) -> tuple[_Address, int]:
+def _parse_prefix(text: str) -> tuple[Address, int]:
     host, slash, bits = text.rpartition("/")
     if not slash:
         raise ValueError("no '/'")
-    address = _parse_address(host)
+    address = parse_address(host)
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
         raise ValueError("IPv6 zones cannot be present in a prefix")
     if not (bits.isascii() and bits.isdigit()) or (len(bits) > 1 and bits[0] == "0"):

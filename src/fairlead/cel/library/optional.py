@@ -11,7 +11,7 @@ from typing import Final
 
 from fairlead.cel.errors import EvaluationError
 from fairlead.cel.runtime import show
-from fairlead.cel.temporal import Duration
+from fairlead.cel.temporal import Duration, Timestamp
 from fairlead.cel.values import NONE, Optional, Value
 from fairlead.resource.quantity import Quantity
 
@@ -35,13 +35,17 @@ TABLE: Final = """
     unwrapOpt optional_unwrapOpt list(optional(V)).() -> list(V)
 """
 
+_FIRST_INSTANT: Final = Timestamp.parse("0001-01-01T00:00:00Z")
+
 
 def _of_non_zero(value: Value) -> Optional:
-    zero = value is None or (not value and not isinstance(value, Quantity))
     if isinstance(value, Duration):
         zero = value.nanos == 0
-    elif isinstance(value, Optional):
-        zero = not value.present
+    elif isinstance(value, Timestamp):
+        zero = value == _FIRST_INSTANT
+    else:
+        # Kubernetes' types and optionals have no zero here.
+        zero = not value and not isinstance(value, Quantity)
     return NONE if zero else Optional(True, value)
 
 

@@ -46,6 +46,7 @@ _GO_MESSAGES: Final = {
     "no argument for repetition operator": "missing argument to repetition operator",
     "bad repetition operator": "invalid nested repetition operator",
     "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid named capture group": "invalid named capture",
     "invalid repetition size": "invalid repeat count",
     "trailing \\": "trailing backslash at end of expression",
 }
@@ -62,6 +63,17 @@ def matches(text: str, pattern: str) -> bool:
         return compile_regex(pattern).search(text) is not None
     except RegexError as error:
         raise EvaluationError(str(error)) from None
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """A test for one pattern that remembers its answers: devices share most of their attribute values."""
+    search = compile_regex(pattern).search
+
+    @lru_cache(maxsize=1024)
+    def test(text: str) -> bool:
+        return search(text) is not None
+
+    return test
 
 
 def _compiled(pattern: str) -> Any:

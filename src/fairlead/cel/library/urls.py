@@ -60,14 +60,19 @@ STRICT_EQUALITY.add(URL)
 
 def parse_request_uri(text: str) -> URL:
     """What Go's ParseRequestURI accepts; ValueError with its text otherwise."""
+    return _parsed(text, request=True)
+
+
+def _parsed(text: str, request: bool) -> URL:
     quoted = json.dumps(text, ensure_ascii=False)
     try:
-        return _parse(text)
+        return _parse(text, request)
     except ValueError as error:
         raise ValueError(f"parse {quoted}: {error}") from None
 
 
-def _parse(text: str) -> URL:
+def _parse(text: str, request: bool) -> URL:
+    """``request`` only takes a host from an absolute URL; otherwise ``//host/path`` has one too."""
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
         raise ValueError("net/url: invalid control character in URL")
     if not text:
@@ -86,7 +91,7 @@ def _parse(text: str) -> URL:
             return URL(text, scheme, "", "", query)
         raise ValueError("invalid URI for request")
     host = ""
-    if scheme and rest.startswith("//"):
+    if rest.startswith("//") and (scheme or not (request or rest.startswith("///"))):
         authority, slash, path = rest[2:].partition("/")
         host, rest = _host(authority), slash + path
     _check_escapes(rest)
@@ -103,8 +108,7 @@ def _host(authority: str) -> str:
             raise ValueError("missing ']' in host")
         port = host[closing + 1 :]
     else:
-        colon = host.rfind(":")
-        port = host[colon:] if colon >= 0 else ""
+        port = host[host.find(":") :] if ":" in host else ""
     if not _PORT.fullmatch(port):
         raise ValueError(f"invalid port {json.dumps(port)} after host")
     invalid = _HOST_CHARS.search(host)
@@ -123,7 +127,8 @@ def _check_escapes(text: str) -> None:
 
 def _url(text: str) -> URL:
     try:
-        return parse_request_uri(text)
+        parse_request_uri(text)
+        return _parsed(text, request=False)
     except ValueError as error:
         raise EvaluationError(f"URL parse error during conversion from string: {error}") from None
 
