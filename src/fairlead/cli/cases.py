@@ -21,9 +21,8 @@ from fairlead.resource import (
     Quantity,
     ResourceClaim,
     ResourceSlice,
-    decode_hook,
-    to_builtins,
 )
+from fairlead.resource.codec import decode_hook, encode_hook
 
 
 class DeviceRef(msgspec.Struct, frozen=True):
@@ -147,7 +146,7 @@ def run_case(case: Case, repeat: int = 1, clock: Callable[[], int] = time.perf_c
     fits = decision.fits and not decision.error
     return Outcome(
         name=case.name,
-        allocations=[to_builtins(allocation) for allocation in decision.allocations()] if fits else None,
+        allocations=[msgspec.to_builtins(a, enc_hook=encode_hook) for a in decision.allocations()] if fits else None,
         error=decision.error or None,
         reasons=[msgspec.to_builtins(reason) for reason in decision.reasons()],
         node=decision.problem.view.name if fits else None,
