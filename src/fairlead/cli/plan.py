@@ -1,0 +1,91 @@
+"""`fairlead plan`: where would these workloads go, and where not, why."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fairlead.cli.checks import one_line
+from fairlead.cli.inputs import BadInputError, load
+from fairlead.cli.options import LabelledNode, files_option, parse_features, parse_nodes
+from fairlead.inventory import Features
+from fairlead.placement import plan as place
+
+SOME_UNPLACED = 1
+
+
+@click.command(short_help="Show which devices on which nodes pods get, or why none.")
+@files_option
+@click.option(
+    "--node",
+    "nodes",
+    callback=parse_nodes,
+    multiple=True,
+    metavar="NAME[=LABELS]",
+    help="A node with room, and its labels as key=value,key=value; for inputs that hold no Nodes. May be given "
+    "several times.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    help="json and yaml hold every claim's status as the cluster would.",
+)
+@click.option(
+    "--assume-classes/--no-assume-classes",
+    default=True,
+    help="Whether DeviceClasses that well-known drivers install may be missing from the input. [default: they may]",
+)
+@click.option(
+    "--features",
+    callback=parse_features,
+    metavar="NAME,...",
+    help="Exactly these DRA features are on in the cluster, for example AdminAccess,PrioritizedList; or none. "
+    "[default: all]",
+)
+def plan(
+    paths: tuple[str, ...],
+    nodes: list[LabelledNode],
+    output: str,
+    assume_classes: bool,
+    features: Features,
+) -> None:
+    """Plan workloads on a cluster's devices, offline.
+
+    The input is any mix of manifests: ResourceSlices, DeviceClasses, ResourceClaims and their templates, Nodes, Pods
+    and whatever makes pods (Deployments, Jobs, MPIJobs, ...). Claims that are allocated and pods that have a node
+    count as they are; all other pods are placed one after another. Where the input holds no Nodes, the nodes that
+    ResourceSlices name are taken to have room.
+
+    A workload that names a claim or template that is not there is left out, and said to be.
+
+    Exit status: 0 when every pod has a node, 1 when one has none or was left out, 2 when the input cannot be used.
+
+    \b
+    Examples:
+      fairlead plan -f slices.yaml -f classes.yaml -f job.yaml
+      fairlead plan -f cluster/ -f job.yaml --node gpu-7=zone=a,rack=r2 -o yaml
+      kubectl get resourceslices,deviceclasses,resourceclaims,nodes,pods -A -o json | fairlead plan -f - -f job.yaml
+    """
+    given = load(paths, nodes, assume_classes=assume_classes, features=features)
+    if not given.pods:
+        raise BadInputError([], "nothing to place: the input holds no pod without a node, and nothing that makes pods")
+    result = place(given.cluster, given.pods)
+    if output == "table":
+        from fairlead.cli.table import draw, output_width  # rich takes a moment to import
+
+        text = draw(result, given.cluster.slices, output_width(), sys.stdout.isatty())
+    else:
+        from fairlead.cli.records import to_json, to_yaml
+
+        text = to_json(result) if output == "json" else to_yaml(result)
+    for note in given.notes:
+        click.echo(note, err=True)
+    click.echo(text, nl=False)
+    for problem in given.left_out:
+        click.echo(f"left out: {one_line(problem)}", err=True)
+    if given.left_out or not result.complete:
+        raise SystemExit(SOME_UNPLACED)

@@ -1,0 +1,157 @@
+"""The plan as people read it: where each pod goes and with which devices, then the pods without a node and why.
+
+The text is made as a whole before any of it is printed. Two columns carry both levels: pods with their nodes, and
+under each pod its requests with their devices; so a line fits where node and pod names are long.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fairlead.cli.devices import DeviceBook, describe
+from fairlead.placement import Obstacle, PlacedClaim, Placement, Plan
+from fairlead.resource import DeviceRequestAllocationResult, ResourceSlice
+
+_WIDTH: Final = 100
+_LEAST: Final = 60
+_OBSTACLES: Final = 6
+"""How many obstacles of a pod are shown; the rest are counted."""
+
+
+def output_width() -> int:
+    """Columns of the terminal, or 100 where the output is none."""
+    return max(_LEAST, shutil.get_terminal_size((_WIDTH, 24)).columns) if sys.stdout.isatty() else _WIDTH
+
+
+def draw(plan: Plan, slices: Iterable[ResourceSlice], width: int, colour: bool) -> str:
+    """The whole plan as text of the given width."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        legacy_windows=False,
+    )
+    placed = [placement for placement in plan if placement.placed]
+    namespaces = {placement.pod.pod.namespace for placement in plan}
+    common = f"{namespaces.pop()}/" if len(namespaces) == 1 else ""
+    if common:
+        console.print(Text(f"Namespace {common[:-1]}\n"))
+    if placed:
+        console.print(_placed_table(placed, DeviceBook(slices), width, common))
+        console.print()
+    _print_unplaced(console, [placement for placement in plan if not placement.placed], common)
+    console.print(summary(plan))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def summary(plan: Plan) -> str:
+    """One sentence: how many pods have a place, where, with how much."""
+    placed = [placement for placement in plan if placement.placed]
+    missing = len(plan.placements) - len(placed)
+    devices = {
+        (result.driver, result.pool, result.device)
+        for claim in plan.claims.values()
+        if claim.status.allocation is not None
+        for result in claim.status.allocation.devices.results
+    }
+    nodes = {placement.node for placement in placed}
+    text = (
+        f"{len(placed)} of {_count(len(plan.placements), 'pod')} placed"
+        + (f" on {_count(len(nodes), 'node')} with {_count(len(devices), 'device')}" if placed else "")
+        + (f"; {missing} without a node" if missing else "")
+    )
+    return f"{text}."
+
+
+def _placed_table(placements: Sequence[Placement], book: DeviceBook, width: int, common: str) -> Table:
+    rows = list(_rows(placements, common))
+    first = max(len("POD / request"), *(len(left) for left, _, _, _ in rows))
+    second = max(len("NODE / device"), *(len(right) for _, right, _, _ in rows))
+    third = max(24, width - min(first, width // 2) - min(second, width // 2) - 4)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
+    table.add_column("POD / request", overflow="fold", max_width=width // 2)
+    table.add_column("NODE / device", overflow="fold", max_width=width // 2)
+    table.add_column("ATTRIBUTES", overflow="fold")
+    for left, right, used, result in rows:
+        if used is None or result is None:
+            table.add_row(Text(left, "bold"), Text(right, "bold"), "")
+            continue
+        device = book.find(result)
+        about = describe(device, result, used.claim, third) if device is not None else "(in no slice any more)"
+        table.add_row(left, right, Text(about, "dim"))
+    return table
+
+
+_Row = tuple[str, str, PlacedClaim | None, DeviceRequestAllocationResult | None]
+
+
+def _rows(placements: Sequence[Placement], common: str) -> Iterator[_Row]:
+    """Left and right cell; for devices also the claim and the result."""
+    first_user: dict[str, str] = {}
+    for placement in placements:
+        pod = placement.pod.pod.key.removeprefix(common)
+        yield pod, placement.node, None, None
+        for used in placement.claims:
+            prefix = f"{used.name}/" if len(placement.claims) > 1 else ""
+            key = used.claim.key
+            allocation = used.claim.status.allocation
+            if allocation is None:
+                continue
+            if key in first_user:
+                shares = f"  with {first_user[key]}"
+                yield f"  {used.name}", shares, None, None
+                continue
+            first_user[key] = pod
+            for result in allocation.devices.results:
+                pool = "" if result.pool == placement.node else f"{result.pool}/"
+                yield f"  {prefix}{result.request}", f"  {pool}{result.device}", used, result
+
+
+def _print_unplaced(console: Console, placements: Sequence[Placement], common: str) -> None:
+    groups: dict[tuple[str, tuple[Obstacle, ...]], list[Placement]] = {}
+    for placement in placements:
+        groups.setdefault((placement.pod.owner, placement.obstacles), []).append(placement)
+    if groups:
+        console.print(Text("NO NODE FOR", "bold"))
+    for (owner, obstacles), members in groups.items():
+        console.print(Text(_filled(_names(members, owner, common), console.width, 0)))
+        for obstacle in obstacles[:_OBSTACLES]:
+            console.print(Text(_filled(str(obstacle), console.width, 4)))
+        if len(obstacles) > _OBSTACLES:
+            rest = obstacles[_OBSTACLES:]
+            nodes = {name for obstacle in rest for name in obstacle.nodes}
+            console.print(f"    ... {len(rest)} more reasons, on {_count(len(nodes), 'node')}")
+    if groups:
+        console.print()
+
+
+def _filled(text: str, width: int, indent: int) -> str:
+    """The text in lines, those after the first further in."""
+    return textwrap.fill(
+        text, width, initial_indent=" " * indent, subsequent_indent=" " * (indent + 4), break_on_hyphens=False
+    )
+
+
+def _names(members: Sequence[Placement], owner: str, common: str) -> str:
+    first, last = members[0].pod.pod.key.removeprefix(common), members[-1].pod.pod.name
+    if len(members) == 1:
+        return first
+    return (
+        f"{first} to {last} ({len(members)} pods of {owner})" if owner else f"{first} to {last} ({len(members)} pods)"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
