@@ -149,6 +149,7 @@ class TestNodes:
         result = run("plan", "-f", cluster, "-f", workload, "-f", "-", stdin=node)
         assert result.exit_code == 1
         assert "1 node (other)" in result.stdout
+        assert "note: node node-1 is named by ResourceSlices but not in the input as Nodes" in result.stderr
 
     def test_without_any_node_nothing_is_planned(self, run: Run, workload: Path) -> None:
         result = run("plan", "-f", workload)

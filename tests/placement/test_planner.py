@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 from places import allocation, claim, cluster, container, devices_of, gpus, node, planned, pod, read, reasons, where
 
@@ -104,6 +105,15 @@ class TestSharedClaims:
         result = plan(two_nodes_of_two(), [planned(pod(f"p{i}"), shared) for i in range(257)])
         assert result.placements[255].placed
         assert reasons(result) == ["claim ml/shared has 256 consumers, more it may not have"]
+
+    def test_a_claim_of_a_group_is_reserved_for_the_group(self) -> None:
+        owner = {"apiVersion": "scheduling.k8s.io/v1beta1", "kind": "PodGroup", "name": "g", "controller": True}
+        made = gpu_claim("g-gpu")
+        meta = read(ResourceClaim, {"metadata": {"name": "g-gpu", "namespace": "ml", "ownerReferences": [owner]}})
+        shared = msgspec.structs.replace(made, metadata=meta.metadata)
+        result = plan(two_nodes_of_two(), [planned(pod(f"p{i}"), shared) for i in range(2)])
+        [reserved] = result.claims["ml/g-gpu"].status.reserved_for
+        assert (reserved.api_group, reserved.resource, reserved.name) == ("scheduling.k8s.io", "podgroups", "g")
 
 
 class TestAllocatedClaims:

@@ -32,6 +32,7 @@ from fairlead.resource import (
 )
 
 MAX_SHOWN = 25
+MAX_WARNINGS = 5
 
 _NOT_DECISIVE = ("status.reservedFor", "status.devices")
 """Fields of claims on which no decision rests. Recordings of clusters often had their UIDs removed."""
@@ -93,13 +94,21 @@ def load(
     problems = [*problems, *(problem for problem in found if not problem.field.startswith(_NOT_DECISIVE))]
     if problems:
         raise BadInputError(problems)
-    notes = [f"warning: {one_line(warning)}" for warning in [*objects.warnings, *found]]
+    warnings = [f"warning: {one_line(warning)}" for warning in [*objects.warnings, *found]]
+    notes = warnings[:MAX_WARNINGS]
+    if len(warnings) > MAX_WARNINGS:
+        notes.append(f"warning: ... and {len(warnings) - MAX_WARNINGS} more, fairlead validate shows all")
     offered = _offered(objects) if assume_classes else []
     objects = dataclasses.replace(objects, classes=[*objects.classes, *offered])
     known = _nodes(objects, nodes)
     if not known:
         raise BadInputError(
             [], "no node is known: the input holds no Node and no ResourceSlice that names one; --node NAME adds one"
+        )
+    strangers = [node.name for node in named_nodes(objects.slices) if node.name not in {n.name for n in known}]
+    if strangers:
+        notes.append(
+            f"note: {_listed(strangers)} named by ResourceSlices but not in the input as Nodes: not planned on"
         )
     pods, left_out = expand(objects, [node.name for node in known])
     problems = _missing_classes(objects, pods)
@@ -121,6 +130,13 @@ def load(
         features=features,
     )
     return Input(cluster, pods, notes, left_out)
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"node {names[0]} is"
+    shown = ", ".join(names[:3])
+    return f"nodes {shown} {f'and {len(names) - 3} more ' if len(names) > 3 else ''}are"
 
 
 def _nodes(objects: Objects, more: Iterable[LabelledNode]) -> list[Node]:

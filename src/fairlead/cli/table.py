@@ -11,6 +11,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 from rich.console import Console
@@ -127,8 +128,14 @@ def _print_unplaced(console: Console, placements: Sequence[Placement], common: s
         console.print(Text("NO NODE FOR", "bold"))
     for (owner, obstacles), members in groups.items():
         console.print(Text(_filled(_names(members, owner, common), console.width, 0)))
-        for obstacle in obstacles[:_OBSTACLES]:
-            console.print(Text(_filled(str(obstacle), console.width, 4)))
+        for nodes, alike in groupby(obstacles[:_OBSTACLES], key=lambda obstacle: obstacle.nodes):
+            texts = list(alike)
+            if not nodes or len(texts) == 1:
+                lines = [_filled(str(obstacle), console.width, 4) for obstacle in texts]
+            else:
+                lines = [_filled(f"{texts[0].where}:", console.width, 4)]
+                lines += [_filled(obstacle.what, console.width, 8) for obstacle in texts]
+            console.print(Text("\n".join(lines)))
         if len(obstacles) > _OBSTACLES:
             rest = obstacles[_OBSTACLES:]
             nodes = {name for obstacle in rest for name in obstacle.nodes}

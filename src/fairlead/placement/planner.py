@@ -148,7 +148,7 @@ class Planner:
     def _check(self, claim: ResourceClaim, pod: PlannedPod) -> None:
         if claim.metadata.deletion_timestamp is not None:
             raise _RefusedError(f"claim {claim.key} is being deleted")
-        if len(claim.status.reserved_for) >= MAX_CONSUMERS and not _reserved(claim, _reference(pod)):
+        if len(claim.status.reserved_for) >= MAX_CONSUMERS and not _reserved(claim, _consumer(pod, claim)):
             raise _RefusedError(f"claim {claim.key} has {MAX_CONSUMERS} consumers, more it may not have")
         if claim.status.allocation is None:
             self._wanted(claim)
@@ -229,14 +229,13 @@ class Planner:
         open_claims = self._open_claims(task, node)
         allocations = chosen.decision.allocations(self._share_id) if chosen.decision is not None else []
         given = {claim.key: (claim, got) for claim, got in zip(open_claims, allocations, strict=True)}
-        consumer = _reference(task.pod)
         placed = []
         for used, present in task.claims:
             if present.status.allocation is None and present.key not in given:
                 continue  # a device plugin serves all of it
             claim, allocation = given.get(present.key, (present, present.status.allocation))
             assert allocation is not None
-            claim = _with(claim, allocation, consumer)
+            claim = _with(claim, allocation, _consumer(task.pod, claim))
             self._claims[claim.key] = claim
             self._inventory.set_claim(claim)
             placed.append(PlacedClaim(used.name, claim))
@@ -268,7 +267,12 @@ def _explained(decision: Decision) -> tuple[Finding, ...]:
     )
 
 
-def _reference(pod: PlannedPod) -> ResourceClaimConsumerReference:
+def _consumer(pod: PlannedPod, claim: ResourceClaim) -> ResourceClaimConsumerReference:
+    """Who the claim is reserved for: the pod, or its PodGroup for a claim made for all of the group (KEP-5729)."""
+    for owner in claim.metadata.owner_references:
+        if owner.controller and owner.kind == "PodGroup":
+            group = owner.api_version.partition("/")[0]
+            return ResourceClaimConsumerReference(api_group=group, resource="podgroups", name=owner.name, uid=owner.uid)
     return ResourceClaimConsumerReference(resource="pods", name=pod.pod.name, uid=pod.pod.metadata.uid)
 
 

@@ -66,14 +66,26 @@ class Obstacle:
     holders: tuple[str, ...] = ()
     """Claims that hold what is wanted, those on most nodes first."""
 
-    def __str__(self) -> str:
-        claims = "claim" if len(self.holders) == 1 else "claims"
-        held = f"; held by {claims} {_listed(self.holders)}" if self.holders else ""
+    @property
+    def where(self) -> str:
+        """`12 nodes`, with their names where they are few; empty for everywhere."""
         if not self.nodes:
-            return self.text + held
+            return ""
         count = len(self.nodes)
         names = f" ({', '.join(self.nodes)})" if count <= _NAMED else ""
-        return f"{count} {'node' if count == 1 else 'nodes'}{names}: {self.text}{held}"
+        return f"{count} {'node' if count == 1 else 'nodes'}{names}"
+
+    @property
+    def what(self) -> str:
+        """The text, and who holds what is wanted."""
+        if not self.holders:
+            return self.text
+        shown = ", ".join(self.holders[:_SHOWN])
+        more = f" and {len(self.holders) - _SHOWN} more" if len(self.holders) > _SHOWN else ""
+        return f"{self.text}; held by {'claim' if len(self.holders) == 1 else 'claims'} {shown}{more}"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.nodes else self.what
 
 
 def add_up(findings: Mapping[str, Iterable[Finding]]) -> tuple[Obstacle, ...]:
@@ -97,8 +109,3 @@ def add_up(findings: Mapping[str, Iterable[Finding]]) -> tuple[Obstacle, ...]:
         Obstacle(kinds[text], text, tuple(nodes[text]), tuple(name for name, _ in holders[text].most_common()))
         for text in order
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -36,7 +36,7 @@ Try next:
 """
 
 
-@click.command(short_help="Plan a training job and an inference service on a small example cluster.")
+@click.command(short_help="Plan three workloads on a small example cluster.")
 def demo() -> None:
     """Plan three workloads on a small example cluster, and show why one of them has to wait.
 
