@@ -159,3 +159,29 @@ def test_more_pods_than_anyone_plans() -> None:
     objects, problems = read_text(text.encode(), "in.yaml")
     assert objects.workloads == []
     assert problems[0].field == "spec.replicas"
+
+
+HOPELESS = {
+    "items that are no objects": b'{"apiVersion":"v1","kind":"List","items":[' + b"1," * 4_000_000 + b"1]}",
+    "documents that are no objects": b"---\n- a\n" * 1_000_000,
+    "documents that are no yaml": b"---\n[\n" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("name", HOPELESS)
+def test_a_hopeless_input_is_given_up(name: str) -> None:
+    started = time.perf_counter()
+    _, problems = read_text(HOPELESS[name], "in")
+    assert time.perf_counter() - started < 5
+    assert len(problems) == 1001
+    assert str(problems[-1]) == "in: more than 1000 problems, the rest is not read"
+
+
+def test_an_object_with_many_problems_shows_the_first() -> None:
+    text = (
+        "apiVersion: resource.k8s.io/v1\nkind: ResourceSlice\nmetadata: {name: s}\n"
+        f"spec: {{devices: [{', '.join(['1'] * 500)}]}}\n"
+    )
+    _, problems = read_text(text.encode(), "in.yaml")
+    assert len(problems) == 101
+    assert problems[-1].reason == "and 400 more problems"

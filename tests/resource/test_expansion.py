@@ -363,3 +363,17 @@ def test_ten_thousand_pods_are_expanded_quickly() -> None:
     assert problems == []
     assert len(pods) == 10_000
     assert pods[0].pod.spec is pods[9_999].pod.spec
+
+
+def test_a_template_that_a_controller_makes_is_told_apart() -> None:
+    domain = """
+apiVersion: resource.nvidia.com/v1beta1
+kind: ComputeDomain
+metadata: {name: d, namespace: ml}
+spec: {channel: {resourceClaimTemplate: {name: one-gpu}}}
+"""
+    _, problems = plan(domain, POD % ("p", POD_SPEC))
+    (problem,) = problems
+    assert problem.endswith(
+        'Not found: "one-gpu": its controller makes it for ComputeDomain "ml/d", add it to the input'
+    )

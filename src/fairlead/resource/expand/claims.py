@@ -34,6 +34,7 @@ class ClaimFinder:
     def __init__(self, objects: Objects) -> None:
         self.claims = {(claim.namespace, claim.name): claim for claim in objects.claims}
         self._templates = {(template.namespace, template.name): template for template in objects.templates}
+        self._promised = objects.promised
         self._groups = {(group.namespace, group.name): group for group in objects.pod_groups}
         self._owned: dict[tuple[str, str, str, str], ResourceClaim] = {}
         self._extended: dict[tuple[str, str], ResourceClaim] = {}
@@ -146,7 +147,9 @@ class ClaimFinder:
     ) -> ResourceClaim | None:
         template = self._templates.get((namespace, template_name))
         if template is None:
-            faults.append((f"{path}.resourceClaimTemplateName", not_found(template_name)))
+            promise = self._promised.get((namespace, template_name))
+            detail = f": its controller makes it for {promise}, add it to the input" if promise else ""
+            faults.append((f"{path}.resourceClaimTemplateName", not_found(template_name) + detail))
             return None
         return from_template(template, self.free_name(namespace, name), pod_claim_name, owner)
 

@@ -18,7 +18,8 @@ class Objects:
     """All objects of an input.
 
     `skipped` counts the objects of kinds that have no part in allocation. `warnings` are problems that the API
-    server would only warn of. `sources` says where an object was read, by `(kind, namespace, name)`.
+    server would only warn of. `sources` says where an object was read, by `(kind, namespace, name)`. `promised` holds
+    the ResourceClaimTemplates, by namespace and name, that a controller would make, and for which object.
     """
 
     slices: list[ResourceSlice] = field(default_factory=list)
@@ -33,6 +34,7 @@ class Objects:
     skipped: dict[str, int] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
     sources: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    promised: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def source_of(self, item: KubeObject) -> str:
         """Where an object was read; empty when it was not read from a manifest."""

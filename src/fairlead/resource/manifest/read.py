@@ -32,6 +32,9 @@ from fairlead.resource.taint import DeviceTaintRule
 from fairlead.resource.workload import Node, Pod, PodGroup
 
 STDIN: Final = "<stdin>"
+COMPUTE_DOMAIN: Final = "ComputeDomain.resource.nvidia.com"
+PROBLEMS_MAX: Final = 1000
+FINDINGS_MAX: Final = 100
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 _STRUCTS: Final[dict[str, type[KubeObject]]] = {
@@ -111,12 +114,17 @@ def _files(path: str, problems: list[Problem]) -> list[Path]:
     return [root]
 
 
+class _HopelessError(Exception):
+    """One input has so many problems that the rest of it is not worth reading."""
+
+
 class _Reader:
     """Collects objects and problems over all inputs, and knows which names are taken."""
 
     def __init__(self) -> None:
         self.objects = Objects()
         self.problems: list[Problem] = []
+        self._most = PROBLEMS_MAX
         self._lists: dict[str, list[Any]] = {
             "ResourceSlice": self.objects.slices,
             "ResourceClaim": self.objects.claims,
@@ -129,14 +137,27 @@ class _Reader:
         }
 
     def read(self, data: bytes, source: str) -> None:
-        """Everything in one text."""
+        """Everything in one text, as far as it makes sense."""
+        self._most = len(self.problems) + PROBLEMS_MAX
+        try:
+            self._read(data, source)
+        except _HopelessError:
+            reason = f"more than {PROBLEMS_MAX} problems, the rest is not read"
+            self.problems.append(Problem("", "", reason, source))
+
+    def _report(self, object: str, field: str, reason: str, source: str) -> None:
+        self.problems.append(Problem(object, field, reason, source))
+        if len(self.problems) >= self._most:
+            raise _HopelessError
+
+    def _read(self, data: bytes, source: str) -> None:
         before = len(self.problems) + len(self.objects.sources) + sum(self.objects.skipped.values())
         if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and self._read_json(data, source):
             return
         try:
             text = decode_text(data)
         except TextError as error:
-            self.problems.append(Problem("", "", str(error), source))
+            self._report("", "", str(error), source)
             return
         looks_like_json = text.lstrip().startswith(("{", "["))
         if looks_like_json and self._read_plain_json(text, source):
@@ -149,11 +170,11 @@ class _Reader:
             except TextError as error:
                 number += 1
                 label = f"document {number}" if len(pieces) > 1 else ""
-                self.problems.append(Problem(label, "", str(error), source))
+                self._report(label, "", str(error), source)
                 continue
             except RecursionError:
                 number += 1
-                self.problems.append(Problem(f"document {number}", "", "nested too deeply", source))
+                self._report(f"document {number}", "", "nested too deeply", source)
                 continue
             for document in documents:
                 number += 1
@@ -162,7 +183,7 @@ class _Reader:
                     self._add_document(document, source, "" if single else f"document {number}")
         after = len(self.problems) + len(self.objects.sources) + sum(self.objects.skipped.values())
         if after == before and not number:
-            self.problems.append(Problem("", "", "holds no objects", source))
+            self._report("", "", "holds no objects", source)
 
     def _read_json(self, data: bytes, source: str) -> bool:
         """Reads one JSON value straight into structs; False when it is none, with nothing read."""
@@ -187,7 +208,7 @@ class _Reader:
             if number == 0 and not source.endswith(".json") and self._is_yaml(text):
                 return False
             label = f"document {number + 1}" if number else ""
-            self.problems.append(Problem(label, "", str(error), source))
+            self._report(label, "", str(error), source)
         return True
 
     @staticmethod
@@ -216,24 +237,24 @@ class _Reader:
             for document in parse_json(decode_text(bytes(raw))):
                 self._add_document(document, source, label, outer)
         except TextError as error:
-            self.problems.append(Problem(label, "", str(error), source))
+            self._report(label, "", str(error), source)
 
     def _add_document(self, document: Any, source: str, label: str, outer: _Head | None = None) -> None:
         try:
             self._add_value(document, source, label, outer)
         except RecursionError:
-            self.problems.append(Problem(label, "", "nested too deeply", source))
+            self._report(label, "", "nested too deeply", source)
 
     def _add_value(self, document: Any, source: str, label: str, outer: _Head | None) -> None:
         if not isinstance(document, dict):
-            self.problems.append(Problem(label, "", invalid(document, "must be an object"), source))
+            self._report(label, "", invalid(document, "must be an object"), source)
             return
         kind = document.get("kind") or _item_kind(outer)
         version = document.get("apiVersion") or (outer.api_version if outer else "")
         for field, value in (("apiVersion", version), ("kind", kind)):
             if not isinstance(value, str) or not value:
                 reason = invalid(value, "must be a string") if value else required("says what an object is")
-                self.problems.append(Problem(label, field, reason, source))
+                self._report(label, field, reason, source)
                 return
         if kind.endswith("List") and isinstance(document.get("items"), list):
             head = _Head(version, kind)
@@ -259,7 +280,7 @@ class _Reader:
         if version not in SERVED[kind]:
             known = ", ".join(SERVED[kind])
             reason = f'no matches for kind "{kind}" in version "{version}": understood are {known}'
-            self.problems.append(Problem(title, "apiVersion", reason, source))
+            self._report(title, "apiVersion", reason, source)
             return
         strict = group == GROUP
         value, findings = examine(to_v1(document), shape_of(_STRUCTS[kind]), strict=strict)
@@ -275,6 +296,8 @@ class _Reader:
         pod_sets, findings = read_pod_sets(document, kind, name, owner)
         if not pod_sets and not findings:
             full = f"{kind}.{group}" if group else kind
+            if full == COMPUTE_DOMAIN:
+                self._note_promise(document, namespace, title)
             self.objects.skipped[full] = self.objects.skipped.get(full, 0) + 1
             return
         head, wrong = examine(document, shape_of(KubeObject), strict=False)
@@ -288,16 +311,26 @@ class _Reader:
         workload = Workload(api_version=base.api_version, kind=base.kind, metadata=base.metadata, pod_sets=pod_sets)
         self._keep(workload, kind, source, self.objects.workloads, group)
 
+    def _note_promise(self, document: dict[str, Any], namespace: str, title: str) -> None:
+        """NVIDIA's controller makes a ResourceClaimTemplate for each ComputeDomain, under the name it gives."""
+        value: Any = document
+        for field in ("spec", "channel", "resourceClaimTemplate", "name"):
+            value = value.get(field) if isinstance(value, dict) else None
+        if isinstance(value, str):
+            self.objects.promised[namespace, value] = title
+
     def _note(self, findings: list[Finding], title: str, source: str) -> bool:
         """Files what was found; False when the object can not be used."""
         usable = True
-        for finding in findings:
-            problem = Problem(title, finding.path, finding.reason, source)
+        for finding in findings[:FINDINGS_MAX]:
             if finding.severity == "warning":
-                self.objects.warnings.append(problem)
+                self.objects.warnings.append(Problem(title, finding.path, finding.reason, source))
             else:
-                self.problems.append(problem)
-                usable = usable and finding.severity == "oneof"
+                self._report(title, finding.path, finding.reason, source)
+        for finding in findings:
+            usable = usable and finding.severity != "error"
+        if len(findings) > FINDINGS_MAX:
+            self._report(title, "", f"and {len(findings) - FINDINGS_MAX} more problems", source)
         return usable
 
     def _add(self, item: Any, kind: str, version: str, source: str) -> None:
@@ -325,7 +358,7 @@ class _Reader:
             ):
                 reason = f"{duplicate(meta.name)}: already exists in {first}"
                 title = object_label(kind, meta.namespace, meta.name)
-                self.problems.append(Problem(title, "metadata.name", reason, source))
+                self._report(title, "metadata.name", reason, source)
                 return
             self.objects.sources[key] = source
         target.append(item)

@@ -15,6 +15,7 @@ from fairlead.resource.base import KubeObject
 from fairlead.resource.codec import encode_hook
 from fairlead.resource.manifest.convert import GROUP, V1, group_of
 from fairlead.resource.manifest.text import resolve_plain
+from fairlead.resource.slice import ResourceSlice
 
 _FIRST: Final = ("apiVersion", "kind", "metadata", "spec")
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -39,6 +40,9 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 def to_builtins(item: KubeObject) -> dict[str, Any]:
     """The object as JSON values, in v1."""
     value: dict[str, Any] = msgspec.to_builtins(item, enc_hook=encode_hook)
+    if isinstance(item, ResourceSlice):
+        # The API always prints a generation, and zero is the most common one.
+        value["spec"]["pool"].setdefault("generation", item.spec.pool.generation)
     kind = item.kind or type(item).__name__
     version = item.api_version or V1
     if group_of(version) == GROUP:
