@@ -29,6 +29,7 @@ from fairlead.cel.estimates import LIMIT
 from fairlead.cel.library import BASE, WITH_INCLUDES
 from fairlead.cel.parser import MAX_DEPTH, parse
 from fairlead.cel.planner import Program, build
+from fairlead.cel.reads import reads
 from fairlead.cel.runtime import type_name
 from fairlead.cel.types import BOOL, Type
 from fairlead.cel.validate import validate
@@ -77,18 +78,28 @@ class Features:
 
 @final
 class Selector:
-    """A compiled expression. ``max_cost`` is the static estimate, an upper bound."""
+    """A compiled expression.
 
-    __slots__ = ("_fast", "_program", "expression", "max_cost")
+    ``max_cost`` is the static estimate, an upper bound; ``reads`` the attributes it may look at (see ``reads``).
+    """
+
+    __slots__ = ("_fast", "_program", "expression", "max_cost", "reads")
 
     expression: Final[str]
     max_cost: Final[int]
+    reads: Final[frozenset[str] | None]
 
     def __init__(
-        self, expression: str, max_cost: int, program: Program, fast: Callable[[DeviceInput], Value] | None
+        self,
+        expression: str,
+        max_cost: int,
+        reads: frozenset[str] | None,
+        program: Program,
+        fast: Callable[[DeviceInput], Value] | None,
     ) -> None:
         self.expression = expression
         self.max_cost = max_cost
+        self.reads = reads
         self._program = program
         self._fast = fast
 
@@ -125,7 +136,11 @@ class Selector:
 
 @lru_cache(maxsize=_CACHED_SELECTORS)
 def compile_selector(expression: str, features: Features = Features()) -> Selector:
-    """The selector for an expression; CompileError says what is wrong with it."""
+    """The selector for an expression; CompileError says what is wrong with it.
+
+    Nesting of more than about a hundred brackets is refused here earlier than by the API server (250): compiling
+    recurses, and Python's stack is shared with the caller.
+    """
     length = len(expression.encode())
     if length > MAX_LENGTH:
         raise CompileError(f"Too long: may not be more than {MAX_LENGTH} bytes")
@@ -159,7 +174,7 @@ def _selector(expression: str, tree: Expr, checked: Checked) -> Selector:
     program = build(tree, checked)
     max_cost = min(estimate(tree, checked).high, LIMIT)
     fast = generate(tree, checked) if max_cost <= MAX_COST else None
-    return Selector(expression, max_cost, program, fast)
+    return Selector(expression, max_cost, reads(tree), program, fast)
 
 
 @cache
