@@ -1,17 +1,19 @@
 """Manifests: text to objects and back.
 
-`text` parses, `convert` lifts older versions to v1, `schema` checks fields, `workloads` finds pod templates, `read`
-ties them together into `objects`, `write` prints.
+`text` parses, `convert` lifts older versions to v1, `schema` checks fields, `workloads` finds pod templates, `collect`
+puts each object into its list of `objects`, `read` does it for files, `write` prints.
 """
 
 from fairlead.resource.manifest.objects import Objects
 from fairlead.resource.manifest.read import read_paths, read_text
 from fairlead.resource.manifest.workloads import PodSet, Workload
 from fairlead.resource.manifest.write import to_builtins, write_json, write_yaml
+from fairlead.resource.problem import Problem
 
 __all__ = [
     "Objects",
     "PodSet",
+    "Problem",
     "Workload",
     "read_paths",
     "read_text",
