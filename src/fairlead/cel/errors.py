@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _MAX_ISSUES = 100
+# The offset of what concerns the expression as a whole.
+NOWHERE = -1
 
 
 class CompileError(ValueError):
@@ -50,6 +52,8 @@ class Issues:
         return "\n".join(text)
 
     def _locate(self, offset: int) -> tuple[int, int]:
+        if offset == NOWHERE:
+            return -1, -1
         before = self._source[:offset]
         return before.count("\n") + 1, offset - (before.rfind("\n") + 1)
 
@@ -57,6 +61,8 @@ class Issues:
         if not self._source:
             # An empty text has no line to show, and cel-go counts its only column as none.
             return f"ERROR: <input>:1:0: {message}"
+        if line < 0:
+            return f"ERROR: <input>:-1:0: {message}"
         snippet = self._source.split("\n")[line - 1].replace("\t", " ")
         marks = "".join("." if char.isascii() else "\uff0e" for char in snippet[:column])
         caret = "\uff3e" if not snippet[column : column + 1].isascii() else "^"

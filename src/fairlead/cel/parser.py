@@ -23,7 +23,7 @@ from fairlead.cel.ast import (
     Message,
     Select,
 )
-from fairlead.cel.errors import Issues
+from fairlead.cel.errors import NOWHERE, Issues
 from fairlead.cel.lexer import EOF, Token, bytes_value, string_value, tokenize
 from fairlead.cel.macros import MacroError, expand
 from fairlead.cel.values import Uint, Value
@@ -124,7 +124,7 @@ class _Parser:
     def expression(self, extra: tuple[str, ...] = ()) -> Expr:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            self._fail(0, f"expression recursion limit exceeded: {MAX_DEPTH}")
+            self._fail(NOWHERE, f"expression recursion limit exceeded: {MAX_DEPTH}")
         condition = self._logic("||", extra)
         question = self._accept("?")
         if question is not None:
@@ -149,17 +149,27 @@ class _Parser:
 
     def _relation(self, extra: tuple[str, ...]) -> Expr:
         left = self._calculation(1, extra)
+        length = 0
         while self._token.kind in _RELATIONS:
+            length = self._check_chain(length)
             left = self._binary(left, self._next(), self._calculation(1))
         return left
 
     def _calculation(self, level: int, extra: tuple[str, ...] = ()) -> Expr:
         operators = ("+", "-") if level else ("*", "/", "%")
         left = self._calculation(0, extra) if level else self._unary(extra)
+        length = 0
         while self._token.kind in operators:
+            length = self._check_chain(length)
             token = self._next()
             left = self._binary(left, token, self._calculation(0) if level else self._unary())
         return left
+
+    def _check_chain(self, length: int) -> int:
+        """A chain of operators or selections nests as deeply as it is long."""
+        if self._depth + length >= MAX_DEPTH:
+            self._fail(NOWHERE, "max recursion depth exceeded")
+        return length + 1
 
     def _binary(self, left: Expr, token: Token, right: Expr) -> Expr:
         return Call(token.offset, _NAMES.get(token.kind, f"_{token.kind}_"), None, [left, right])
@@ -182,7 +192,10 @@ class _Parser:
 
     def _member(self, extra: tuple[str, ...], unwanted: bool = False) -> Expr:
         node = self._primary(extra, unwanted)
+        length = 0
         while True:
+            if self._token.kind in (".", "["):
+                length = self._check_chain(length)
             if (dot := self._accept(".")) is not None:
                 node = self._selection(node, dot)
             elif (bracket := self._accept("[")) is not None:
