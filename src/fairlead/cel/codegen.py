@@ -257,10 +257,15 @@ class _Generator:
         if isinstance(container, ListLiteral) and container.elements and not container.optional:
             values = [e.value for e in container.elements if isinstance(e, Literal)]
             kinds = set(map(type, values))
-            # Hashing tells strings from everything else, but not ints from bools.
-            hashable = kinds == {str} or (kinds == {int} and self._type(item) == types.INT)
-            if len(values) == len(container.elements) and hashable:
-                return f"({code} in {self._constant(frozenset(values))})"
+            if len(values) == len(container.elements) and kinds in ({str}, {int}):
+                members = self._constant(frozenset(values))
+                # Hashing tells strings from everything else, but not ints from bools.
+                if kinds == {str} or self._type(item) == types.INT:
+                    return f"({code} in {members})"
+                if is_dyn(self._type(item)) and self._assignments:
+                    name = self._name("t")
+                    general = f"contains({self._constant(values)}, {name})"
+                    return f"({name} in {members} if ({name} := {code}).__class__ is int else {general})"
         if self._type(container).kind == "map" and self._type(item) == types.STRING:
             return f"({code} in {self.emit(container)})"
         return f"contains({self.emit(container)}, {code})"

@@ -49,7 +49,9 @@ def _attribute(node: Expr) -> str | None:
 
 def _domain(node: Expr) -> str | None:
     match node:
-        case Call(function=function, args=[inner, Literal(value=str(name))]) if function in _INDEX and _is_attributes(inner):
+        case Call(function=function, args=[inner, Literal(value=str(name))]) if function in _INDEX and _is_attributes(
+            inner
+        ):
             return name
         case Call(function=function, args=[inner, Select(operand=of, field="driver")]) if (
             function in _INDEX and _is_attributes(inner) and _is_device(of)
