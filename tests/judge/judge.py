@@ -139,9 +139,6 @@ class Search:
 
     def search(self, claim: int, request: int) -> bool | str:
         """Everything from this request on: True with the picks complete, False, or OVER."""
-        self.steps -= 1
-        if self.steps < 0:
-            raise ExhaustedError
         if claim == len(self.claims):
             return True
         if request == len(self.claims[claim]):
@@ -164,6 +161,8 @@ class Search:
         candidates = enumerate(self.devices[start:], start) if option["all"] is None else [(0, option["all"][done])]
         for place, device in candidates:
             self.steps -= 1
+            if self.steps < 0:
+                raise ExhaustedError
             if not self.acceptable(claim, option, device):
                 continue
             pick = {"claim": claim, "option": option, "device": device, "amounts": consumption(device, option)}

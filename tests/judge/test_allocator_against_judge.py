@@ -1,0 +1,44 @@
+"""Fairlead's allocator gives the judge's answer, device by device."""
+
+import pytest
+from families import hard_cases
+from generate import random_case
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rules import ExhaustedError
+
+from judge import judge
+
+adapter = pytest.importorskip("adapter", reason="the allocator's command is not there", exc_type=ImportError)
+
+SEEDED = 2_000
+STEPS = 20_000
+
+
+def same(case: dict) -> bool:
+    """Whether both answer the same; what the judge cannot finish is left out."""
+    try:
+        return adapter.solve(case) == judge(case, STEPS)
+    except ExhaustedError:
+        return True
+
+
+def test_the_same_cases_every_time() -> None:
+    assert [f"random_case({n})" for n in range(SEEDED) if not same(random_case(n))] == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(min_value=SEEDED, max_value=2**40))
+def test_other_cases_every_time(seed: int) -> None:
+    assert same(random_case(seed))
+
+
+@pytest.mark.parametrize("case", hard_cases(), ids=lambda case: case["name"])
+def test_hard_cases(case: dict) -> None:
+    answer = adapter.solve(case)
+    assert ("no fit" if answer["devices"] is None else "fits") == case["expect"]
+    try:
+        right = judge(case, STEPS)
+    except ExhaustedError:
+        return
+    assert answer == right
