@@ -33,7 +33,7 @@ def test_other_cases_every_time(seed: int) -> None:
     assert same(random_case(seed))
 
 
-@pytest.mark.parametrize("case", hard_cases(), ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", list(hard_cases()), ids=lambda case: case["name"])
 def test_hard_cases(case: dict) -> None:
     answer = adapter.solve(case)
     assert ("no fit" if answer["devices"] is None else "fits") == case["expect"]
