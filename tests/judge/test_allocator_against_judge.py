@@ -1,5 +1,9 @@
 """Fairlead's allocator gives the judge's answer, device by device."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from families import hard_cases
 from generate import random_case
@@ -13,6 +17,8 @@ adapter = pytest.importorskip("adapter", reason="the allocator's command is not 
 
 SEEDED = 2_000
 STEPS = 20_000
+LIMIT_SECONDS = 5
+"""What a hard case may take at most, on a busy machine too; one that explodes takes hours."""
 
 
 def same(case: dict) -> bool:
@@ -33,9 +39,26 @@ def test_other_cases_every_time(seed: int) -> None:
     assert same(random_case(seed))
 
 
+@contextmanager
+def time_limit() -> Iterator[None]:
+    """Fails instead of going on for hours."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"no answer after {LIMIT_SECONDS} s")
+
+    earlier = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
+
+
 @pytest.mark.parametrize("case", list(hard_cases()), ids=lambda case: case["name"])
 def test_hard_cases(case: dict) -> None:
-    answer = adapter.solve(case)
+    with time_limit():
+        answer = adapter.solve(case)
     assert ("no fit" if answer["devices"] is None else "fits") == case["expect"]
     try:
         right = judge(case, STEPS)
