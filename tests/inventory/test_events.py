@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from builders import CLASSES, claim, counters, device, request, slice_
 from fairlead.allocator import Allocator
 from fairlead.inventory import Features, Inventory
-from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice
-from fairlead.resource.codec import decode_hook
+from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice, decode_hook
 
 
 def convert(kind: Any, given_: Any) -> Any:

@@ -6,13 +6,14 @@ Pods of one template meet a prepared problem: the decision itself then looks at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from fairlead.allocator.explain import explain, refusal
-from fairlead.allocator.problem import Fault, Problem
+from fairlead.allocator.moves import Standing, standing
+from fairlead.allocator.problem import DEVICE, Fault, Problem
 from fairlead.allocator.reasons import Reason
 from fairlead.allocator.request import CLAIM, ClaimShape, RequestError, resolve
 from fairlead.allocator.result import build, random_share_id
@@ -38,6 +39,7 @@ class Decision:
     """
 
     problem: Problem
+    view: NodeView
     claims: Sequence[Wanted]
     picks: Sequence[Pick] | None = None
     error: str = ""
@@ -58,25 +60,40 @@ class Decision:
         names = [claim.name for claim in self.claims]
         if self.error:
             return (refusal(self.error, names),)
-        return explain(self.problem, names)
+        return explain(self.problem, self.view, names)
 
     def allocations(self, share_id: Callable[[], str] = random_share_id) -> list[AllocationResult]:
         """One `status.allocation` a claim, made once; only for claims that fit."""
         if self.picks is None:
             raise ValueError("the claims do not fit, there is no allocation")
         if self._allocations is None:
-            self._allocations = build(self.problem, self.picks, share_id)
+            self._allocations = build(self.problem, self.view, self.picks, share_id)
         return self._allocations
 
 
+class Local:
+    """A problem on one node, with what is taken there as of the last decision."""
+
+    __slots__ = ("occupancy", "problem", "standing")
+
+    def __init__(self, problem: Problem, occupancy: Occupancy) -> None:
+        self.problem = problem
+        self.occupancy = occupancy
+        self.standing = standing(problem, occupancy)
+
+
 class Allocator:
-    """Decides which devices claims get. Holds no allocation state: that is the inventory's."""
+    """Decides which devices claims get. Holds no allocation state: that is the inventory's.
+
+    It keeps what it has prepared: shapes by spec, problems by shapes and kind of node.
+    """
 
     def __init__(self, classes: Iterable[DeviceClass], features: Features) -> None:
         self.features = features
         self._classes = {device_class.name: device_class for device_class in classes}
         self._shapes: dict[bytes, ClaimShape] = {}
         self._by_spec: dict[int, tuple[ResourceClaimSpec, ClaimShape]] = {}
+        self._problems: dict[tuple[tuple[ClaimShape, ...], Hashable], Problem] = {}
 
     def wanted(self, claim: ResourceClaim) -> Wanted:
         """The claim, ready to be allocated.
@@ -95,6 +112,8 @@ class Allocator:
             except RequestError as error:
                 raise RequestError(f"claim {claim.key}, {error}") from None
             self._shapes[key] = shape
+        if len(self._by_spec) >= _SPECS_KEPT:
+            self._by_spec.clear()
         self._by_spec[id(claim.spec)] = (claim.spec, shape)
         return Wanted(claim.key, shape)
 
@@ -106,40 +125,57 @@ class Allocator:
             claims: all unallocated claims of a pod, in the pod's order.
         """
         shapes = tuple([claim.shape for claim in claims])
-        problem = view.problems.get(shapes)
-        if problem is None:
-            problem = view.problems[shapes] = Problem(view, shapes)
-        assert isinstance(problem, Problem)
-        return decide(problem, claims)
+        local = view.problems.get(shapes)
+        if local is None:
+            local = view.problems[shapes] = Local(self.problem(view, shapes), view.occupancy)
+        assert isinstance(local, Local)
+        occupancy = view.occupancy
+        if local.occupancy is not occupancy:
+            local.standing = standing(local.problem, occupancy)
+            local.occupancy = occupancy
+        return decide(local.problem, view, local.standing, claims)
+
+    def problem(self, view: NodeView, shapes: tuple[ClaimShape, ...]) -> Problem:
+        """The problem that claims of these shapes are on the node; nodes with the same hardware share it."""
+        chains = dict.fromkeys(chain for shape in shapes for chain in shape.chains)
+        attributes = dict.fromkeys(constraint.attribute for shape in shapes for constraint in shape.constraints)
+        key = (shapes, view.likeness(chains, attributes))
+        known = self._problems.get(key)
+        if known is None:
+            known = self._problems[key] = Problem(view, shapes)
+        return known
 
 
-def decide(problem: Problem, claims: Sequence[Wanted]) -> Decision:
+_SPECS_KEPT = 10_000
+
+
+def decide(problem: Problem, view: NodeView, taken: Standing, claims: Sequence[Wanted]) -> Decision:
     """The decision on a prepared problem, with what is taken now."""
     if problem.fault is not None:
-        return Decision(problem, claims, error=_named(problem.fault, claims))
-    occupancy = problem.view.occupancy
+        return Decision(problem, view, claims, error=_named(problem.fault, view, claims))
     if problem.plain is not None:
-        picks, hopeless = _plain(problem, occupancy)
+        picks, hopeless = _plain(problem, taken)
         if picks is not None:
-            return Decision(problem, claims, picks)
-        if hopeless and not any(pool.invalid for pool in problem.view.pools):
-            return Decision(problem, claims)
-    search = Search(problem, occupancy)
+            return Decision(problem, view, claims, picks)
+        if hopeless and not any(pool.invalid for pool in view.pools):
+            return Decision(problem, view, claims)
+    search = Search(problem, taken)
     try:
         found = search.run()
     except FatalError as error:
-        return Decision(problem, claims, error=_named(error.fault, claims), steps=search.steps)
-    if found is None and any(pool.invalid for pool in problem.view.pools):
+        return Decision(problem, view, claims, error=_named(error.fault, view, claims), steps=search.steps)
+    if found is None and any(pool.invalid for pool in view.pools):
         text = "invalid resource pools were encountered"
-        return Decision(problem, claims, error=text, node_error=True, steps=search.steps)
-    return Decision(problem, claims, found, steps=search.steps)
+        return Decision(problem, view, claims, error=text, node_error=True, steps=search.steps)
+    return Decision(problem, view, claims, found, steps=search.steps)
 
 
-def _named(fault: Fault, claims: Sequence[Wanted]) -> str:
-    return fault.text.replace(CLAIM, claims[fault.claim].name)
+def _named(fault: Fault, view: NodeView, claims: Sequence[Wanted]) -> str:
+    text = fault.text.replace(CLAIM, claims[fault.claim].name)
+    return text if fault.device < 0 else text.replace(DEVICE, str(view.device_id(fault.device)))
 
 
-def _plain(problem: Problem, occupancy: Occupancy) -> tuple[list[Pick] | None, bool]:
+def _plain(problem: Problem, taken: Standing) -> tuple[list[Pick] | None, bool]:
     """The first branch of the search where there are no alternatives, constraints or errors.
 
     Returns:
@@ -147,20 +183,17 @@ def _plain(problem: Problem, occupancy: Occupancy) -> tuple[list[Pick] | None, b
         a request by itself has too few devices.
     """
     assert problem.plain is not None
-    free = ~occupancy.held
-    shared = problem.view.shared
-    left = problem.left(occupancy)
+    free, payable, left, started, _ = taken
+    shared = problem.shared
     guards = problem.ledger.guards
-    started = occupancy.started
-    unpayable = problem.overdrawn | (occupancy.exhausted & ~started)
     picks: list[Pick] = []
     for claim, request, count, slot in problem.plain:
-        mask = slot.mask & free & ~unpayable
+        mask = slot.mask & free & payable
         for _ in range(count):
             while True:
                 bit = mask & -mask
                 if not bit:
-                    return None, (slot.mask & ~occupancy.held).bit_count() < count
+                    return None, (slot.mask & taken.free).bit_count() < count
                 mask ^= bit
                 number = bit.bit_length() - 1
                 needs = slot.more_need if started & bit else slot.first_need

@@ -62,8 +62,8 @@ class Equivalence:
             if numbers:
                 self.in_blocks |= block.devices
                 fields = tuple((field.width, field.shift - block.shift) for field in block.fields)
-                signature = (fields, tuple(self._signature(number, block.shift) for number in numbers))
-                self.twins.append(Twins(block, builds.setdefault(signature, len(builds)), numbers))
+                build: object = (fields, tuple(self._signature(number, block.shift) for number in numbers))
+                self.twins.append(Twins(block, builds.setdefault(build, len(builds)), numbers))
         classes: dict[object, int] = {}
         for number in bits(relevant & ~self.in_blocks):
             signature = self._signature(number, 0)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from fairlead.allocator.bounds import Bounds, Shortfall
-from fairlead.allocator.demand import remaining
-from fairlead.allocator.moves import Moves
+from fairlead.allocator.bounds import Bounds
+from fairlead.allocator.demand import Shortfall, remaining
+from fairlead.allocator.moves import Moves, standing
 from fairlead.allocator.problem import Problem, Slot, bits
 from fairlead.allocator.reasons import Excluded, Kind, Reason
 from fairlead.inventory import NodeView
@@ -23,18 +23,19 @@ def refusal(error: str, claims: Sequence[str]) -> Reason:
     return Reason("error", ", ".join(claims), (), 0, 0, error)
 
 
-def explain(problem: Problem, claims: Sequence[str]) -> tuple[Reason, ...]:
+def explain(problem: Problem, view: NodeView, claims: Sequence[str]) -> tuple[Reason, ...]:
     """Why the claims do not fit on the node now.
 
     Args:
         problem: one that has no solution with what is taken now.
+        view: the node.
         claims: how the claims are called.
     """
-    moves = Moves(problem, problem.view.occupancy)
+    moves = Moves(problem, standing(problem, view.occupancy))
     reasons: list[Reason] = []
     for position, slots in enumerate(problem.alternatives):
         claim = claims[problem.positions[position][0]]
-        found = [_alone(moves, slot, claim) for slot in slots]
+        found = [_alone(moves, view, slot, claim) for slot in slots]
         if found and all(reason is not None for reason in found):
             reasons.append(_easiest([reason for reason in found if reason is not None]))
     if reasons:
@@ -65,13 +66,12 @@ def _easiest(reasons: list[Reason]) -> Reason:
     )
 
 
-def tally(moves: Moves, slot: Slot) -> tuple[list[tuple[Excluded, int]], int]:
+def tally(moves: Moves, view: NodeView, slot: Slot) -> tuple[list[tuple[Excluded, int]], int]:
     """Every device of the node under the first rule that excludes it; and those that no rule excludes.
 
     Returns:
         The exclusions with the number of devices that remain after each, in order; the mask of what remains.
     """
-    view = moves.problem.view
     unit = slot.unit
     own = sum(1 for origin in unit.origins if origin.class_name)
     stages: list[tuple[Excluded, int]] = []
@@ -97,7 +97,7 @@ def tally(moves: Moves, slot: Slot) -> tuple[list[tuple[Excluded, int]], int]:
     exclude("counter", ~slot.unaffordable, "needs more than its counter sets have")
     if not unit.admin_access:
         held = remaining & ~moves.free
-        exclude("held", moves.free, ", ".join(_holders(moves, held)))
+        exclude("held", moves.free, ", ".join(_holders(view, held)))
     start = moves.start()
     poor = sum(
         1 << number
@@ -105,15 +105,14 @@ def tally(moves: Moves, slot: Slot) -> tuple[list[tuple[Excluded, int]], int]:
         if not moves.payable >> number & 1 or not moves.fits(slot, number, start)
     )
     sharing = poor & view.shared
-    exclude("capacity", ~sharing, _shares(moves, sharing, asked))
+    exclude("capacity", ~sharing, _shares(view, sharing, asked))
     exclude("counter", ~(poor & ~view.shared), "the rest of their counter sets is in use")
     return stages, remaining & slot.mask
 
 
-def _alone(moves: Moves, slot: Slot, claim: str) -> Reason | None:
+def _alone(moves: Moves, view: NodeView, slot: Slot, claim: str) -> Reason | None:
     """Why the slot by itself has too few devices; None where it has enough."""
-    stages, remaining = tally(moves, slot)
-    view = moves.problem.view
+    stages, remaining = tally(moves, view, slot)
     unit = slot.unit
     entries = tuple(excluded for excluded, _ in stages)
     wanted = moves.count(slot) if unit.all_devices else unit.count
@@ -226,12 +225,12 @@ def _taints(view: NodeView, mask: int) -> str:
     return ", ".join(taints)
 
 
-def _holders(moves: Moves, mask: int) -> list[str]:
+def _holders(view: NodeView, mask: int) -> list[str]:
     """Who holds the devices, those with most of them first."""
-    count = Counter(holder for number in bits(mask) for holder in moves.problem.view.holders(number))
+    count = Counter(holder for number in bits(mask) for holder in view.holders(number))
     return [name for name, _ in sorted(count.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def _shares(moves: Moves, mask: int, asked: str) -> str:
-    holders = ", ".join(_holders(moves, mask))
+def _shares(view: NodeView, mask: int, asked: str) -> str:
+    holders = ", ".join(_holders(view, mask))
     return f"{asked or 'the whole device'}{f' (shared by {holders})' if holders else ''}"

@@ -6,8 +6,10 @@ searches (`search`, `completion`), proves (`bounds`) or compares (`equivalence`)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from fairlead.allocator.ledger import FieldKey
 from fairlead.allocator.problem import Problem, Slot
 from fairlead.inventory import Occupancy
 
@@ -37,21 +39,63 @@ class State(NamedTuple):
         return self.used >> claim * _USED_BITS & (1 << _USED_BITS) - 1
 
 
+class Standing(NamedTuple):
+    """What is taken on a node now, in the terms of a problem: all that a decision depends on beside the problem."""
+
+    free: int
+    payable: int
+    left: int
+    started: int
+    overdrawn: int
+    """Shared devices of which more is taken than they have."""
+
+
+def standing(problem: Problem, occupancy: Occupancy) -> Standing:
+    """Puts what is taken in the terms of the problem."""
+    overdrawn = 0
+    left = 0
+    if problem.ledger.fields or problem.capacities:
+        amounts: dict[FieldKey, int] = {("counter", *key): amount for key, amount in occupancy.counters.items()}
+        for key, total in problem.capacities.items():
+            amount = amounts[key] = total - occupancy.consumed.get(key[1], _NOTHING).get(key[3], 0)
+            if amount < 0:
+                overdrawn |= 1 << key[1]
+        left = problem.ledger.pack_left(amounts)
+    payable = ~(overdrawn | (occupancy.exhausted & ~occupancy.started))
+    return Standing(~occupancy.held, payable, left, occupancy.started, overdrawn)
+
+
+_NOTHING: Mapping[str, int] = {}
+
+
 class Moves:
     """The choices of one decision: a problem and what is taken now."""
 
-    __slots__ = ("_fitting", "_numbers", "free", "guards", "left", "masks", "payable", "problem", "shared", "started")
+    __slots__ = (
+        "_fitting",
+        "_numbers",
+        "_overdrawn",
+        "free",
+        "guards",
+        "left",
+        "masks",
+        "payable",
+        "problem",
+        "shared",
+        "started",
+    )
 
-    def __init__(self, problem: Problem, occupancy: Occupancy) -> None:
+    def __init__(self, problem: Problem, standing: Standing) -> None:
         self.problem = problem
-        self.left = problem.left(occupancy)
+        self.left = standing.left
         self.guards = problem.ledger.guards
-        self.free = ~occupancy.held
+        self.free = standing.free
         """Devices that no claim holds for itself."""
-        self.payable = ~(problem.overdrawn | (occupancy.exhausted & ~occupancy.started))
+        self.payable = standing.payable
         """All but the devices whose accounts are overdrawn before anything is chosen."""
-        self.started = occupancy.started
-        self.shared = problem.view.shared
+        self.started = standing.started
+        self._overdrawn = standing.overdrawn
+        self.shared = problem.shared
         self.masks = [slot.mask for slot in problem.slots]
         """What is left of each slot's candidates once it is known which can be part of a solution."""
         self._numbers: dict[int, tuple[int, ...]] = {}
@@ -72,7 +116,7 @@ class Moves:
                 for number in slot.all_numbers
                 if not self.shared >> number & 1
                 or (
-                    not self.problem.overdrawn >> number & 1
+                    not self._overdrawn >> number & 1
                     and (self.left - slot.more_need.get(number, 0)) & self.guards == self.guards
                 )
             )

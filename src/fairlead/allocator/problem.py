@@ -1,9 +1,9 @@
-"""The claims of one pod on one node, ready to be searched.
+"""The claims of one pod on one kind of node, ready to be searched.
 
 A problem joins shapes with a view: for every way to satisfy a request (`Slot`) the devices that could serve it
 whatever is taken, the CEL errors that reaching a device would raise, and what each device needs from counters and
-capacities. It depends on slices, shapes and features alone, so it is made once for a node and the claims of one
-shape; what is taken comes in as `Occupancy` with each decision.
+capacities. It depends on shapes, features and the content of slices alone, so it is made once for all nodes with the
+same hardware and all claims of one shape; what is taken comes in as `Occupancy` with each decision.
 """
 
 from __future__ import annotations
@@ -14,16 +14,33 @@ from typing import NamedTuple
 
 from fairlead.allocator.capacity import consumption
 from fairlead.allocator.ledger import FieldKey, Ledger
-from fairlead.allocator.request import CLAIM, MAX_RESULTS, ClaimShape, RequestError, Unit
-from fairlead.inventory import AttributeIndex, NodeView, Occupancy
+from fairlead.allocator.request import CLAIM, MAX_RESULTS, ClaimShape, Unit
+from fairlead.inventory import AttributeIndex, NodeView
 from fairlead.resource import Quantity
 
 
 class Fault(NamedTuple):
-    """What ends an allocation with an error: the number of the claim and the text, `CLAIM` standing for its name."""
+    """What ends an allocation with an error.
+
+    `CLAIM` and `DEVICE` in the text stand for the names of the claim and the device, which are given as numbers:
+    problems are shared by claims of one shape and by nodes with the same hardware.
+    """
 
     claim: int
     text: str
+    device: int = -1
+
+
+DEVICE = "\1"
+"""Stands for the name of the device in the text of a `Fault`."""
+
+
+class RefusedError(ValueError):
+    """A claim that cannot be allocated on this kind of node: the text as in `Fault`, and the device it is about."""
+
+    def __init__(self, text: str, device: int = -1) -> None:
+        super().__init__(text)
+        self.device = device
 
 
 class Rule:
@@ -118,30 +135,28 @@ class Problem:
     """The claims of a pod on a node."""
 
     __slots__ = (
-        "_capacity_totals",
-        "_left",
-        "_occupancy",
         "alternatives",
+        "capacities",
         "claims",
         "fault",
         "ledger",
-        "overdrawn",
         "plain",
         "positions",
         "rules",
+        "shared",
+        "size",
         "slots",
-        "view",
     )
 
     def __init__(self, view: NodeView, shapes: Sequence[ClaimShape]) -> None:
         """Prepares the search for claims of these shapes on the node."""
-        self.view = view
+        self.shared = view.shared
+        """Devices that can be given several times."""
+        self.size = view.size
         self.fault: Fault | None = None
         """Why the claims can not be allocated here at all, found before any search."""
         self.claims: tuple[ClaimProblem, ...] = ()
         self.ledger = Ledger((), {})
-        self.overdrawn = 0
-        """Shared devices of which more is taken than they have."""
         self.slots: list[Slot] = []
         """All slots, by their number."""
         self.positions: list[tuple[int, int]] = []
@@ -152,34 +167,19 @@ class Problem:
         """The rules of all claims."""
         self.plain: tuple[tuple[int, int, int, Slot], ...] | None = None
         """Claim, request, count and slot of each request, where there are no alternatives, constraints or errors."""
-        self._capacity_totals: dict[FieldKey, int] = {}
-        self._occupancy: Occupancy | None = None
-        self._left = 0
+        self.capacities: dict[FieldKey, int] = {}
+        """All there is, in 10^-9, of every capacity that candidates share."""
         claims = []
         for number, shape in enumerate(shapes):
             try:
                 claims.append(_claim(view, shape))
-            except RequestError as error:
-                self.fault = Fault(number, str(error))
+            except RefusedError as error:
+                self.fault = Fault(number, str(error), error.device)
                 return
         self.claims = tuple(claims)
         self._number()
-        self._lay_out_ledger()
+        self._lay_out_ledger(view)
         self._find_plain()
-
-    def left(self, occupancy: Occupancy) -> int:
-        """What is left in the ledger; also brings `overdrawn` up to date."""
-        if occupancy is not self._occupancy:
-            left: dict[FieldKey, int] = {("counter", *key): amount for key, amount in occupancy.counters.items()}
-            self.overdrawn = 0
-            for key, total in self._capacity_totals.items():
-                amount = total - occupancy.consumed.get(key[1], {}).get(key[3], 0)
-                left[key] = amount
-                if amount < 0:
-                    self.overdrawn |= 1 << key[1]
-            self._left = self.ledger.pack_left(left)
-            self._occupancy = occupancy
-        return self._left
 
     def _number(self) -> None:
         rules: list[Rule] = []
@@ -196,9 +196,8 @@ class Problem:
                     self.slots.append(slot)
         self.rules = tuple(rules)
 
-    def _lay_out_ledger(self) -> None:
+    def _lay_out_ledger(self, view: NodeView) -> None:
         """Collects the needs of all candidates; devices that can never be paid for leave the masks."""
-        view = self.view
         counter_totals: dict[FieldKey, int] = {
             ("counter", number, counter_set.name, name): counter.value.nano
             for number, pool in enumerate(view.pools)
@@ -209,13 +208,13 @@ class Problem:
         needs: list[tuple[Slot, int, dict[FieldKey, int], dict[FieldKey, int]]] = []
         for slot in self.slots:
             for number in bits(slot.mask & (view.counting | view.shared)):
-                counters = {} if slot.unit.admin_access else self._counter_need(number)
+                counters = {} if slot.unit.admin_access else _counter_need(view, number)
                 capacities: dict[FieldKey, int] = {}
                 if 1 << number & view.shared:
                     for name, amount in slot.taken[number].items():
                         key: FieldKey = ("capacity", number, "", name)
                         totals[key] = view.device(number).capacity[name].value.nano
-                        self._capacity_totals[key] = totals[key]
+                        self.capacities[key] = totals[key]
                         if amount.nano:
                             capacities[key] = amount.nano
                 if any(amount > totals[key] for key, amount in counters.items()):
@@ -241,16 +240,6 @@ class Problem:
             needs_of_all = (tuple(slot.first_need.items()), tuple(slot.more_need.items()))
             slot.tariff = tariffs.setdefault(needs_of_all, len(tariffs))
 
-    def _counter_need(self, number: int) -> dict[FieldKey, int]:
-        pool = self.view.pool_number(number)
-        need: dict[FieldKey, int] = {}
-        for consumption_ in self.view.device(number).consumes_counters:
-            for name, counter in consumption_.counters.items():
-                key: FieldKey = ("counter", pool, consumption_.counter_set, name)
-                if counter.value.nano > 0:
-                    need[key] = need.get(key, 0) + counter.value.nano
-        return need
-
     def _find_plain(self) -> None:
         plain: list[tuple[int, int, int, Slot]] = []
         for number, claim in enumerate(self.claims):
@@ -265,6 +254,17 @@ class Problem:
             if count > MAX_RESULTS:
                 return
         self.plain = tuple(plain)
+
+
+def _counter_need(view: NodeView, number: int) -> dict[FieldKey, int]:
+    pool = view.pool_number(number)
+    need: dict[FieldKey, int] = {}
+    for consumed in view.device(number).consumes_counters:
+        for name, counter in consumed.counters.items():
+            key: FieldKey = ("counter", pool, consumed.counter_set, name)
+            if counter.value.nano > 0:
+                need[key] = need.get(key, 0) + counter.value.nano
+    return need
 
 
 def bits(mask: int) -> list[int]:
@@ -285,7 +285,7 @@ def _claim(view: NodeView, shape: ClaimShape) -> ClaimProblem:
         least += min(slot.count - (slot.all_mask & view.shared).bit_count() for slot in slots)
         requests.append(slots)
     if least > MAX_RESULTS:
-        raise RequestError(over_limit(least))
+        raise RefusedError(over_limit(least))
     rules = tuple(
         Rule(constraint.attribute, constraint.distinct, view.attribute(constraint.attribute))
         for constraint in shape.constraints
@@ -307,11 +307,11 @@ def _slot(view: NodeView, unit: Unit) -> Slot:
     if unit.all_devices:
         for pool in view.pools:
             if pool.incomplete:
-                raise RequestError(
+                raise RefusedError(
                     f"{where(unit)}: asks for all devices, but resource pool {pool.name} is currently being updated"
                 )
             if pool.invalid:
-                raise RequestError(
+                raise RefusedError(
                     f"{where(unit)}: asks for all devices, but resource pool {pool.name} is currently invalid"
                 )
     features = view.features
@@ -320,7 +320,7 @@ def _slot(view: NodeView, unit: Unit) -> Slot:
     if not features.device_binding_and_status:
         visible &= ~view.binding
     errors = {
-        number: f"{unit.origins[position]} on device {view.device_id(number)}: CEL runtime error: {text}"
+        number: f"{unit.origins[position]} on device {DEVICE}: CEL runtime error: {text}"
         for number, (position, text) in matches.errors.items()
         if visible >> number & 1
     }
@@ -352,7 +352,7 @@ def _slot(view: NodeView, unit: Unit) -> Slot:
     all_mask = 0
     if unit.all_devices:
         if errors:
-            raise RequestError(errors[min(errors)])
+            raise RefusedError(errors[min(errors)], min(errors))
         all_numbers = tuple(bits(mask))
         all_mask = mask
     if not features.partitionable_devices:

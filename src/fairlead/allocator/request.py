@@ -97,6 +97,11 @@ class ClaimShape:
     requests: tuple[Request, ...]
     constraints: tuple[Constraint, ...]
 
+    @property
+    def chains(self) -> list[tuple[Selector, ...]]:
+        """The chain of selectors of every way to satisfy a request."""
+        return [unit.selectors for request in self.requests for unit in request.units]
+
 
 def resolve(spec: ResourceClaimSpec, classes: Mapping[str, DeviceClass], features: Features) -> ClaimShape:
     """Checks a claim's spec and looks up everything that it names.

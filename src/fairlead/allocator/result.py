@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from fairlead.allocator.problem import ClaimProblem, Fault, Problem, Slot
 from fairlead.allocator.request import CLAIM, Unit
 from fairlead.allocator.search import FatalError, Pick
+from fairlead.inventory import NodeView
 from fairlead.resource import (
     AllocationResult,
     DeviceAllocationConfiguration,
@@ -31,12 +32,13 @@ def random_share_id() -> str:
 
 
 def build(
-    problem: Problem, picks: Sequence[Pick], share_id: Callable[[], str] = random_share_id
+    problem: Problem, view: NodeView, picks: Sequence[Pick], share_id: Callable[[], str] = random_share_id
 ) -> list[AllocationResult]:
     """One allocation a claim.
 
     Args:
         problem: what was searched.
+        view: the node.
         picks: the devices, in order of claims and requests.
         share_id: names a share of a device.
 
@@ -49,17 +51,16 @@ def build(
     return [
         AllocationResult(
             devices=DeviceAllocationResult(
-                results=[_result(problem, claim.requests[p.request][p.alternative], p, share_id) for p in chosen],
+                results=[_result(view, claim.requests[p.request][p.alternative], p, share_id) for p in chosen],
                 config=_config(claim, _chosen_units(claim, chosen)),
             ),
-            node_selector=_node_selector(problem, number, chosen),
+            node_selector=_node_selector(view, number, chosen),
         )
         for number, (claim, chosen) in enumerate(zip(problem.claims, by_claim, strict=True))
     ]
 
 
-def _result(problem: Problem, slot: Slot, pick: Pick, share_id: Callable[[], str]) -> DeviceRequestAllocationResult:
-    view = problem.view
+def _result(view: NodeView, slot: Slot, pick: Pick, share_id: Callable[[], str]) -> DeviceRequestAllocationResult:
     device = view.device(pick.number)
     device_id = view.device_id(pick.number)
     shared = bool(view.shared >> pick.number & 1)
@@ -109,15 +110,15 @@ def _for_all(entry: DeviceAllocationConfiguration) -> DeviceAllocationConfigurat
     return DeviceAllocationConfiguration(source=entry.source, opaque=entry.opaque)
 
 
-def _node_selector(problem: Problem, claim: int, picks: Sequence[Pick]) -> NodeSelector | None:
+def _node_selector(view: NodeView, claim: int, picks: Sequence[Pick]) -> NodeSelector | None:
     fields: list[NodeSelectorRequirement] = []
     expressions: list[NodeSelectorRequirement] = []
     for pick in picks:
-        device = problem.view.device(pick.number)
-        spec = problem.view.record(pick.number).slice.spec
+        device = view.device(pick.number)
+        spec = view.record(pick.number).slice.spec
         place = device if spec.per_device_node_selection else spec
         if place.node_name is not None or device.binds_to_node:
-            here = NodeSelectorRequirement(key="metadata.name", operator="In", values=[problem.view.name])
+            here = NodeSelectorRequirement(key="metadata.name", operator="In", values=[view.name])
             return NodeSelector(node_selector_terms=[NodeSelectorTerm(match_fields=[here])])
         if place.node_selector is None:
             continue

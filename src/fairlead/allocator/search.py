@@ -22,10 +22,9 @@ from fairlead.allocator.bounds import Bounds
 from fairlead.allocator.completion import Completion
 from fairlead.allocator.demand import remaining
 from fairlead.allocator.equivalence import Equivalence
-from fairlead.allocator.moves import Moves, State
-from fairlead.allocator.problem import Fault, Problem, Slot, over_limit, where
+from fairlead.allocator.moves import Moves, Standing, State
+from fairlead.allocator.problem import DEVICE, Fault, Problem, Slot, over_limit, where
 from fairlead.allocator.request import MAX_RESULTS
-from fairlead.inventory import Occupancy
 
 _PATIENCE = 12
 """Dead ends after which it pays to ask for a completion before each step."""
@@ -68,9 +67,9 @@ class Frame:
 class Search:
     """One decision: a problem and what is taken now."""
 
-    def __init__(self, problem: Problem, occupancy: Occupancy) -> None:
+    def __init__(self, problem: Problem, standing: Standing) -> None:
         self.problem = problem
-        self.moves = Moves(problem, occupancy)
+        self.moves = Moves(problem, standing)
         self.steps = 0
         """How many devices were tried; what the search cost."""
         self._prover: Prover | None = None
@@ -215,7 +214,7 @@ class Search:
             number = bit.bit_length() - 1
             self.steps += 1
             if slot.error_mask & bit:
-                raise FatalError(Fault(slot.claim, slot.errors[number]))
+                raise FatalError(Fault(slot.claim, slot.errors[number], number))
             if self.moves.fits(slot, number, frame.state):
                 frame.picked = (number,)
                 return self.moves.take(slot, number, frame.state)
@@ -234,8 +233,9 @@ class Search:
                 raise FatalError(
                     Fault(
                         slot.claim,
-                        f"{where(slot.unit)}: cannot add device {self.problem.view.device_id(number)} "
+                        f"{where(slot.unit)}: cannot add device {DEVICE} "
                         "because a claim constraint would not be satisfied",
+                        number,
                     )
                 )
             state = moves.take(slot, number, state)

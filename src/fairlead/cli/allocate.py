@@ -62,7 +62,7 @@ def allocate(source: str, policy: str, repeat: int) -> None:
 
 
 def _open(source: str) -> IO[bytes]:
-    return click.get_binary_stream("stdin") if source == "-" else Path(source).open("rb")
+    return sys.stdin.buffer if source == "-" else Path(source).open("rb")
 
 
 def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:

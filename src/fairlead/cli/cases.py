@@ -21,8 +21,9 @@ from fairlead.resource import (
     Quantity,
     ResourceClaim,
     ResourceSlice,
+    decode_hook,
+    encode_hook,
 )
-from fairlead.resource.codec import decode_hook, encode_hook
 
 
 class DeviceRef(msgspec.Struct, frozen=True):
@@ -149,7 +150,7 @@ def run_case(case: Case, repeat: int = 1, clock: Callable[[], int] = time.perf_c
         allocations=[msgspec.to_builtins(a, enc_hook=encode_hook) for a in decision.allocations()] if fits else None,
         error=decision.error or None,
         reasons=[msgspec.to_builtins(reason) for reason in decision.reasons()],
-        node=decision.problem.view.name if fits else None,
+        node=decision.view.name if fits else None,
         micros=best / 1000,
         micros_first=first / 1000,
     )

@@ -5,11 +5,12 @@ order in which they are tried, as bits of masks.
 """
 
 from fairlead.inventory.attributes import AttributeIndex, Value
+from fairlead.inventory.content import Matches
 from fairlead.inventory.features import Features
 from fairlead.inventory.holdings import Holdings
 from fairlead.inventory.inventory import Inventory
 from fairlead.inventory.pool import InventoryError, Pool
-from fairlead.inventory.record import DeviceId, Matches, PoolId, SliceRecord
+from fairlead.inventory.record import DeviceId, PoolId, SliceRecord
 from fairlead.inventory.selection import SelectorError, check_requirement, requirement_holds, selects
 from fairlead.inventory.view import NodeView, Occupancy
 

@@ -77,12 +77,13 @@ def _scalar(attribute: DeviceAttribute) -> list[Value]:
 
 def _values(attribute: DeviceAttribute) -> list[Value]:
     # The order in which the members are looked at is Kubernetes'; validation allows only one of them.
-    for kind, values in (
+    lists: tuple[tuple[str, Sequence[int | str] | None], ...] = (
         ("int", attribute.ints),
         ("bool", attribute.bools),
         ("string", attribute.strings),
         ("version", attribute.versions),
-    ):
+    )
+    for kind, values in lists:
         if values:
             return [(kind, value) for value in dict.fromkeys(values)]
     if attribute.int_ is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from fairlead.inventory.content import Kinds
 from fairlead.inventory.features import Features
 from fairlead.inventory.holdings import Holdings
 from fairlead.inventory.pool import gather
@@ -32,6 +33,7 @@ class Inventory:
     ) -> None:
         self.features = features
         self.holdings = Holdings()
+        self._kinds = Kinds()
         self._rules = list(taint_rules) if features.device_taints else []
         self._published: dict[str, ResourceSlice] = {}
         self._records: dict[str, SliceRecord] = {}
@@ -69,7 +71,7 @@ class Inventory:
         key = key or slice_.name
         self.remove_slice(key)
         self._published[key] = slice_
-        record = SliceRecord(with_rules(slice_, self._rules))
+        record = SliceRecord(with_rules(slice_, self._rules), self._kinds)
         self._records[key] = record
         self._pools.setdefault(record.pool_id, []).append(record)
         self._home(record)[key] = record
@@ -125,7 +127,9 @@ class Inventory:
             return known
         candidates = [*self._by_node.get(node_name, {}).values(), *self._anywhere.values()]
         pools = gather(candidates, self._pools, node_name, labels, self.features)
-        made = self._views[node_name] = NodeView(node_name, labels, pools, self.features, self._usage, self.holdings)
+        made = self._views[node_name] = NodeView(
+            node_name, labels, pools, self.features, self._usage, self.holdings, self._kinds
+        )
         for record in candidates:
             self._viewers.setdefault(record.pool_id, set()).add(node_name)
         return made

@@ -1,8 +1,8 @@
 """One published slice, prepared for fast questions about its devices.
 
-A record is made once for each ResourceSlice object and kept as long as the slice is: selectors are evaluated on its
-devices once, attribute values are indexed once. All masks are ints used as bitsets: bit i is the i-th device of the
-slice. What claims hold is not here; a record depends on the slice alone.
+A record is made once for each ResourceSlice object and kept as long as the slice is. All masks are ints used as
+bitsets: bit i is the i-th device of the slice. What claims hold is not here; a record depends on the slice alone, and
+what it computes is shared with slices of the same content.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fairlead.cel import DeviceInput, EvaluationError, Selector, device_input
-from fairlead.resource import Device, DeviceAttribute, DeviceToleration, ResourceSlice
+from fairlead.inventory.content import Content, Kinds, Masks, Matches
+from fairlead.resource import Device, DeviceToleration, ResourceSlice
 
 PoolId = tuple[str, str]
 """Driver and pool name."""
@@ -40,53 +41,63 @@ class DeviceId(NamedTuple):
         return cls(driver, pool, device)
 
 
-class Matches(NamedTuple):
-    """Which devices a chain of selectors matches; `errors` maps a device's index to selector index and text."""
-
-    mask: int
-    errors: dict[int, tuple[int, str]]
-
-
 class SliceRecord:
     """A slice with its devices numbered in list order."""
 
-    __slots__ = ("_attributes", "_inputs", "_matches", "_tolerated", "devices", "full", "pool_id", "slice")
+    __slots__ = ("_inputs", "_kinds", "content", "devices", "full", "pool_id", "slice")
 
-    def __init__(self, slice_: ResourceSlice) -> None:
+    def __init__(self, slice_: ResourceSlice, kinds: Kinds) -> None:
         self.slice = slice_
         self.devices: list[Device] = slice_.spec.devices
         self.pool_id: PoolId = (slice_.spec.driver, slice_.spec.pool.name)
         self.full = (1 << len(self.devices)) - 1
-        self._inputs: list[DeviceInput | None] = [None] * len(self.devices)
-        self._matches: dict[tuple[Selector, ...], Matches] = {}
-        self._tolerated: dict[tuple[DeviceToleration, ...], int] = {}
-        self._attributes: dict[str, tuple[DeviceAttribute | None, ...]] = {}
+        self.content = Content(slice_, kinds)
+        self._kinds = kinds
+        self._inputs: dict[int, DeviceInput] = {}
 
     def device_id(self, index: int) -> DeviceId:
         """The cluster-wide name of the i-th device."""
         return DeviceId(*self.pool_id, self.devices[index].name)
 
-    def input(self, index: int) -> DeviceInput:
-        """What selectors see of the i-th device."""
-        made = self._inputs[index]
-        if made is None:
-            device = self.devices[index]
-            made = self._inputs[index] = device_input(
-                self.slice.spec.driver,
-                device.attributes,
-                {name: capacity.value for name, capacity in device.capacity.items()},
-                bool(device.allow_multiple_allocations),
-            )
-        return made
+    @property
+    def masks(self) -> Masks:
+        """Which devices have which traits."""
+        known = self._kinds.masks.get(self.content.base)
+        if known is None:
+            binding = counting = sharing = 0
+            for index, device in enumerate(self.devices):
+                binding |= bool(device.binding_conditions) << index
+                counting |= bool(device.consumes_counters) << index
+                sharing |= bool(device.allow_multiple_allocations) << index
+            known = self._kinds.masks[self.content.base] = Masks(binding, counting, sharing)
+        return known
 
     def matches(self, selectors: tuple[Selector, ...]) -> Matches:
         """The devices that all selectors match. A selector is evaluated only where those before it match."""
         if not selectors:
             return Matches(self.full, {})
-        known = self._matches.get(selectors)
+        key = (selectors, self.content.read(selectors))
+        known = self._kinds.matches.get(key)
         if known is None:
             before = self.matches(selectors[:-1])
-            known = self._matches[selectors] = self._evaluate(selectors[-1], len(selectors) - 1, before)
+            known = self._kinds.matches[key] = self._evaluate(selectors[-1], len(selectors) - 1, before)
+        return known
+
+    def tolerated(self, tolerations: tuple[DeviceToleration, ...]) -> int:
+        """The devices whose NoSchedule and NoExecute taints are all tolerated."""
+        key = (tolerations, self.content.base)
+        known = self._kinds.tolerated.get(key)
+        if known is None:
+            known = sum(
+                1 << index
+                for index, device in enumerate(self.devices)
+                if all(
+                    taint.effect not in ("NoSchedule", "NoExecute")
+                    or any(tolerates(one, taint.key, taint.value, taint.effect) for one in tolerations)
+                    for taint in device.taints
+                )
+            )
+            self._kinds.tolerated[key] = known
         return known
 
     def _evaluate(self, selector: Selector, position: int, before: Matches) -> Matches:
@@ -97,41 +108,24 @@ class SliceRecord:
             remaining ^= bit
             index = bit.bit_length() - 1
             try:
-                if selector.matches(self.input(index)):
+                if selector.matches(self._input(index)):
                     mask |= bit
             except EvaluationError as error:
                 errors[index] = (position, str(error))
         return Matches(mask, errors)
 
-    def tolerated(self, tolerations: tuple[DeviceToleration, ...]) -> int:
-        """The devices whose NoSchedule and NoExecute taints are all tolerated."""
-        known = self._tolerated.get(tolerations)
-        if known is None:
-            known = 0
-            for index, device in enumerate(self.devices):
-                if all(
-                    taint.effect not in ("NoSchedule", "NoExecute")
-                    or any(tolerates(toleration, taint.key, taint.value, taint.effect) for toleration in tolerations)
-                    for taint in device.taints
-                ):
-                    known |= 1 << index
-            self._tolerated[tolerations] = known
-        return known
-
-    def attribute(self, name: str) -> tuple[DeviceAttribute | None, ...]:
-        """The value of a fully qualified attribute on each device, as constraints look it up.
-
-        The exact name wins; a name in the driver's own domain is also looked up without the domain.
-        """
-        known = self._attributes.get(name)
-        if known is None:
-            domain, _, short = name.partition("/")
-            fallback = short if domain == self.slice.spec.driver else None
-            known = self._attributes[name] = tuple(
-                device.attributes.get(name) or (device.attributes.get(fallback) if fallback is not None else None)
-                for device in self.devices
+    def _input(self, index: int) -> DeviceInput:
+        """What selectors see of the i-th device."""
+        made = self._inputs.get(index)
+        if made is None:
+            device = self.devices[index]
+            made = self._inputs[index] = device_input(
+                self.slice.spec.driver,
+                device.attributes,
+                {name: capacity.value for name, capacity in device.capacity.items()},
+                bool(device.allow_multiple_allocations),
             )
-        return known
+        return made
 
 
 def tolerates(toleration: DeviceToleration, key: str, value: str, effect: str) -> bool:

@@ -7,15 +7,17 @@ away when a claim changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fairlead.cel import Selector
 from fairlead.inventory.attributes import AttributeIndex
+from fairlead.inventory.content import Kinds, Matches, attribute_values
 from fairlead.inventory.features import Features
 from fairlead.inventory.holdings import Holdings
 from fairlead.inventory.pool import InventoryError, Pool, node_matches
-from fairlead.inventory.record import DeviceId, Matches, SliceRecord
+from fairlead.inventory.record import DeviceId, SliceRecord
 from fairlead.inventory.selection import SelectorError
 from fairlead.inventory.usage import CounterKey, Usage
 from fairlead.resource import Device, DeviceAttribute, DeviceToleration
@@ -44,11 +46,13 @@ class NodeView:
         "_attributes",
         "_holdings",
         "_indices",
+        "_kinds",
         "_matches",
         "_occupancy",
+        "_starts",
+        "_structure",
         "_tolerated",
         "_usages",
-        "_where",
         "binding",
         "counting",
         "features",
@@ -71,6 +75,7 @@ class NodeView:
         features: Features,
         usage_of: Callable[[SliceRecord], Usage],
         holdings: Holdings,
+        kinds: Kinds,
     ) -> None:
         """Numbers the devices of the usable pools.
 
@@ -86,7 +91,8 @@ class NodeView:
         self.size = 0
         self.problems: dict[object, object] = {}
         """Room for what the allocator prepares for this view; lives and dies with it."""
-        self._where: list[tuple[SliceRecord, int, int]] = []
+        self._kinds = kinds
+        self._starts: list[int] = []
         self._usages: list[list[tuple[Usage, int]]] = []
         self._matches: dict[tuple[Selector, ...], Matches] = {}
         self._tolerated: dict[tuple[DeviceToleration, ...], int] = {}
@@ -94,47 +100,91 @@ class NodeView:
         self._indices: dict[DeviceId, int] | None = None
         self._occupancy: Occupancy | None = None
         self._holdings = holdings
+        self._structure = -1
         self.binding = self.counting = self.shared = self.skipping = self.on_node = 0
         for number, pool in enumerate(self.pools):
             usages: list[tuple[Usage, int]] = []
             for record in pool.here:
                 self.parts.append((record, self.size, number))
+                self._starts.append(self.size)
                 usages.append((usage_of(record), self.size))
-                for index, device in enumerate(record.devices):
-                    self._classify(device, record, 1 << (self.size + index))
-                    self._where.append((record, index, number))
+                self._classify(record)
                 self.size += len(record.devices)
             usages.extend((usage_of(record), -1) for record in pool.elsewhere)
             self._usages.append(usages)
 
-    def _classify(self, device: Device, record: SliceRecord, bit: int) -> None:
+    def _classify(self, record: SliceRecord) -> None:
         spec = record.slice.spec
-        if device.binding_conditions:
-            self.binding |= bit
-        if device.consumes_counters:
-            self.counting |= bit
-        if self.features.consumable_capacity and device.allow_multiple_allocations:
-            self.shared |= bit
+        masks = record.masks
+        self.binding |= masks.binding << self.size
+        self.counting |= masks.counting << self.size
+        if self.features.consumable_capacity:
+            self.shared |= masks.sharing << self.size
         if spec.skip_node_operations:
-            self.skipping |= bit
-        try:
-            if not spec.per_device_node_selection or node_matches(
-                self.name, self.labels, device.node_name, device.all_nodes, device.node_selector
-            ):
-                self.on_node |= bit
-        except SelectorError as error:
-            raise InventoryError(
-                f"failed to perform node selection for device {device.name} in slice {record.slice.name}: {error}"
-            ) from None
+            self.skipping |= record.full << self.size
+        if not spec.per_device_node_selection:
+            self.on_node |= record.full << self.size
+            return
+        for index, device in enumerate(record.devices):
+            try:
+                if node_matches(self.name, self.labels, device.node_name, device.all_nodes, device.node_selector):
+                    self.on_node |= 1 << (self.size + index)
+            except SelectorError as error:
+                raise InventoryError(
+                    f"failed to perform node selection for device {device.name} in slice {record.slice.name}: {error}"
+                ) from None
+
+    def _where(self, number: int) -> tuple[SliceRecord, int, int]:
+        """The slice, the index in it and the pool of a device."""
+        record, start, pool = self.parts[bisect_right(self._starts, number) - 1]
+        return record, number - start, pool
+
+    def likeness(self, selectors: Iterable[tuple[Selector, ...]], attributes: Iterable[str]) -> Hashable:
+        """Equal for views whose devices, number by number, look the same to these selectors and constraints.
+
+        Views of equal likeness differ in names, in attributes that nobody looks at, and in what is taken.
+
+        Args:
+            selectors: chains of selectors.
+            attributes: qualified names; what matters is which devices have equal values, not which values.
+        """
+        if self._structure < 0:
+            self._structure = self._kinds.number(self._describe())
+        parts: list[Hashable] = [self._structure]
+        for chain in selectors:
+            for record, _, _ in self.parts:
+                parts.append(record.content.read(chain))
+        for name in attributes:
+            columns = tuple([record.content.column(name) for record, _, _ in self.parts])
+            pattern = self._kinds.patterns.get(columns)
+            if pattern is None:
+                index = self.attribute(name)
+                shape = (index.present, index.valueless, index.multiple, *index.values_of)
+                pattern = self._kinds.patterns[columns] = self._kinds.number(shape)
+            parts.append(pattern)
+        return tuple(parts)
+
+    def _describe(self) -> Hashable:
+        pools: list[Hashable] = []
+        for pool in self.pools:
+            if not pool.usable:
+                # Messages name the pool, so such a view is like no other.
+                return ("unusable", id(self))
+            counters = tuple(
+                (counter_set.name, tuple((name, c.value.nano) for name, c in counter_set.counters.items()))
+                for counter_set in pool.counter_sets.values()
+            )
+            pools.append((pool.id[0], counters, tuple([record.content.base for record in pool.here])))
+        return (self.features, self.on_node, tuple(pools))
 
     def device(self, number: int) -> Device:
         """The device of that number."""
-        record, index, _ = self._where[number]
+        record, index, _ = self._where(number)
         return record.devices[index]
 
     def device_id(self, number: int) -> DeviceId:
         """The name of the device of that number."""
-        record, index, _ = self._where[number]
+        record, index, _ = self._where(number)
         return record.device_id(index)
 
     def holders(self, number: int) -> list[str]:
@@ -143,11 +193,11 @@ class NodeView:
 
     def record(self, number: int) -> SliceRecord:
         """The slice that publishes the device of that number."""
-        return self._where[number][0]
+        return self._where(number)[0]
 
     def pool_number(self, number: int) -> int:
         """Which of `pools` the device of that number belongs to."""
-        return self._where[number][2]
+        return self._where(number)[2]
 
     def number_of(self, device: DeviceId) -> int | None:
         """The number of a device, or None where the node does not reach it."""
@@ -184,7 +234,7 @@ class NodeView:
         if known is None:
             values: list[DeviceAttribute | None] = []
             for record, _, _ in self.parts:
-                values.extend(record.attribute(name))
+                values.extend(attribute_values(record.slice, name))
             known = self._attributes[name] = AttributeIndex(values, self.features.list_type_attributes)
         return known
 

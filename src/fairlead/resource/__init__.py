@@ -45,6 +45,7 @@ from fairlead.resource.claim import (
     ResourceClaimTemplate,
     ResourceClaimTemplateSpec,
 )
+from fairlead.resource.codec import collector_paused, decode_hook, encode_hook
 from fairlead.resource.defaults import (
     default_claim,
     default_claim_spec,
@@ -206,11 +207,14 @@ __all__ = [
     "Toleration",
     "Workload",
     "bound_pods",
+    "collector_paused",
+    "decode_hook",
     "default_claim",
     "default_claim_spec",
     "default_pod",
     "default_pod_spec",
     "default_template",
+    "encode_hook",
     "expand",
     "read_paths",
     "read_text",
