@@ -88,6 +88,8 @@ class Equivalence:
                     moves.masks[slot.number] >> number & 1,
                     slot.error_mask >> number & 1,
                     slot.all_mask >> number & 1,
+                    # Where an error may be raised it matters which device comes first, so none equals another.
+                    slot.fatal and (slot.error_mask | slot.all_mask) >> number & 1 and number,
                     slot.first_need.get(number, 0) >> shift,
                     slot.more_need.get(number, 0) >> shift,
                 )

@@ -127,10 +127,12 @@ class Moves:
         return len(self.numbers(slot)) if slot.unit.all_devices else slot.unit.count
 
     def open_to(self, slot: Slot, state: State) -> int:
-        """The slot's devices that nobody has taken, whatever rules and ledger say."""
+        """The slot's devices that nobody has taken, whatever the rules say and the ledger has left."""
+        mask = self.masks[slot.number]
         if slot.unit.admin_access:
-            return self.masks[slot.number] & ~(state.claim_taken & ~self.shared)
-        return self.masks[slot.number] & self.free & ~state.taken
+            # Observing takes capacity of shared devices, but no counters.
+            return mask & ~(state.claim_taken & ~self.shared) & ~self._overdrawn
+        return mask & self.free & ~state.taken & self.payable
 
     def accepted(self, slot: Slot, state: State) -> int:
         """The devices that the slot's rules accept; all where there are none."""
@@ -141,7 +143,7 @@ class Moves:
 
     def candidates(self, slot: Slot, state: State) -> int:
         """The devices that may be chosen, if the ledger has what they need."""
-        return self.open_to(slot, state) & self.payable & self.accepted(slot, state)
+        return self.open_to(slot, state) & self.accepted(slot, state)
 
     def need(self, slot: Slot, number: int, state: State) -> int:
         """What the device takes from the ledger."""

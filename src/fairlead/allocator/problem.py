@@ -207,8 +207,10 @@ class Problem:
         totals = dict(counter_totals)
         needs: list[tuple[Slot, int, dict[FieldKey, int], dict[FieldKey, int]]] = []
         for slot in self.slots:
-            for number in bits(slot.mask & (view.counting | view.shared)):
-                counters = {} if slot.unit.admin_access else _counter_need(view, number)
+            # A shared device belongs to "all" or not by its room, even where a taint then keeps it away.
+            for number in bits((slot.mask | slot.all_mask & view.shared) & (view.counting | view.shared)):
+                pays = slot.mask >> number & 1 and not slot.unit.admin_access
+                counters = _counter_need(view, number) if pays else {}
                 capacities: dict[FieldKey, int] = {}
                 if 1 << number & view.shared:
                     for name, amount in slot.taken[number].items():

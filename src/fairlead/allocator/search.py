@@ -227,7 +227,7 @@ class Search:
         for number in numbers:
             self.steps += 1
             bit = 1 << number
-            if not moves.open_to(slot, state) & moves.payable & bit or not moves.fits(slot, number, state):
+            if not moves.open_to(slot, state) & bit or not moves.fits(slot, number, state):
                 return None
             if not moves.accepted(slot, state) & bit:
                 raise FatalError(
@@ -273,11 +273,12 @@ class Prover:
         total = len(moves.problem.positions)
         everything = remaining(moves, total, position, alternative, kth, state, below)
         restricted = 1 << position if below else 0
-        key = (alternative, self._equivalence.key(everything, state, restricted))
+        slots = moves.problem.alternatives[position]
+        fatal = any(slot.fatal for slot in (slots if alternative < 0 else slots[alternative : alternative + 1]))
+        key = (alternative, below if fatal else 0, self._equivalence.key(everything, state, restricted))
         if key in self._failed:
             return key, True
-        slots = moves.problem.alternatives[position]
-        if any(slot.fatal for slot in (slots if alternative < 0 else slots[alternative : alternative + 1])):
+        if fatal:
             return key, False
         demands = everything[: self._horizon[position + 1] - position]
         if self._bounds.shortfall(demands, state) is not None or (
