@@ -4,7 +4,8 @@ Every proof charges each demand the least that it could cost and asks for no mor
 
 * room: by block, no more devices fit than the cheapest of them would; for all demands, for each by itself, and for
   those of at least a certain size;
-* totals: summed over all accounts of one name;
+* totals: summed over all accounts of one name, and over all counters of a pool, since a partition that needs little
+  of each still needs something of some;
 * filling: an account can only be filled to an amount that some of the remaining needs add up to.
 """
 
@@ -19,7 +20,7 @@ from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.problem import Slot, bits
 
 AccountName = tuple[str, int, str]
-"""Kind, pool (0 for capacities) and name of ledger fields that are added up."""
+"""Kind, pool (0 for capacities) and name of ledger fields that are added up; all counters of a pool have no name."""
 
 _WIDEST = 4096
 """Amounts, in units, up to which filling is worth a look."""
@@ -30,10 +31,14 @@ class Amounts:
 
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
-        self._accounts: dict[AccountName, list[LedgerField]] = {}
+        self._accounts: dict[AccountName, list[tuple[LedgerField, int]]] = {}
+        """The fields of each account, with what one unit of a field counts."""
         for field in moves.problem.ledger.fields.values():
             kind, number, _, name = field.key
-            self._accounts.setdefault((kind, number if kind == "counter" else 0, name), []).append(field)
+            pool = number if kind == "counter" else 0
+            self._accounts.setdefault((kind, pool, name), []).append((field, field.unit))
+            if kind == "counter":
+                self._accounts.setdefault((kind, pool, ""), []).append((field, 1))
         self._in_blocks = 0
         self._block_of: dict[int, Block] = {}
         for block in moves.problem.ledger.blocks:
@@ -117,6 +122,9 @@ class Amounts:
             least = min([account.amount(need) for need in needs])
             if least:
                 picks = min(picks, account.amount(state.left) // least)
+        least = min([sum([account.amount(need) for account in block.fields]) for need in needs])
+        if least:
+            picks = min(picks, sum([account.amount(state.left) for account in block.fields]) // least)
         return picks
 
     def _cheapest(self, slot: Slot, number: int) -> int:
@@ -126,7 +134,7 @@ class Amounts:
 
     def _totals(self, demands: list[Demand], state: State) -> Shortfall | None:
         for name, accounts in self._accounts.items():
-            left = sum([account.amount(state.left) * account.unit for account in accounts])
+            left = sum([account.amount(state.left) * weight for account, weight in accounts])
             wanted = 0
             for demand in demands:
                 wanted += min([choice.count * self._range(choice)[name][0] for choice in demand.choices])
@@ -149,7 +157,7 @@ class Amounts:
                     wanted += least * demand.choices[0].count
             else:
                 unit = gcd(*sizes)
-                lefts = [account.amount(state.left) * account.unit // unit for account in accounts] if unit else []
+                lefts = [account.amount(state.left) * weight // unit for account, weight in accounts] if unit else []
                 widest = max(lefts, default=0)
                 if not unit or widest > _WIDEST:
                     continue
@@ -180,7 +188,7 @@ class Amounts:
         if known is None:
             need = self._cheapest(slot, number)
             known = self._costs[key] = {
-                name: sum(account.amount(need) * account.unit for account in accounts)
+                name: sum(account.amount(need) * weight for account, weight in accounts)
                 for name, accounts in self._accounts.items()
             }
         return known

@@ -6,6 +6,7 @@ Each proof relaxes the remaining claims and shows that even the relaxation has n
 * a rule that matches needs one value under which all its requests find their devices; devices without such a value
   are left out, which may starve other rules, so this is repeated until nothing changes;
 * a rule that keeps apart needs as many different values as devices;
+* groups that each need a value of their own need a value with room for each of them;
 * requests that compete for devices need enough for all of them together (Hall's condition);
 * counters and capacities need to be enough for the cheapest devices, in each block and summed over blocks.
 
@@ -46,6 +47,7 @@ class Bounds:
         return (
             self._limit(demands, state)
             or self._rules(demands, state)
+            or self._apart_groups(demands)
             or self._together(demands)
             or self._amounts.shortfall(demands, state)
         )
@@ -171,6 +173,43 @@ class Bounds:
             union.bit_count(),
             rule.attribute,
         )
+
+    def _apart_groups(self, demands: list[Demand]) -> Shortfall | None:
+        """Several groups, each alike within itself: every value has room for only so many of them."""
+        by_attribute: dict[str, list[tuple[int, int, tuple[int, ...]]]] = {}
+        indices: dict[str, Rule] = {}
+        grouped: set[int] = set()
+        for number, rule in enumerate(self._moves.problem.rules):
+            ours = [
+                demand
+                for demand in demands
+                if demand.position not in grouped and all(number in choice.slot.rules for choice in demand.choices)
+            ]
+            if rule.distinct or not ours:
+                continue
+            competing = _competing(self._moves, ours, -1)
+            need = sum(wanted for _, wanted in competing)
+            if need:
+                union = 0
+                for mask, _ in competing:
+                    union |= mask
+                positions = tuple(demand.position for demand in ours)
+                grouped.update(positions)
+                by_attribute.setdefault(rule.attribute, []).append((need, union, positions))
+                indices[rule.attribute] = rule
+        for attribute, groups in by_attribute.items():
+            if len(groups) < 2:
+                continue
+            for size in sorted({need for need, _, _ in groups}):
+                large = [group for group in groups if group[0] >= size]
+                union = 0
+                for _, mask, _ in large:
+                    union |= mask
+                room = sum([(union & mask).bit_count() // size for mask in indices[attribute].index.masks])
+                if room < len(large):
+                    concerned = tuple(position for _, _, positions in large for position in positions)
+                    return Shortfall("groups", concerned, len(large), room, attribute)
+        return None
 
     def _together(self, demands: list[Demand]) -> Shortfall | None:
         if not _overlap([demand.candidates() for demand in demands]) and all(

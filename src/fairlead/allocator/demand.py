@@ -10,7 +10,7 @@ from fairlead.allocator.problem import Slot
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A proof that demands cannot be met: `kind` is count, match, distinct, together, amount or limit."""
+    """A proof that demands cannot be met: `kind` is count, match, distinct, groups, together, amount or limit."""
 
     kind: str
     requests: tuple[int, ...]
@@ -18,7 +18,7 @@ class Shortfall:
     wanted: int = 0
     available: int = 0
     attribute: str = ""
-    """For match and distinct: what the rule is about."""
+    """For match, distinct and groups: what the rule is about."""
     account: str = ""
     """For amounts: the counter or capacity that is short; empty where it is the number of devices."""
 

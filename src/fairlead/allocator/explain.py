@@ -196,6 +196,12 @@ def _joint(moves: Moves, shortfall: Shortfall | None, claims: Sequence[str]) -> 
             kind = "constraint"
             best = f"at most {available} of {wanted} devices" if available else "no device"
             text = f"{listed}: must have the same {shortfall.attribute}, {best} free with one value"
+        case "groups":
+            kind = "constraint"
+            text = (
+                f"{listed}: {wanted} groups must each have the same {shortfall.attribute}, "
+                f"the free devices allow {available}"
+            )
         case "distinct":
             kind = "constraint"
             text = f"{listed}: {wanted} different values of {shortfall.attribute} wanted, {available} free"
