@@ -159,7 +159,7 @@ def decide(problem: Problem, view: NodeView, taken: Standing, claims: Sequence[W
             return Decision(problem, view, claims, picks)
         if hopeless and not any(pool.invalid for pool in view.pools):
             return Decision(problem, view, claims)
-    search = Search(problem, taken)
+    search = Search(problem, taken, first_branch_failed=problem.plain is not None)
     try:
         found = search.run()
     except FatalError as error:
@@ -193,7 +193,7 @@ def _plain(problem: Problem, taken: Standing) -> tuple[list[Pick] | None, bool]:
             while True:
                 bit = mask & -mask
                 if not bit:
-                    return None, (slot.mask & taken.free).bit_count() < count
+                    return None, problem.uniform or (slot.mask & taken.free).bit_count() < count
                 mask ^= bit
                 number = bit.bit_length() - 1
                 needs = slot.more_need if started & bit else slot.first_need

@@ -15,12 +15,9 @@ from collections.abc import Iterator
 from math import gcd
 
 from fairlead.allocator.demand import Choice, Demand, Shortfall
-from fairlead.allocator.ledger import Block, LedgerField
+from fairlead.allocator.ledger import AccountName, Block
 from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.problem import Slot, bits
-
-AccountName = tuple[str, int, str]
-"""Kind, pool (0 for capacities) and name of ledger fields that are added up; all counters of a pool have no name."""
 
 _WIDEST = 4096
 """Amounts, in units, up to which filling is worth a look."""
@@ -31,20 +28,7 @@ class Amounts:
 
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
-        self._accounts: dict[AccountName, list[tuple[LedgerField, int]]] = {}
-        """The fields of each account, with what one unit of a field counts."""
-        for field in moves.problem.ledger.fields.values():
-            kind, number, _, name = field.key
-            pool = number if kind == "counter" else 0
-            self._accounts.setdefault((kind, pool, name), []).append((field, field.unit))
-            if kind == "counter":
-                self._accounts.setdefault((kind, pool, ""), []).append((field, 1))
-        self._in_blocks = 0
-        self._block_of: dict[int, Block] = {}
-        for block in moves.problem.ledger.blocks:
-            self._in_blocks |= block.devices
-            for number in bits(block.devices):
-                self._block_of[number] = block
+        self._ledger = moves.problem.ledger
         self._costs: dict[tuple[int, int], dict[AccountName, int]] = {}
         self._ranges: dict[tuple[int, int], dict[AccountName, tuple[int, int]]] = {}
         self._sizes: dict[int, int] = {}
@@ -64,7 +48,7 @@ class Amounts:
         """The most that a device for the slot costs, as one number; units of different accounts are simply added."""
         size = self._sizes.get(slot.tariff)
         if size is None:
-            fields = self._moves.problem.ledger.fields.values()
+            fields = self._ledger.fields.values()
             size = self._sizes[slot.tariff] = max(
                 (sum(field.amount(need) * field.unit for field in fields) for need in slot.first_need.values()),
                 default=0,
@@ -73,7 +57,7 @@ class Amounts:
 
     def spare(self, number: int, state: State) -> int:
         """What is left in the accounts that a device draws on, as one number."""
-        block = self._block_of.get(number)
+        block = self._ledger.block_of.get(number)
         return sum(field.amount(state.left) * field.unit for field in block.fields) if block else 0
 
     def _groups(self, paying: list[Demand]) -> Iterator[list[Demand]]:
@@ -94,10 +78,10 @@ class Amounts:
         everything = 0
         for demand in group:
             everything |= demand.candidates()
-        if everything & ~self._in_blocks:
+        if everything & ~self._ledger.in_blocks:
             return None
         room = 0
-        for block in self._moves.problem.ledger.blocks:
+        for block in self._ledger.blocks:
             here = everything & block.devices
             if here:
                 room += self._room_of(group, here, block, state)
@@ -133,7 +117,7 @@ class Amounts:
         return needs.get(number, 0)
 
     def _totals(self, demands: list[Demand], state: State) -> Shortfall | None:
-        for name, accounts in self._accounts.items():
+        for name, accounts in self._ledger.accounts.items():
             left = sum([account.amount(state.left) * weight for account, weight in accounts])
             wanted = 0
             for demand in demands:
@@ -143,7 +127,7 @@ class Amounts:
         return None
 
     def _filling(self, demands: list[Demand], state: State) -> Shortfall | None:
-        for name, accounts in self._accounts.items():
+        for name, accounts in self._ledger.accounts.items():
             if name[0] != "capacity" or len(accounts) < 2:
                 continue
             sizes: list[int] = []
@@ -178,7 +162,7 @@ class Amounts:
             costs = [self._cost(choice.slot, number) for number in bits(choice.candidates)]
             known = self._ranges[key] = {
                 name: (min([cost[name] for cost in costs]), max([cost[name] for cost in costs]))
-                for name in self._accounts
+                for name in self._ledger.accounts
             }
         return known
 
@@ -189,6 +173,6 @@ class Amounts:
             need = self._cheapest(slot, number)
             known = self._costs[key] = {
                 name: sum(account.amount(need) * weight for account, weight in accounts)
-                for name, accounts in self._accounts.items()
+                for name, accounts in self._ledger.accounts.items()
             }
         return known

@@ -19,6 +19,10 @@ FieldKey = tuple[str, int, str, str]
 """("counter", pool number, set, counter) or ("capacity", device number, "", name)."""
 
 
+AccountName = tuple[str, int, str]
+"""Kind, pool (0 for capacities) and name of fields that are added up; all counters of a pool have no name."""
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerField:
     """One account: `unit` in 10^-9, `width` in bits without the guard bit."""
@@ -46,7 +50,7 @@ class Block:
 class Ledger:
     """The layout, and what goes into it. Build it from all needs before packing any."""
 
-    __slots__ = ("blocks", "fields", "guards")
+    __slots__ = ("accounts", "block_of", "blocks", "fields", "guards", "in_blocks")
 
     def __init__(self, needs: Iterable[tuple[int, Mapping[FieldKey, int]]], totals: Mapping[FieldKey, int]) -> None:
         """Lays out fields.
@@ -89,6 +93,23 @@ class Ledger:
                 devices |= devices_of[key]
                 shift += width + 1
             self.blocks.append(Block(devices, tuple(members), start, shift - start))
+        self.in_blocks = 0
+        """Devices that draw on any field."""
+        self.block_of: dict[int, Block] = {}
+        """The block of each of them."""
+        for made in self.blocks:
+            self.in_blocks |= made.devices
+            for device in range(made.devices.bit_length()):
+                if made.devices >> device & 1:
+                    self.block_of[device] = made
+        self.accounts: dict[AccountName, list[tuple[LedgerField, int]]] = {}
+        """The fields of each account, with what one unit of a field counts."""
+        for member in self.fields.values():
+            kind, number, _, name = member.key
+            pool = number if kind == "counter" else 0
+            self.accounts.setdefault((kind, pool, name), []).append((member, member.unit))
+            if kind == "counter":
+                self.accounts.setdefault((kind, pool, ""), []).append((member, 1))
 
     def pack_need(self, need: Mapping[FieldKey, int]) -> int:
         """A device's need as an int; every amount fits its field because it is at most the total."""

@@ -137,6 +137,7 @@ class Problem:
     __slots__ = (
         "alternatives",
         "capacities",
+        "counting",
         "claims",
         "fault",
         "ledger",
@@ -146,12 +147,15 @@ class Problem:
         "shared",
         "size",
         "slots",
+        "uniform",
     )
 
     def __init__(self, view: NodeView, shapes: Sequence[ClaimShape]) -> None:
         """Prepares the search for claims of these shapes on the node."""
         self.shared = view.shared
         """Devices that can be given several times."""
+        self.counting = view.counting
+        """Devices that consume counters."""
         self.size = view.size
         self.fault: Fault | None = None
         """Why the claims can not be allocated here at all, found before any search."""
@@ -165,6 +169,8 @@ class Problem:
         """The slots of the request at each position."""
         self.rules: tuple[Rule, ...] = ()
         """The rules of all claims."""
+        self.uniform = False
+        """Whether the first branch of plain requests fails only where every branch does."""
         self.plain: tuple[tuple[int, int, int, Slot], ...] | None = None
         """Claim, request, count and slot of each request, where there are no alternatives, constraints or errors."""
         self.capacities: dict[FieldKey, int] = {}
@@ -256,6 +262,16 @@ class Problem:
             if count > MAX_RESULTS:
                 return
         self.plain = tuple(plain)
+        first = plain[0][3] if plain else None
+        # Equal requests whose devices do not compete with each other: what one takes is lost to one other, whichever
+        # it is, so the first branch places as many as any.
+        self.uniform = first is not None and all(
+            slot.mask == first.mask
+            and slot.tariff == first.tariff
+            and not slot.mask & self.counting
+            and (count == 1 or not slot.mask & self.shared)
+            for _, _, count, slot in plain
+        )
 
 
 def _counter_need(view: NodeView, number: int) -> dict[FieldKey, int]:

@@ -67,8 +67,16 @@ class Frame:
 class Search:
     """One decision: a problem and what is taken now."""
 
-    def __init__(self, problem: Problem, standing: Standing) -> None:
+    def __init__(self, problem: Problem, standing: Standing, first_branch_failed: bool = False) -> None:
+        """Prepares the search.
+
+        Args:
+            problem: the claims.
+            standing: what is taken.
+            first_branch_failed: whether it is known that the first branch ends in a dead end.
+        """
         self.problem = problem
+        self._first_branch_failed = first_branch_failed
         self.moves = Moves(problem, standing)
         self.steps = 0
         """How many devices were tried; what the search cost."""
@@ -83,9 +91,10 @@ class Search:
         self._check_limits()
         if not self.problem.positions:
             return []
-        found = self._descend()
-        if found is not None:
-            return found
+        if not self._first_branch_failed:
+            found = self._descend()
+            if found is not None:
+                return found
         bounds = Bounds(self.moves)
         horizon = horizons(self.problem)
         if horizon[0]:
