@@ -3,11 +3,12 @@
 from fairlead.allocator.allocator import Allocator, Decision, Wanted, decide
 from fairlead.allocator.problem import Problem
 from fairlead.allocator.reasons import Excluded, Kind, Reason
-from fairlead.allocator.request import RequestError
+from fairlead.allocator.request import ClaimShape, RequestError
 from fairlead.allocator.search import FatalError, Pick
 
 __all__ = [
     "Allocator",
+    "ClaimShape",
     "Decision",
     "Excluded",
     "FatalError",

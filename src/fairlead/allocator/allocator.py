@@ -18,6 +18,7 @@ from fairlead.allocator.reasons import Reason
 from fairlead.allocator.request import CLAIM, ClaimShape, RequestError, resolve
 from fairlead.allocator.result import build, random_share_id
 from fairlead.allocator.search import FatalError, Pick, Search
+from fairlead.cel import Selector
 from fairlead.inventory import Features, NodeView, Occupancy
 from fairlead.resource import AllocationResult, DeviceClass, ResourceClaim, ResourceClaimSpec
 
@@ -94,6 +95,8 @@ class Allocator:
         self._shapes: dict[bytes, ClaimShape] = {}
         self._by_spec: dict[int, tuple[ResourceClaimSpec, ClaimShape]] = {}
         self._problems: dict[tuple[tuple[ClaimShape, ...], Hashable], Problem] = {}
+        self._asked: dict[tuple[ClaimShape, ...], tuple[tuple[tuple[Selector, ...], ...], tuple[str, ...]]] = {}
+        """By shapes: the chains of selectors and the attributes of constraints."""
 
     def wanted(self, claim: ResourceClaim) -> Wanted:
         """The claim, ready to be allocated.
@@ -137,13 +140,25 @@ class Allocator:
 
     def problem(self, view: NodeView, shapes: tuple[ClaimShape, ...]) -> Problem:
         """The problem that claims of these shapes are on the node; nodes with the same hardware share it."""
-        chains = dict.fromkeys(chain for shape in shapes for chain in shape.chains)
-        attributes = dict.fromkeys(constraint.attribute for shape in shapes for constraint in shape.constraints)
-        key = (shapes, view.likeness(chains, attributes))
+        key = (shapes, self.likeness(view, shapes))
         known = self._problems.get(key)
         if known is None:
             known = self._problems[key] = Problem(view, shapes)
         return known
+
+    def likeness(self, view: NodeView, shapes: tuple[ClaimShape, ...]) -> Hashable:
+        """Equal for nodes that are the same to claims of these shapes but for what is taken."""
+        asked = self._asked.get(shapes)
+        if asked is None:
+            chains = dict.fromkeys(chain for shape in shapes for chain in shape.chains)
+            attributes = dict.fromkeys(constraint.attribute for shape in shapes for constraint in shape.constraints)
+            asked = self._asked[shapes] = (tuple(chains), tuple(attributes))
+        return view.likeness(*asked)
+
+    def allocate_empty(self, view: NodeView, claims: Sequence[Wanted]) -> Decision:
+        """The decision as it would be if no claim held anything."""
+        problem = self.problem(view, tuple([claim.shape for claim in claims]))
+        return decide(problem, view, standing(problem, view.unoccupied()), claims)
 
 
 _SPECS_KEPT = 10_000

@@ -137,8 +137,8 @@ class Problem:
     __slots__ = (
         "alternatives",
         "capacities",
-        "counting",
         "claims",
+        "counting",
         "fault",
         "ledger",
         "plain",

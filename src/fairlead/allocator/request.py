@@ -98,6 +98,14 @@ class ClaimShape:
     constraints: tuple[Constraint, ...]
 
     @property
+    def least(self) -> int:
+        """Devices that the claim needs for itself at least; admin access needs none."""
+        return sum(
+            min(0 if unit.admin_access else 1 if unit.all_devices else unit.count for unit in request.units)
+            for request in self.requests
+        )
+
+    @property
     def chains(self) -> list[tuple[Selector, ...]]:
         """The chain of selectors of every way to satisfy a request."""
         return [unit.selectors for request in self.requests for unit in request.units]

@@ -20,6 +20,8 @@ from fairlead.inventory.usage import Usage
 from fairlead.inventory.view import NodeView
 from fairlead.resource import DeviceTaintRule, ResourceClaim, ResourceSlice
 
+_CHANGES_KEPT = 100_000
+
 
 class Inventory:
     """The devices that are published, and who holds them."""
@@ -43,6 +45,9 @@ class Inventory:
         self._usages: dict[int, Usage] = {}
         self._views: dict[str, NodeView] = {}
         self._viewers: dict[PoolId, set[str]] = {}
+        self._changed: list[str] = []
+        self._forgotten = 0
+        """How many changes are not kept any more."""
         for claim in claims:
             self.holdings.add(claim, consumable_capacity=features.consumable_capacity)
         for slice_ in slices:
@@ -111,6 +116,32 @@ class Inventory:
         """Takes note that a claim is gone."""
         self._touch(self.holdings.remove(claim, consumable_capacity=self.features.consumable_capacity))
 
+    def changes(self, since: int) -> tuple[int, list[str] | None]:
+        """The nodes whose devices, or what is taken of them, changed after an earlier call.
+
+        Args:
+            since: what the earlier call returned first; 0 at the beginning.
+
+        Returns:
+            A mark for the next call, and the names of nodes that were looked at before, perhaps several times each;
+            None where any node may have changed.
+        """
+        mark = self._forgotten + len(self._changed)
+        if since < self._forgotten:
+            return mark, None
+        return mark, self._changed[since - self._forgotten :]
+
+    def _note(self, node_names: Iterable[str]) -> None:
+        self._changed.extend(node_names)
+        if len(self._changed) > _CHANGES_KEPT:
+            self._forgotten += len(self._changed)
+            self._changed.clear()
+
+    def _note_everything(self) -> None:
+        # One more than all that was noted, so that whoever asks from before is told that anything may have changed.
+        self._forgotten += len(self._changed) + 1
+        self._changed.clear()
+
     def view(self, node_name: str, labels: Mapping[str, str] | None = None) -> NodeView:
         """The devices that a node reaches.
 
@@ -151,15 +182,19 @@ class Inventory:
                 usage = self._usages.get(id(record))
                 if usage is not None:
                     usage.update(device.device, self.holdings)
-            for node_name in self._viewers.get(pool_id, ()):
+            viewers = self._viewers.get(pool_id, ())
+            for node_name in viewers:
                 if node_name in self._views:
                     self._views[node_name].changed()
+            self._note(viewers)
 
     def _forget_views(self, record: SliceRecord) -> None:
         if not record.slice.spec.node_name:
             self._views.clear()
             self._viewers.clear()
+            self._note_everything()
             return
-        self._views.pop(record.slice.spec.node_name, None)
-        for node_name in self._viewers.pop(record.pool_id, ()):
+        seeing = self._viewers.pop(record.pool_id, set()) | {record.slice.spec.node_name}
+        for node_name in seeing:
             self._views.pop(node_name, None)
+        self._note(seeing)

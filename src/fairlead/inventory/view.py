@@ -249,11 +249,21 @@ class NodeView:
             self._occupancy = self._derive()
         return self._occupancy
 
+    def unoccupied(self) -> Occupancy:
+        """What would be taken if no claim held anything."""
+        counters = {
+            (number, counter_set.name, name): counter.value.nano
+            for number, pool in enumerate(self.pools)
+            for counter_set in pool.counter_sets.values()
+            for name, counter in counter_set.counters.items()
+        }
+        return Occupancy(0, 0, 0, counters, {})
+
     def _derive(self) -> Occupancy:
         held = started = exhausted = 0
         counters: dict[tuple[int, str, str], int] = {}
         consumed: dict[int, Mapping[str, int]] = {}
-        for number, (pool, usages) in enumerate(zip(self.pools, self._usages, strict=True)):
+        for number, (pool, usages) in enumerate(zip(self.pools, all_usages, strict=True)):
             charged: dict[CounterKey, int] = {}
             pool_mask = 0
             for usage, offset in usages:
