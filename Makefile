@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint format bench lock clean
+.PHONY: install demo test lint format bench bench-allocator lock clean
 
 install: .venv/.installed
 
@@ -29,7 +29,12 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# How load, events and decisions grow with the cluster.
 bench: install
+	$(BIN)/python bench/scale.py
+
+# Ours beside Kubernetes' own allocator on the same cases; without Go only ours.
+bench-allocator: install
 	$(BIN)/python bench/allocator.py
 
 # Pins every dependency with its hashes, for all Python versions and platforms we support.

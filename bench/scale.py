@@ -150,10 +150,10 @@ def pod_claim(name: str, model: str = "H200", gpus: int = 2, speed: int = 400) -
     return msgspec.json.decode(json.dumps(raw).encode(), type=ResourceClaim, dec_hook=decode_hook)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def timed(work: Callable[..., Any], *given: Any) -> tuple[float, Any]:
     """Milliseconds, and what the work returned."""
     start = time.perf_counter_ns()
-    result = work()
+    result = work(*given)
     return (time.perf_counter_ns() - start) / 1e6, result
 
 
@@ -188,16 +188,16 @@ def measure(nodes: int, taken: float) -> dict[str, Any]:
     dice = random.Random(3)
     events: list[float] = []
     for claim in dice.sample(claims, min(2000, len(claims))):
-        released, _ = timed(lambda: inventory.remove_claim(claim))
-        again, _ = timed(lambda: inventory.set_claim(claim))
+        released, _ = timed(inventory.remove_claim, claim)
+        again, _ = timed(inventory.set_claim, claim)
         events += [released, again]
     row["event ms, worst"] = max(events)
     # A pod of a shape never seen, and one that no node can ever hold, on the cluster as it was loaded.
-    row["first of a shape ms"], first = timed(lambda: decide(pod_claim("first")))
+    row["first of a shape ms"], first = timed(decide, pod_claim("first"))
     row["fits"] = first is not None and first.fits
-    row["first, fits nowhere ms"], nowhere = timed(lambda: decide(pod_claim("nowhere", gpus=3)))
+    row["first, fits nowhere ms"], nowhere = timed(decide, pod_claim("nowhere", gpus=3))
     assert nowhere is None
-    row["first, no such model ms"], nothing = timed(lambda: decide(pod_claim("nothing", model="B300")))
+    row["first, no such model ms"], nothing = timed(decide, pod_claim("nothing", model="B300"))
     assert nothing is None
     # Pods come and go: each round frees or takes some devices, then a pod of each kind asks.
     known: list[float] = []
@@ -206,7 +206,7 @@ def measure(nodes: int, taken: float) -> dict[str, Any]:
     for number, claim in enumerate(churn):
         inventory.remove_claim(claim)
         for wanted in (pod_claim(f"a{number}"), pod_claim(f"b{number}", gpus=3), pod_claim(f"c{number}", model="H100")):
-            elapsed, decision = timed(lambda: decide(wanted))
+            elapsed, decision = timed(decide, wanted)
             known.append(elapsed)
             if decision is not None and decision.fits:
                 fitting += 1

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from builders import CLASSES, ROOT, claim, device, labelled, match, request, slice_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import CLASSES, ROOT, claim, device, labelled, match, request, slice_
 from fairlead.allocator import Allocator, Decision, Wanted
 from fairlead.inventory import Features, Inventory
 from fairlead.placement.finder import Finder
