@@ -8,7 +8,7 @@ away when a claim changes.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fairlead.cel import Selector
@@ -246,7 +246,7 @@ class NodeView:
     def occupancy(self) -> Occupancy:
         """What is taken now."""
         if self._occupancy is None:
-            self._occupancy = self._derive()
+            self._occupancy = self._derive(self._usages)
         return self._occupancy
 
     def unoccupied(self) -> Occupancy:
@@ -259,7 +259,21 @@ class NodeView:
         }
         return Occupancy(0, 0, 0, counters, {})
 
-    def _derive(self) -> Occupancy:
+    def occupancy_without(self, claims: Collection[str] = (), devices: Collection[DeviceId] = ()) -> Occupancy:
+        """What would be taken now if these claims held nothing, and nobody held these devices; nothing is changed.
+
+        Args:
+            claims: `namespace/name` of each.
+            devices: devices that would be free of every holder, of those that share them too.
+        """
+        return self._derive(
+            [
+                [(_lighter(usage, self._holdings, claims, devices), offset) for usage, offset in usages]
+                for usages in self._usages
+            ]
+        )
+
+    def _derive(self, all_usages: Sequence[Sequence[tuple[Usage, int]]]) -> Occupancy:
         held = started = exhausted = 0
         counters: dict[tuple[int, str, str], int] = {}
         consumed: dict[int, Mapping[str, int]] = {}
@@ -283,3 +297,44 @@ class NodeView:
                     if left < 0:
                         exhausted |= pool_mask & self.counting
         return Occupancy(held, started & self.shared, exhausted, counters, consumed)
+
+
+def _lighter(usage: Usage, holdings: Holdings, claims: Collection[str], devices: Collection[DeviceId]) -> Usage:
+    """What is taken of a slice's devices without what these claims hold, and without these devices."""
+    rest, record = Holdings(), usage.record
+    changed = False
+    for device in map(record.device_id, range(len(record.devices))):
+        if not holdings.in_use(device):
+            continue
+        if device in devices:
+            changed = True
+            continue
+        holder = holdings.exclusive.get(device)
+        if holder in claims:
+            changed = True
+        elif holder is not None:
+            rest.exclusive[device] = holder
+        shares = holdings.shares.get(device, {})
+        freed = {share: name for share, name in shares.items() if name in claims}
+        if len(freed) < len(shares):
+            rest.shares[device] = {share: name for share, name in shares.items() if share not in freed}
+        if device in holdings.consumed:
+            rest.consumed[device] = dict(holdings.consumed[device])
+            for share, name in freed.items():
+                amounts = _consumed_by_share(holdings, name, device, share)
+                rest.add_consumed(device, {key: -amount for key, amount in amounts.items()})
+        changed = changed or bool(freed)
+    return Usage(record, rest) if changed else usage
+
+
+def _consumed_by_share(holdings: Holdings, claim: str, device: DeviceId, share: str) -> Mapping[str, int]:
+    """What a share takes of the device's capacities, where the claim that holds it is known."""
+    known = holdings._by_claim.get(claim)
+    if known is None or known.status.allocation is None:
+        return {}
+    return {
+        name: amount.nano
+        for result in known.status.allocation.devices.results
+        if result.share_id == share and (result.driver, result.pool, result.device) == device
+        for name, amount in result.consumed_capacity.items()
+    }
