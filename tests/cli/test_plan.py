@@ -186,6 +186,27 @@ class TestAssumedClasses:
         assert "no device of class gpu.example.com" in result.stdout
 
 
+class TestSuspended:
+    """Workloads that were told to make no pods."""
+
+    JOB = (
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {name: later, namespace: ml}\n"
+        "spec: {suspend: true, template: {spec: {containers: [{name: c}]}}}\n"
+    )
+    NOTE = 'Job "ml/later": spec.suspend: suspended, none of its pods are planned'
+
+    def test_they_are_noted_and_no_failure(self, run: Run, cluster: Path, workload: Path) -> None:
+        result = run("plan", "-f", cluster, "-f", workload, "-f", "-", stdin=self.JOB)
+        assert result.exit_code == 0
+        assert self.NOTE in result.stderr
+        assert "later" not in result.stdout
+
+    def test_alone_there_is_nothing_to_plan(self, run: Run, cluster: Path) -> None:
+        result = run("plan", "-f", cluster, "-f", "-", stdin=self.JOB)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert self.NOTE in result.stderr
+
+
 class TestFeatures:
     """Which features the cluster has."""
 
@@ -214,6 +235,23 @@ class TestRecordedClusters:
         chosen = [(given["request"], given["device"]) for given in claim["status"]["allocation"]["devices"]["results"]]
         assert chosen == [("gpu", "gpu-0"), ("nic", "pci-0000-03-00-0")]
         assert pods["nccl-test-dra-worker-1"]["node"] is None
+
+    def test_p4d_workers_keep_apart(self, run: Run, shared: Path) -> None:
+        """The labels that mpi-operator gives to pods make the workers' anti-affinity effective."""
+        files = shared / "manifests" / "eks-gpu-efa"
+        result = run("plan", "-f", files, "--node", "spare-0", "-o", "json")
+        assert result.exit_code == 1
+        pods = {pod["pod"]: pod for pod in json.loads(result.stdout)}
+        recorded = "ip-192-168-153-160.ec2.internal"
+        assert [pod["node"] for pod in pods.values()] == [recorded, recorded, None]
+        [apart, *missing] = pods["nccl-test-dra-worker-1"]["reasons"]
+        assert apart == {
+            "text": "the pod's anti-affinity keeps it away from a pod with the same kubernetes.io/hostname",
+            "kind": "apart",
+            "nodes": [recorded],
+            "holders": [],
+        }
+        assert {node for reason in missing for node in reason["nodes"]} == {"spare-0"}
 
     def test_p4d_gpu_and_efa_share_a_root(self, run: Run, shared: Path) -> None:
         files = shared / "manifests" / "eks-gpu-efa"

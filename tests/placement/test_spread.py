@@ -85,5 +85,5 @@ def test_the_reason_is_said() -> None:
     pods = [planned(one) for one in workers(2, away(term(HOST, job="x")))]
     obstacles = plan(cluster([node("a")]), pods).placements[1].obstacles
     assert [str(one) for one in obstacles] == [
-        f"1 node (a): a pod that its anti-affinity keeps away has that {HOST}",
+        f"1 node (a): the pod's anti-affinity keeps it away from a pod with the same {HOST}",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fairlead.resource import PlannedPod, bound_pods, expand, read_text
+from fairlead.resource import PlannedPod, bound_pods, expand, read_text, suspended
 
 TEMPLATE = """
 apiVersion: resource.k8s.io/v1
@@ -377,3 +377,49 @@ spec: {channel: {resourceClaimTemplate: {name: one-gpu}}}
     assert problem.endswith(
         'Not found: "one-gpu": its controller makes it for ComputeDomain "ml/d", add it to the input'
     )
+
+
+def test_only_the_indices_that_are_missing_are_planned() -> None:
+    """The names of an Indexed Job's pods end in random letters; their annotation says which index they are."""
+    spec = f"{{parallelism: 3, completions: 3, completionMode: Indexed, template: {CONTAINERS}}}"
+    running = owned("w-1-x8fk2", "Job", "w", "{nodeName: n1}").replace(
+        "metadata: {", "metadata: {annotations: {batch.kubernetes.io/job-completion-index: '1'}, "
+    )
+    pods, _ = plan(TEMPLATE, workload("Job", "batch/v1", spec), running)
+    assert [pod.pod.name for pod in pods] == ["w-0", "w-2"]
+
+
+SUSPENDED = [
+    ("Job", "batch/v1", f"{{suspend: true, template: {CONTAINERS}}}", "spec.suspend"),
+    ("CronJob", "batch/v1", f"{{suspend: true, jobTemplate: {{spec: {{template: {CONTAINERS}}}}}}}", "spec.suspend"),
+    (
+        "JobSet",
+        "jobset.x-k8s.io/v1alpha2",
+        f"{{suspend: true, replicatedJobs: [{{name: j, template: {{spec: {{template: {CONTAINERS}}}}}}}]}}",
+        "spec.suspend",
+    ),
+    (
+        "MPIJob",
+        "kubeflow.org/v2beta1",
+        f"{{runPolicy: {{suspend: true}}, mpiReplicaSpecs: {{Worker: {{template: {CONTAINERS}}}}}}}",
+        "spec.runPolicy.suspend",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "version", "spec", "field"), SUSPENDED)
+def test_suspended_workloads_are_noted_and_not_planned(kind: str, version: str, spec: str, field: str) -> None:
+    assert plan(TEMPLATE, workload(kind, version, spec)) == ([], [])
+    objects, _ = read_text(workload(kind, version, spec).encode(), "in.yaml")
+    [note] = suspended(objects)
+    assert str(note) == f'in.yaml: {kind} "ml/w": {field}: suspended, none of its pods are planned'
+    awake = spec.replace("true", "false")
+    objects, _ = read_text(workload(kind, version, awake).encode(), "in.yaml")
+    assert suspended(objects) == []
+    assert plan(TEMPLATE, workload(kind, version, awake))[0]
+
+
+def test_pods_of_a_suspended_workload_that_are_there_still_wait() -> None:
+    spec = f"{{suspend: true, template: {CONTAINERS}}}"
+    pods, _ = plan(TEMPLATE, workload("Job", "batch/v1", spec), owned("w-x", "Job", "w", "{}"))
+    assert [pod.pod.name for pod in pods] == ["w-x"]

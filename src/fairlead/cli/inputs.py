@@ -29,6 +29,7 @@ from fairlead.resource import (
     bound_pods,
     expand,
     read_paths,
+    suspended,
 )
 
 MAX_SHOWN = 25
@@ -110,6 +111,7 @@ def load(
         notes.append(
             f"note: {_listed(strangers)} named by ResourceSlices but not in the input as Nodes: not planned on"
         )
+    notes += [f"note: {one_line(one)}" for one in suspended(objects)]
     pods, left_out = expand(objects, [node.name for node in known])
     problems = _missing_classes(objects, pods)
     if problems or (left_out and not pods):

@@ -72,6 +72,8 @@ def plan(
     """
     given = load(paths, nodes, assume_classes=assume_classes, features=features)
     if not given.pods:
+        for note in given.notes:
+            click.echo(note, err=True)
         raise BadInputError([], "nothing to place: the input holds no pod without a node, and nothing that makes pods")
     result = place(given.cluster, given.pods)
     if output == "table":

@@ -100,11 +100,15 @@ class Placed:
     def spread(self, pod: Pod) -> Spread:
         """The conditions of a pod that is to be placed."""
         away = [
-            (term.key, self._counts((term,))[term.key], f"a pod that its anti-affinity keeps away has that {term.key}")
+            (
+                term.key,
+                self._counts((term,))[term.key],
+                f"the pod's anti-affinity keeps it away from a pod with the same {term.key}",
+            )
             for term in _terms(pod, away=True)
         ]
         away.extend(
-            (term.key, values, f"a pod with that {term.key} keeps such pods away by its anti-affinity")
+            (term.key, values, f"the anti-affinity of a pod with the same {term.key} keeps it away")
             for term, values in self._against.items()
             if term.matches(pod)
         )

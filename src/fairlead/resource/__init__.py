@@ -53,7 +53,7 @@ from fairlead.resource.defaults import (
     default_pod_spec,
     default_template,
 )
-from fairlead.resource.expand import PlannedPod, PodClaim, bound_pods, expand
+from fairlead.resource.expand import PlannedPod, PodClaim, bound_pods, expand, suspended
 from fairlead.resource.manifest import (
     Objects,
     PodSet,
@@ -218,6 +218,7 @@ __all__ = [
     "expand",
     "read_paths",
     "read_text",
+    "suspended",
     "to_builtins",
     "validate",
     "validate_pools",

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from fairlead.resource.expand.claims import ClaimFinder, Fault
 from fairlead.resource.expand.extended import ExtendedResources
 from fairlead.resource.expand.planned import PlannedPod, PodClaim
-from fairlead.resource.expand.pods import FINISHED, Candidate, candidates
+from fairlead.resource.expand.pods import FINISHED, Candidate, candidates, suspended
 from fairlead.resource.manifest.objects import Objects
 from fairlead.resource.problem import Problem, not_found
 from fairlead.resource.workload import Pod
 
-__all__ = ["PlannedPod", "PodClaim", "bound_pods", "expand"]
+__all__ = ["PlannedPod", "PodClaim", "bound_pods", "expand", "suspended"]
 
 
 def expand(objects: Objects, node_names: Sequence[str]) -> tuple[list[PlannedPod], list[Problem]]:

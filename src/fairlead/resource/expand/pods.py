@@ -2,6 +2,7 @@
 
 A workload whose owner is in the input, too, makes no pods of its own: the ReplicaSet of a Deployment in a dump of a
 cluster. Pods of the input count for the workload that controls them, so that a dump does not plan a replica twice.
+A suspended workload makes no pods; `suspended` tells which those are.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from msgspec.structs import replace
 
 from fairlead.resource.base import KubeObject, ObjectMeta, OwnerReference
 from fairlead.resource.expand.daemons import daemon_spec, runs_on
+from fairlead.resource.expand.labels import COMPLETION_INDEX, Marker, Marks
 from fairlead.resource.manifest.objects import Objects
 from fairlead.resource.manifest.workloads import PodSet, Workload
+from fairlead.resource.problem import Problem
 from fairlead.resource.workload import Pod
 
 FINISHED: Final = frozenset({"Succeeded", "Failed"})
@@ -52,14 +55,16 @@ def candidates(objects: Objects, node_names: Sequence[str]) -> Iterator[Candidat
             gang = pod_set.gang if pod_set else None
         yield Candidate(pod, families.owner_of(pod), f'Pod "{pod.key}"', "spec", gang)
     for workload in objects.workloads:
-        if families.workload_of(workload) is not None:
+        if families.workload_of(workload) is not None or workload.suspended:
             continue
+        marker = Marker(workload)
         owned = _by_prefix(workload, families.pods_of(workload))
         for pod_set in workload.pod_sets:
             mine = owned.get(pod_set.prefix, [])
             template = pod_set.template
             if template.spec.node_name:
                 continue
+            marks = marker.marks(pod_set)
             label = f'{workload.kind} "{workload.key}"'
             path = f"{pod_set.path}.spec"
             if pod_set.daemon:
@@ -67,12 +72,28 @@ def candidates(objects: Objects, node_names: Sequence[str]) -> Iterator[Candidat
                 for name in node_names:
                     if name in held or (name in nodes and not runs_on(template.spec, nodes[name])):
                         continue
-                    pod = _pod(workload, pod_set, f"{pod_set.prefix}-{name}")
+                    pod = _pod(workload, pod_set, marks, f"{pod_set.prefix}-{name}", 0)
                     pod = replace(pod, spec=daemon_spec(pod.spec, name))
                     yield Candidate(pod, _title(workload), label, path, pod_set.gang)
                 continue
-            for name in _missing_names(pod_set, {pod.name for pod in mine}):
-                yield Candidate(_pod(workload, pod_set, name), _title(workload), label, path, pod_set.gang)
+            for name, number in _missing(pod_set, mine):
+                pod = _pod(workload, pod_set, marks, name, number)
+                yield Candidate(pod, _title(workload), label, path, pod_set.gang)
+
+
+def suspended(objects: Objects) -> list[Problem]:
+    """The workloads that were told to make no pods for now, and by which field."""
+    families = _Families(objects)
+    return [
+        Problem(
+            f'{workload.kind} "{workload.key}"',
+            workload.suspended,
+            "suspended, none of its pods are planned",
+            objects.source_of(workload),
+        )
+        for workload in objects.workloads
+        if workload.suspended and families.workload_of(workload) is None
+    ]
 
 
 class _Families:
@@ -130,19 +151,24 @@ def _by_prefix(workload: Workload, pods: list[Pod]) -> dict[str, list[Pod]]:
     return owned
 
 
-def _missing_names(pod_set: PodSet, taken: set[str]) -> Iterator[str]:
-    missing = pod_set.replicas - len(taken)
+def _missing(pod_set: PodSet, present: list[Pod]) -> Iterator[tuple[str, int]]:
+    """Names and numbers of the pods that a set still lacks."""
+    missing = pod_set.replicas - len(present)
     if not pod_set.numbered and pod_set.replicas == 1:
         if missing > 0:
-            yield pod_set.prefix
+            yield pod_set.prefix, 0
         return
+    taken = {pod.name for pod in present}
+    if pod_set.indexed:
+        # Random letters follow the index in these names.
+        taken |= {f"{pod_set.prefix}-{pod.metadata.annotations.get(COMPLETION_INDEX)}" for pod in present}
     number = pod_set.start
     while missing > 0:
         name = f"{pod_set.prefix}-{number}"
-        number += 1
         if name not in taken:
             missing -= 1
-            yield name
+            yield name, number
+        number += 1
 
 
 def _set_of(workload: Workload, name: str) -> PodSet | None:
@@ -163,14 +189,13 @@ def _set_with_prefix(prefixes: dict[str, PodSet], name: str) -> PodSet | None:
     return None
 
 
-def _pod(workload: Workload, pod_set: PodSet, name: str) -> Pod:
-    given = pod_set.template.metadata
+def _pod(workload: Workload, pod_set: PodSet, marks: Marks, name: str, number: int) -> Pod:
     owner = OwnerReference(workload.api_version, workload.kind, workload.name, workload.metadata.uid, True)
     meta = ObjectMeta(
         name=name,
         namespace=workload.namespace,
-        labels=given.labels,
-        annotations=given.annotations,
+        labels=marks.labels_of(name, number),
+        annotations=marks.annotations_of(number),
         owner_references=[owner],
     )
     return Pod(api_version="v1", kind="Pod", metadata=meta, spec=pod_set.template.spec)

@@ -23,7 +23,7 @@ from fairlead.resource.manifest.convert import GROUP, SERVED, V1, group_of, path
 from fairlead.resource.manifest.objects import Objects
 from fairlead.resource.manifest.schema import Finding, examine, shape_of, strict_twin
 from fairlead.resource.manifest.text import TextError, decode_text, parse_json
-from fairlead.resource.manifest.workloads import Workload, read_pod_sets
+from fairlead.resource.manifest.workloads import Workload, read_pod_sets, suspended
 from fairlead.resource.problem import Problem, duplicate, invalid, object_label, required
 from fairlead.resource.slice import ResourceSlice
 from fairlead.resource.taint import DeviceTaintRule
@@ -196,7 +196,13 @@ class Collector:
             replace(pods, template=replace(pods.template, spec=default_pod_spec(pods.template.spec)))
             for pods in pod_sets
         ]
-        workload = Workload(api_version=base.api_version, kind=base.kind, metadata=base.metadata, pod_sets=pod_sets)
+        workload = Workload(
+            api_version=base.api_version,
+            kind=base.kind,
+            metadata=base.metadata,
+            pod_sets=pod_sets,
+            suspended=suspended(document),
+        )
         self._keep(workload, kind, source, self.objects.workloads, group)
 
     def _note_promise(self, document: dict[str, Any], namespace: str, title: str) -> None:

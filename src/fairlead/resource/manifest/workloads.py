@@ -32,6 +32,10 @@ class PodSet(Model, frozen=True):
 
     Pod `i` is called `prefix-<start + i>`, or `prefix` alone where the set is not `numbered`. `daemon` means one
     pod a node instead of `replicas`. All sets with the same `gang` run together or not at all.
+
+    What the labels of the pods say: `role`, the replica type, replicated job or group of the set; `family`, how
+    that is counted together with others where the kind lets users say so; `ordinal`, which of the equal sets of its
+    role this is; `indexed`, that the pods of a Job know their completion index.
     """
 
     prefix: str
@@ -42,12 +46,17 @@ class PodSet(Model, frozen=True):
     start: int = 0
     daemon: bool = False
     gang: str | None = None
+    role: str = ""
+    family: str = ""
+    ordinal: int = 0
+    indexed: bool = False
 
 
 class Workload(KubeObject, frozen=True):
-    """An object that makes pods."""
+    """An object that makes pods; `suspended` is the field that says that it makes none for now."""
 
     pod_sets: list[PodSet] = []
+    suspended: str = ""
 
 
 class _Reader:
@@ -103,6 +112,14 @@ def read_pod_sets(document: dict[str, Any], kind: str, name: str, label: str) ->
     return reader.sets, reader.findings
 
 
+def suspended(document: dict[str, Any]) -> str:
+    """The field by which a workload is told to make no pods for now; empty where there is none."""
+    spec = _dict(document.get("spec"))
+    if spec.get("suspend") is True:
+        return "spec.suspend"
+    return "spec.runPolicy.suspend" if _dict(spec.get("runPolicy")).get("suspend") is True else ""
+
+
 def _generic(reader: _Reader) -> None:
     spec = reader.spec
     roles = [
@@ -117,7 +134,8 @@ def _generic(reader: _Reader) -> None:
         # mpi-operator calls its one launcher `<job>-launcher`; every other replica has an index.
         numbered = role != "Launcher"
         prefix = f"{reader.name}-{role.lower()}"
-        reader.add(replica["template"], f"{path}.template", prefix, replicas, numbered=numbered, gang=reader.label)
+        more: dict[str, Any] = {"numbered": numbered, "gang": reader.label, "role": role}
+        reader.add(replica["template"], f"{path}.template", prefix, replicas, **more)
     if _is_template(spec.get("template")):
         replicas = reader.number(spec, "replicas", 1)
         start = reader.number(_dict(spec.get("ordinals")), "start", 0, "spec.ordinals")
@@ -141,13 +159,14 @@ def _add_job(reader: _Reader, job: dict[str, Any], path: str, prefix: str, gang:
     """The pods of a Job that run at the same time; those of an indexed one that all do are a gang."""
     parallelism = reader.number(job, "parallelism", 1, path)
     completions = reader.number(job, "completions", parallelism, path)
-    indexed = job.get("completionMode") == "Indexed" and completions == parallelism
+    indexed = job.get("completionMode") == "Indexed"
     reader.add(
         job.get("template"),
         f"{path}.template",
         prefix,
         min(parallelism, completions),
-        gang=gang if indexed and parallelism > 1 else None,
+        gang=gang if indexed and completions == parallelism > 1 else None,
+        indexed=indexed,
     )
 
 
@@ -157,11 +176,16 @@ def _job_set(reader: _Reader) -> None:
         job = _dict(_dict(replicated.get("template")).get("spec"))
         parallelism = reader.number(job, "parallelism", 1, f"{path}.template.spec")
         completions = reader.number(job, "completions", parallelism, f"{path}.template.spec")
+        # Jobs of a JobSet are indexed unless they say otherwise.
+        indexed = job.get("completionMode") != "NonIndexed"
+        role = str(replicated.get("name", ""))
+        family = str(replicated.get("groupName") or "default")
+        more: dict[str, Any] = {"gang": reader.label, "role": role, "family": family, "indexed": indexed}
         for number in range(reader.number(replicated, "replicas", 1, path)):
-            prefix = f"{reader.name}-{replicated.get('name', '')}-{number}"
+            prefix = f"{reader.name}-{role}-{number}"
             replicas = min(parallelism, completions)
             template_path = f"{path}.template.spec.template"
-            reader.add(job.get("template"), template_path, prefix, replicas, gang=reader.label)
+            reader.add(job.get("template"), template_path, prefix, replicas, ordinal=number, **more)
 
 
 def _leader_worker_set(reader: _Reader) -> None:
@@ -171,11 +195,11 @@ def _leader_worker_set(reader: _Reader) -> None:
     leader = "leaderTemplate" if templates.get("leaderTemplate") else "workerTemplate"
     for group in range(reader.number(reader.spec, "replicas", 1)):
         prefix = f"{reader.name}-{group}"
-        gang = f"{reader.label} group {group}"
-        reader.add(templates.get(leader), f"{path}.{leader}", prefix, numbered=False, gang=gang)
+        more: dict[str, Any] = {"gang": f"{reader.label} group {group}", "ordinal": group}
+        reader.add(templates.get(leader), f"{path}.{leader}", prefix, numbered=False, role="leader", **more)
         if size > 1:
             workers = templates.get("workerTemplate")
-            reader.add(workers, f"{path}.workerTemplate", prefix, size - 1, start=1, gang=gang)
+            reader.add(workers, f"{path}.workerTemplate", prefix, size - 1, start=1, role="worker", **more)
 
 
 def _ray_cluster(reader: _Reader) -> None:
@@ -194,14 +218,16 @@ def _add_ray_cluster(reader: _Reader, cluster: dict[str, Any], path: str) -> Non
     head = _dict(cluster.get("headGroupSpec"))
     if head:
         template_path = f"{path}.headGroupSpec.template"
-        reader.add(head.get("template"), template_path, f"{reader.name}-head", numbered=False, gang=reader.label)
+        more: dict[str, Any] = {"numbered": False, "gang": reader.label, "role": "headgroup"}
+        reader.add(head.get("template"), template_path, f"{reader.name}-head", **more)
     for index, group in _dicts(cluster.get("workerGroupSpecs")):
         group_path = f"{path}.workerGroupSpecs[{index}]"
         replicas = reader.number(group, "replicas", reader.number(group, "minReplicas", 1, group_path), group_path)
         hosts = reader.number(group, "numOfHosts", 1, group_path)
-        prefix = f"{reader.name}-{group.get('groupName', '')}-worker"
+        role = str(group.get("groupName", ""))
+        prefix = f"{reader.name}-{role}-worker"
         template_path = f"{group_path}.template"
-        reader.add(group.get("template"), template_path, prefix, replicas * hosts, gang=reader.label)
+        reader.add(group.get("template"), template_path, prefix, replicas * hosts, gang=reader.label, role=role)
 
 
 def _nothing(reader: _Reader) -> None:
