@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fairlead.allocator.capacity import consumption
+from fairlead.allocator.capacity import CapacityError, consumption
 from fairlead.allocator.ledger import FieldKey, Ledger
 from fairlead.allocator.request import CLAIM, MAX_RESULTS, ClaimShape, Unit
 from fairlead.inventory import AttributeIndex, NodeView
-from fairlead.resource import Quantity
+from fairlead.resource import Device, Quantity
 
 
 class Fault(NamedTuple):
@@ -358,9 +358,15 @@ def _slot(view: NodeView, unit: Unit) -> Slot:
                     taken[number] = {}
                 continue
             shared = view.shared >> number & 1
-            if not shared and not unit.capacity and not _has_policy(view, number):
+            if not shared and not unit.capacity and _always_suits(device):
                 continue
-            amounts = consumption(view.device_id(number).driver, device, unit.capacity)
+            driver = view.record(number).slice.spec.driver
+            try:
+                amounts = consumption(driver, device, unit.capacity, features.fractional_capacity_range)
+            except CapacityError as error:
+                mask &= ~(1 << number)
+                errors[number] = f"{where(unit)}: checking capacity for device {DEVICE}: {error}"
+                continue
             if amounts is None:
                 mask &= ~(1 << number)
                 unsuited |= 1 << number
@@ -384,5 +390,6 @@ def _slot(view: NodeView, unit: Unit) -> Slot:
     return Slot(unit, mask, errors, error_mask, all_numbers, {}, {}, taken, all_mask, unsuited)
 
 
-def _has_policy(view: NodeView, number: int) -> bool:
-    return any(capacity.request_policy is not None for capacity in view.device(number).capacity.values())
+def _always_suits(device: Device) -> bool:
+    """Whether the device's capacities let it serve every request that does not name any."""
+    return all(capacity.request_policy is None and capacity.value.nano >= 0 for capacity in device.capacity.values())
