@@ -2,7 +2,9 @@
 
 The search must try devices in the documented order, and so may meet the decisive request last. Here the order is free:
 the demand with the least to spare goes first, one device of each kind of interchangeable ones is tried, and what failed
-once is remembered for the whole decision. The answer guides the search: it never enters a branch that is known to be
+once is remembered for the whole decision. Demands that keep failing gain weight and go earlier; now and then the search
+starts over, so that what was learned about weights counts from the top (the idea is that of dom/wdeg with restarts in
+constraint solvers). The answer guides the search: it never enters a branch that is known to be
 dead. Admin access is left out, because what it takes depends on the order of claims; the answer may then be yes where
 the truth is no, never the other way round.
 """
@@ -11,12 +13,22 @@ from __future__ import annotations
 
 from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.bounds import Bounds
-from fairlead.allocator.demand import Choice, Demand
+from fairlead.allocator.demand import Choice, Demand, Shortfall
 from fairlead.allocator.equivalence import Equivalence, merged
 from fairlead.allocator.moves import Moves, State
 
+_FIRST_PATIENCE = 64
+"""Dead ends before the first new beginning; doubled each time."""
+
+_FEW = 4
+"""Demands that a dead end can be blamed on together."""
+
 _DEEPEST = 400
 """Choices of one completion; a stack of calls this deep is fine, and larger problems are left to the bounds."""
+
+
+class _StartOverError(Exception):
+    """Many dead ends were met since the search began; what they taught is worth a new beginning."""
 
 
 class Completion:
@@ -28,6 +40,10 @@ class Completion:
         self._amounts = Amounts(moves)
         self._equivalence = equivalence
         self._known: dict[object, bool] = {}
+        self._weights: dict[int, int] = {}
+        """By position: how often a demand was part of a proof that a state is dead."""
+        self._failures = 0
+        self._patience = _FIRST_PATIENCE
 
     def possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
         """Whether the demands can all be met.
@@ -41,7 +57,14 @@ class Completion:
         if sum(max(choice.count for choice in demand.choices) for demand in demands) > _DEEPEST:
             return True
         # Joined demands stand for several requests of a claim, so what a claim has is counted before.
-        return self._solve(merged(demands, self._moves.shared), state, restricted)
+        joined = merged(demands, self._moves.shared)
+        self._patience = _FIRST_PATIENCE
+        while True:
+            self._failures = 0
+            try:
+                return self._solve([_copy(demand) for demand in joined], state, restricted)
+            except _StartOverError:
+                self._patience *= 2
 
     def _solve(self, demands: list[Demand], state: State, restricted: int) -> bool:
         if not demands:
@@ -49,21 +72,34 @@ class Completion:
         key = self._equivalence.key(demands, state, restricted)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._bounds.shortfall(demands, state) is None and self._branch(
-                demands, state, restricted
-            )
+            shortfall = self._bounds.shortfall(demands, state)
+            if shortfall is not None:
+                self._known[key] = False
+                self._blame(shortfall)
+                return False
+            known = self._known[key] = self._branch(demands, state, restricted)
         return known
+
+    def _blame(self, shortfall: Shortfall) -> None:
+        # Where amounts run short nobody in particular is to blame, and largest first is the order that finds it out.
+        if shortfall.kind == "amount" or len(shortfall.requests) > _FEW:
+            return
+        for position in shortfall.requests:
+            self._weights[position] = self._weights.get(position, 1) + 1
+        self._failures += 1
+        if self._failures > self._patience:
+            raise _StartOverError
 
     def _branch(self, demands: list[Demand], state: State, restricted: int) -> bool:
         hardest = min(demands, key=self._slack)
         others = [demand for demand in demands if demand is not hardest]
         return any(self._try(choice, hardest, others, state, restricted) for choice in hardest.choices)
 
-    def _slack(self, demand: Demand) -> tuple[int, int]:
-        """How many candidates it has to spare; among equals the one that takes most comes first."""
+    def _slack(self, demand: Demand) -> tuple[float, int]:
+        """How many candidates it has to spare for its weight; among equals the one that takes most comes first."""
         choice = demand.choices[0]
         spare = sum(c.candidates.bit_count() - c.count for c in demand.choices)
-        return spare, -self._amounts.size(choice.slot)
+        return (spare + 1) / self._weights.get(demand.position, 1), -self._amounts.size(choice.slot)
 
     def _try(self, choice: Choice, demand: Demand, others: list[Demand], state: State, restricted: int) -> bool:
         moves = self._moves
@@ -95,3 +131,8 @@ class Completion:
             mask = choice.candidates & ~taken & moves.accepted(choice.slot, after)
             updated.append(Choice(choice.slot, moves.affordable(choice.slot, mask, after), choice.count))
         return updated
+
+
+def _copy(demand: Demand) -> Demand:
+    choices = [Choice(choice.slot, choice.candidates, choice.count) for choice in demand.choices]
+    return Demand(demand.position, demand.claim, choices)
