@@ -3,6 +3,7 @@
 from fairlead.allocator.allocator import Allocator, Decision, Wanted, decide
 from fairlead.allocator.problem import Problem
 from fairlead.allocator.reasons import Excluded, Kind, Reason
+from fairlead.allocator.relax import Relaxation, Relaxations, Relaxer, relaxations
 from fairlead.allocator.request import ClaimShape, RequestError
 from fairlead.allocator.search import FatalError, Pick
 
@@ -16,7 +17,11 @@ __all__ = [
     "Pick",
     "Problem",
     "Reason",
+    "Relaxation",
+    "Relaxations",
+    "Relaxer",
     "RequestError",
     "Wanted",
     "decide",
+    "relaxations",
 ]
