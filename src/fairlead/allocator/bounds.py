@@ -116,6 +116,7 @@ class Bounds:
         before = [demand.candidates() for demand in demands]
         competing = _overlap(before)
         open_ = 0
+        possible_values: list[int] = []
         for value in values:
             mask = masks[value]
             for demand in demands:
@@ -127,6 +128,7 @@ class Bounds:
             else:
                 if not competing or not unmet(_competing(self._moves, demands, mask)):
                     open_ |= mask
+                    possible_values.append(mask)
         least = [demand.least() for demand in demands]
         if state < 0 and sum(least) <= 1:
             # A value of no known type: one device passes, two are never alike.
@@ -134,11 +136,20 @@ class Bounds:
         narrowed = False
         possible = True
         for demand, mask in zip(demands, before, strict=True):
-            if mask & ~open_:
-                narrowed = True
-                for choice in demand.choices:
-                    choice.candidates &= open_
-                possible = demand.narrow() and possible
+            several = len(demand.choices) > 1
+            if not several and not mask & ~open_:
+                continue
+            for choice in demand.choices:
+                own = open_
+                if several and choice.count > 1:
+                    own = 0
+                    for value_mask in possible_values:
+                        if (choice.candidates & value_mask).bit_count() >= choice.count:
+                            own |= value_mask
+                if choice.candidates & ~own:
+                    narrowed = True
+                    choice.candidates &= own
+            possible = demand.narrow() and possible
         if possible:
             return narrowed, None
         best = max(

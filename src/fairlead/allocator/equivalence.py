@@ -68,8 +68,10 @@ class Equivalence:
         for number in bits(relevant & ~self.in_blocks):
             signature = self._signature(number, 0)
             classes[signature] = classes.get(signature, 0) | 1 << number
-        self.classes = list(classes.values())
+        self.classes = [mask for mask in classes.values() if mask & mask - 1]
         """Sets of interchangeable devices outside blocks."""
+        self.unique = sum(mask for mask in classes.values() if not mask & mask - 1)
+        """Devices outside blocks that are like no other."""
         self._observing = any(slot.unit.admin_access for slot in problem.slots)
         self._limited = any(
             sum(max(moves.count(slot) for slot in slots) for slots in claim.requests) > MAX_RESULTS
@@ -116,14 +118,14 @@ class Equivalence:
                 parts.append((demand.position, choice.slot.number, choice.count))
                 if special:
                     narrowed.append(choice.candidates)
-                    parts.extend((mask & choice.candidates).bit_count() for mask in self.classes)
+                    parts.extend(self._counts(choice.candidates))
                 if choice.slot.error_mask:
-                    parts.extend((mask & choice.slot.error_mask & free).bit_count() for mask in self.classes)
+                    parts.extend(self._counts(choice.slot.error_mask & free))
                 for rule in choice.slot.rules:
                     rules[rule] = state.rules[rule]
-        parts.extend((mask & free).bit_count() for mask in self.classes)
+        parts.extend(self._counts(state.taken))
         if self._observing:
-            parts.extend((mask & state.claim_taken).bit_count() for mask in self.classes)
+            parts.extend(self._counts(state.claim_taken))
         blocks = sorted(
             (
                 twins.build,
@@ -137,6 +139,12 @@ class Equivalence:
         )
         return (tuple(parts), tuple(blocks), tuple(rules.items()), state.used if self._limited else 0)
 
+    def _counts(self, devices: int) -> list[int]:
+        """The devices outside blocks up to exchanges."""
+        counts = [(mask & devices).bit_count() for mask in self.classes]
+        counts.append(self.unique & devices)
+        return counts
+
     def representatives(self, choice: Choice, state: State) -> list[tuple[int, int]]:
         """One candidate of each kind, with all candidates of that kind.
 
@@ -147,6 +155,7 @@ class Equivalence:
         for mask in self.classes:
             if alike := mask & choice.candidates:
                 found.append(((alike & -alike).bit_length() - 1, alike))
+        found.extend((number, 1 << number) for number in bits(self.unique & choice.candidates))
         kinds: dict[object, int] = {}
         for twins in self.twins:
             local = twins.local(choice.candidates)
