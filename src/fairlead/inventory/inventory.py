@@ -142,24 +142,27 @@ class Inventory:
         self._forgotten += len(self._changed) + 1
         self._changed.clear()
 
-    def view(self, node_name: str, labels: Mapping[str, str] | None = None) -> NodeView:
+    def view(
+        self, node_name: str, labels: Mapping[str, str] | None = None, declared: frozenset[str] = frozenset()
+    ) -> NodeView:
         """The devices that a node reaches.
 
         Args:
             node_name: `metadata.name` of the node.
             labels: the node's labels; absent means none.
+            declared: the features in the node's status; absent means none.
 
         Raises:
             InventoryError: a node selector in the slices cannot be evaluated.
         """
         labels = labels or {}
         known = self._views.get(node_name)
-        if known is not None and known.labels == labels:
+        if known is not None and known.labels == labels and known.declared == declared:
             return known
         candidates = [*self._by_node.get(node_name, {}).values(), *self._anywhere.values()]
         pools = gather(candidates, self._pools, node_name, labels, self.features)
         made = self._views[node_name] = NodeView(
-            node_name, labels, pools, self.features, self._usage, self.holdings, self._kinds
+            node_name, labels, pools, self.features, self._usage, self.holdings, self._kinds, declared
         )
         for record in candidates:
             self._viewers.setdefault(record.pool_id, set()).add(node_name)

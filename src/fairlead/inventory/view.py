@@ -22,6 +22,9 @@ from fairlead.inventory.selection import SelectorError
 from fairlead.inventory.usage import CounterKey, Usage
 from fairlead.resource import Device, DeviceAttribute, DeviceToleration
 
+_SKIPS = "DRAOptionalNodeOperations"
+"""Declared by a node whose kubelet leaves out what a slice lets it skip (KEP-5945)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
@@ -55,6 +58,7 @@ class NodeView:
         "_usages",
         "binding",
         "counting",
+        "declared",
         "features",
         "labels",
         "name",
@@ -76,6 +80,7 @@ class NodeView:
         usage_of: Callable[[SliceRecord], Usage],
         holdings: Holdings,
         kinds: Kinds,
+        declared: frozenset[str] = frozenset(),
     ) -> None:
         """Numbers the devices of the usable pools.
 
@@ -84,6 +89,8 @@ class NodeView:
         """
         self.name = name
         self.labels = labels
+        self.declared = declared
+        """The features that the node declares."""
         self.pools = tuple(pools)
         self.features = features
         self.parts: list[tuple[SliceRecord, int, int]] = []
@@ -120,7 +127,7 @@ class NodeView:
         self.counting |= masks.counting << self.size
         if self.features.consumable_capacity:
             self.shared |= masks.sharing << self.size
-        if spec.skip_node_operations:
+        if spec.skip_node_operations and not (self.features.optional_node_operations and _SKIPS in self.declared):
             self.skipping |= record.full << self.size
         if not spec.per_device_node_selection:
             self.on_node |= record.full << self.size
@@ -175,7 +182,7 @@ class NodeView:
                 for counter_set in pool.counter_sets.values()
             )
             pools.append((pool.id[0], counters, tuple([record.content.base for record in pool.here])))
-        return (self.features, self.on_node, tuple(pools))
+        return (self.features, self.on_node, self.skipping, tuple(pools))
 
     def device(self, number: int) -> Device:
         """The device of that number."""

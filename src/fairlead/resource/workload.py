@@ -29,10 +29,11 @@ class NodeSpec(Model, frozen=True):
 
 
 class NodeStatus(Model, frozen=True):
-    """What a node has for pods."""
+    """What a node has for pods, and what its kubelet says that it can do (`declaredFeatures`, KEP-5328)."""
 
     allocatable: dict[str, Quantity] = {}
     capacity: dict[str, Quantity] = {}
+    declared_features: list[str] = []
 
 
 class Node(KubeObject, frozen=True):
