@@ -103,7 +103,8 @@ def _to_milli_step(amount: Quantity, lowest: Quantity, step: Quantity) -> Quanti
         raise OverflowError(f"request {amount} is not a representable milli value")
     steps = -(-(amount.nano - lowest.nano) // step.nano)
     rounded = lowest.nano + steps * step.nano
-    if rounded > _MAX_INT64 * _MILLI:
+    # The check itself overflows below zero, where no range is valid anyway.
+    if lowest.nano < 0 or rounded > _MAX_INT64 * _MILLI:
         raise OverflowError(f"rounding request {amount} up to the next step passes the milli-value range")
     return Quantity.from_nano(rounded, step.format)
 
