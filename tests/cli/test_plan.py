@@ -43,8 +43,8 @@ class TestTable:
         assert rows(result.stdout)[6:] == [
             "NO NODE FOR",
             "infer-2 to infer-3 (2 pods of Deployment ml/infer)",
-            "1 node (node-1): request gpu: none of 2 devices free, 1 wanted; held by claims ml/infer-0-gpu,",
-            "ml/infer-1-gpu",
+            "1 node (node-1): request gpu: both matching devices of class gpu.example.com are held, 1 wanted;",
+            "held by claims ml/infer-0-gpu, ml/infer-1-gpu",
             "2 of 4 pods placed on 1 node with 2 devices; 2 without a node.",
         ]
 
@@ -120,7 +120,7 @@ class TestRecords:
         assert last["node"] is None
         assert last["reasons"] == [
             {
-                "text": "request gpu: none of 2 devices free, 1 wanted",
+                "text": "request gpu: both matching devices of class gpu.example.com are held, 1 wanted",
                 "kind": "held",
                 "nodes": ["node-1"],
                 "holders": ["ml/infer-0-gpu", "ml/infer-1-gpu"],

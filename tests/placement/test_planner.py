@@ -124,7 +124,8 @@ class TestAllocatedClaims:
         result = plan(cluster(TWO_NODES[:1], [gpus("node-1")], claims=[holder]), pods(2))
         assert devices_of(result) == [["gpu-1"], []]
         assert reasons(result) == [
-            "1 node (node-1): request gpu: none of 2 devices free, 1 wanted; held by claims ml/c0, ml/holder"
+            "1 node (node-1): request gpu: both devices of class gpu are held, 1 wanted; "
+            "held by claims ml/c0, ml/holder"
         ]
 
     def test_a_pod_goes_where_its_claim_is(self) -> None:

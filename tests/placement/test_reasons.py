@@ -56,9 +56,10 @@ def test_a_cluster_with_something_different_wrong_everywhere() -> None:
     nodes = [*map(node, names), node("cordoned", cordoned=True)]
     wanted = claim("wanted", request("gpu", 1, f'device.attributes["{DRIVER}"].model == "big"'))
     assert reasons(plan(cluster(nodes, slices, claims=holders), [planned(pod(), wanted)])) == [
-        "3 nodes: request gpu: none of 1 devices free, 1 wanted; held by claims ml/job-0, ml/job-1, ml/job-2",
+        "3 nodes: request gpu: the only matching device of class gpu is held, 1 wanted; "
+        "held by claims ml/job-0, ml/job-1, ml/job-2",
         "1 node (cordoned): the node is cordoned (spec.unschedulable)",
-        "4 nodes: request gpu: none of 1 devices of class gpu match "
+        "4 nodes: request gpu: the only device of class gpu does not match "
         f'device.attributes["{DRIVER}"].model == "big", 1 wanted',
         "5 nodes: request gpu: no device reaches the node, 1 of class gpu wanted",
     ]

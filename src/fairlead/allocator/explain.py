@@ -17,6 +17,8 @@ from fairlead.allocator.problem import Problem, Slot, bits
 from fairlead.allocator.reasons import Excluded, Kind, Reason
 from fairlead.inventory import NodeView
 
+_SHARED_BY = " (shared by "
+
 
 def refusal(error: str, claims: Sequence[str]) -> Reason:
     """The reason where an error ended the allocation."""
@@ -132,12 +134,17 @@ def _alone(moves: Moves, view: NodeView, slot: Slot, claim: str) -> Reason | Non
             kind, decisive = excluded.rule, excluded
             break
     before = available + sum(e.count for e in entries[entries.index(decisive) :]) if decisive else available
-    text = f"request {unit.name}: {_clause(view, kind, decisive, unit.device_class.name, wanted, available, before)}"
+    matching = "matching " if any(not origin.class_name for origin in unit.origins) else ""
+    asked = "all" if unit.all_devices else str(wanted)
+    clause = _clause(view, kind, decisive, f"of class {unit.device_class.name}", before, matching, asked)
+    text = f"request {unit.name}: {clause}"
     broken = next((pool for pool in view.pools if not pool.usable), None)
     if broken is not None and kind == "class":
         kind = "pool"
         text += f"; pool {broken.name} is {_state(broken.incomplete, broken.invalid)}"
     holders = next((tuple(e.detail.split(", ")) for e in entries if e.rule == "held" and e.detail), ())
+    if decisive is not None and (shared := decisive.detail.partition(_SHARED_BY)[2]):
+        holders = tuple(shared.removesuffix(")").split(", "))
     return Reason(kind, claim, (unit.name,), wanted, available, text, entries, holders)
 
 
@@ -146,35 +153,61 @@ def _state(incomplete: str, invalid: str) -> str:
 
 
 def _clause(
-    view: NodeView, kind: Kind, decisive: Excluded | None, class_name: str, wanted: int, available: int, before: int
+    view: NodeView, kind: Kind, decisive: Excluded | None, of_class: str, before: int, matching: str, asked: str
 ) -> str:
+    """What one rule left of the devices before it, as a clause that is the same wherever the same is true.
+
+    Args:
+        view: the node.
+        kind: the rule.
+        decisive: what it excluded.
+        of_class: `of class` and the name.
+        before: how many devices there were before the rule.
+        matching: a word for devices that passed the request's own selectors, where it has some.
+        asked: how many are wanted, or `all`.
+    """
     if not view.size:
-        return f"no device reaches the node, {wanted} of class {class_name} wanted"
-    detail = decisive.detail if decisive else ""
+        return f"no device reaches the node, {asked} {of_class} wanted"
+    detail = decisive.detail.partition(_SHARED_BY)[0] if decisive else ""
     have = before - (decisive.count if decisive else 0)
+    only = before == 1
+    if kind == "class":
+        few = f"only {have} {'device' if have == 1 else 'devices'}" if have else "no device"
+        return f"{few} {of_class}, {asked} wanted"
+    if kind != "selector":
+        of_class = f"{matching}{'device' if only else 'devices'} {of_class}"
+    else:
+        of_class = f"{'device' if only else 'devices'} {of_class}"
+    some = f"the only {of_class}" if only else f"{have or 'none'} of {before} {of_class}"
+    every = f"the only {of_class}" if only else f"{'both' if before == 2 else f'all {before}'} {of_class}"
+    one = have <= 1
     match kind:
-        case "class":
-            return (
-                f"no device of class {class_name}"
-                if not have
-                else f"only {have} devices of class {class_name}, {wanted} wanted"
-            )
         case "selector":
-            return f"{have or 'none'} of {before} devices of class {class_name} match {detail}, {wanted} wanted"
+            said = f"{some} does not match {detail}" if only else f"{some} {'matches' if one else 'match'} {detail}"
         case "node":
-            return f"{have or 'none'} of {before} matching devices is for this node, {wanted} wanted"
+            said = f"{some} is for another node" if only else f"{some} {'is' if one else 'are'} for this node"
         case "taint":
-            return (
-                f"{have or 'none'} of {before} devices without a taint it does not tolerate ({detail}), {wanted} wanted"
-            )
+            without = "has a taint that it does not tolerate" if only else "have a taint that it does not tolerate"
+            said = f"{some} free of taints that it does not tolerate" if have else f"{every} {without}"
+            said += f" ({detail})"
         case "held":
-            return f"{have or 'none'} of {before} devices free, {wanted} wanted"
+            said = f"{some} free" if have else f"{every} {'is' if only else 'are'} held"
         case "capacity":
-            return f"{have or 'none'} of {before} devices has room for {detail}, {wanted} wanted"
+            verb = "has no" if only else "has" if one else "have"
+            said = f"{some} {verb} room{f' for {detail}' if detail else ''}"
         case "counter":
-            return f"{have or 'none'} of {before} partitions fits: {detail}, {wanted} wanted"
+            too_big = detail.startswith("needs")
+            if only:
+                why = (
+                    "needs more than its counter sets have" if too_big else "does not fit in what its counter sets have"
+                )
+                said = f"{some} {why}{'' if too_big else ' left'}"
+            else:
+                left = "all of their counter sets" if too_big else "what is left of their counter sets"
+                said = f"{some} {'fits' if one else 'fit'} in {left}"
         case _:
-            return f"{available} devices, {wanted} wanted"
+            said = f"{some} can serve it"
+    return f"{said}, {asked} wanted"
 
 
 def _joint(moves: Moves, shortfall: Shortfall | None, claims: Sequence[str]) -> Reason:
@@ -194,31 +227,40 @@ def _joint(moves: Moves, shortfall: Shortfall | None, claims: Sequence[str]) -> 
     match shortfall.kind:
         case "match":
             kind = "constraint"
-            best = f"at most {available} of {wanted} devices" if available else "no device"
-            text = f"{listed}: must have the same {shortfall.attribute}, {best} free with one value"
+            most = f"at most {available}" if available else "none"
+            text = (
+                f"{listed}: {wanted} devices with the same {shortfall.attribute} wanted, {most} {_are(available)} free"
+            )
         case "groups":
             kind = "constraint"
             text = (
                 f"{listed}: {wanted} groups must each have the same {shortfall.attribute}, "
-                f"the free devices allow {available}"
+                f"the free devices allow {available or 'none'}"
             )
         case "distinct":
             kind = "constraint"
-            text = f"{listed}: {wanted} different values of {shortfall.attribute} wanted, {available} free"
+            most = f"only {available}" if available else "none"
+            text = f"{listed}: {wanted} different values of {shortfall.attribute} wanted, {most} {_are(available)} free"
         case "amount":
             kind = "capacity" if any(f.key[0] == "capacity" for f in problem.ledger.fields.values()) else "counter"
-            short = f"too little {shortfall.account} is left" if shortfall.account else f"room for {available}"
-            text = (
-                f"{listed}: {wanted} devices wanted together, {short}"
-                if not shortfall.account
-                else f"{listed}: {short}"
-            )
+            if shortfall.account:
+                text = f"{listed}: too little {shortfall.account} is left"
+            else:
+                text = f"{listed}: {_devices(wanted)} wanted together, there is room for {available or 'none'}"
         case "limit":
             kind = "limit"
-            text = f"{listed}: {wanted} devices, a claim can have {available}"
+            text = f"{listed}: {_devices(wanted)} wanted, a claim can have {available}"
         case _:
-            text = f"{listed}: {wanted} devices wanted together, {available} can serve them"
+            text = f"{listed}: {_devices(wanted)} wanted together, {available or 'none'} can serve them"
     return Reason(kind, claim, names, wanted, available, text)
+
+
+def _are(count: int) -> str:
+    return "is" if count <= 1 else "are"
+
+
+def _devices(count: int) -> str:
+    return f"{count} {'device' if count == 1 else 'devices'}"
 
 
 def _taints(view: NodeView, mask: int) -> str:
@@ -239,4 +281,4 @@ def _holders(view: NodeView, mask: int) -> list[str]:
 
 def _shares(view: NodeView, mask: int, asked: str) -> str:
     holders = ", ".join(_holders(view, mask))
-    return f"{asked or 'the whole device'}{f' (shared by {holders})' if holders else ''}"
+    return f"{asked or 'the whole device'}{f'{_SHARED_BY}{holders})' if holders else ''}"
