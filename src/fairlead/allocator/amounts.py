@@ -12,6 +12,7 @@ Every proof charges each demand the least that it could cost and asks for no mor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from math import gcd
 
 from fairlead.allocator.demand import Choice, Demand, Shortfall
@@ -32,6 +33,8 @@ class Amounts:
         self._costs: dict[tuple[int, int], dict[AccountName, int]] = {}
         self._ranges: dict[tuple[int, int], dict[AccountName, tuple[int, int]]] = {}
         self._sizes: dict[int, int] = {}
+        self._rooms: dict[object, int] = {}
+        self._sums: dict[tuple[int, int], dict[AccountName, list[int]]] = {}
 
     def shortfall(self, demands: list[Demand], state: State) -> Shortfall | None:
         """The proof that the demands need more than there is, or None where none is found."""
@@ -74,34 +77,61 @@ class Amounts:
             yield [demand for demand in paying if sizes[demand.position] >= size]
 
     def _room(self, group: list[Demand], state: State) -> Shortfall | None:
-        wanted = sum(demand.least() for demand in group)
+        wanted = sum([demand.least() for demand in group])
         everything = 0
+        # What a block can serve depends on tariffs and candidates alone, so equal demands are looked at together.
+        kinds: dict[tuple[int, int], tuple[Slot, list[int]]] = {}
+        several: list[Demand] = []
         for demand in group:
             everything |= demand.candidates()
+            if len(demand.choices) > 1:
+                several.append(demand)
+                continue
+            choice = demand.choices[0]
+            kinds.setdefault((choice.slot.tariff, choice.candidates), (choice.slot, []))[1].append(choice.count)
         if everything & ~self._ledger.in_blocks:
             return None
+        entries = [(slot, mask, tuple(counts)) for (_, mask), (slot, counts) in kinds.items()]
         room = 0
         for block in self._ledger.blocks:
             here = everything & block.devices
             if here:
-                room += self._room_of(group, here, block, state)
+                room += self._room_of(entries, several, here, block, state)
                 if room >= wanted:
                     return None
         return Shortfall("amount", tuple(demand.position for demand in group), wanted, room)
 
-    def _room_of(self, group: list[Demand], here: int, block: Block, state: State) -> int:
+    def _room_of(
+        self,
+        entries: list[tuple[Slot, int, tuple[int, ...]]],
+        several: list[Demand],
+        here: int,
+        block: Block,
+        state: State,
+    ) -> int:
         """How many picks, at most, the devices `here` of one block can serve."""
+        left = state.left >> block.shift & (1 << block.width) - 1
+        local = [(slot, mask & here, counts) for slot, mask, counts in entries if mask & here]
+        key = None
+        if not several:
+            key = (block.shift, left, tuple([(slot.tariff, mask, counts) for slot, mask, counts in local]))
+            known = self._rooms.get(key)
+            if known is not None:
+                return known
+        shared = self._moves.shared
         picks = 0
-        by_tariff: dict[int, tuple[Slot, int]] = {}
-        for demand in group:
-            most = 0
-            for choice in demand.choices:
-                mask = choice.candidates & here
-                most = max(most, min(choice.count, mask.bit_count()))
-                slot, known = by_tariff.get(choice.slot.tariff, (choice.slot, 0))
-                by_tariff[slot.tariff] = (slot, known | mask)
-            picks += most
-        needs = [self._cheapest(slot, number) for slot, mask in by_tariff.values() for number in bits(mask)]
+        needs: list[int] = []
+        for slot, mask, counts in local:
+            devices = mask.bit_count()
+            picks += sum([min(count, devices) for count in counts]) if mask & shared else min(sum(counts), devices)
+            needs += [self._cheapest(slot, number) for number in bits(mask)]
+        for demand in several:
+            picks += max([min(choice.count, (choice.candidates & here).bit_count()) for choice in demand.choices])
+            needs += [
+                self._cheapest(choice.slot, number)
+                for choice in demand.choices
+                for number in bits(choice.candidates & here)
+            ]
         for account in block.fields:
             least = min([account.amount(need) for need in needs])
             if least:
@@ -109,6 +139,8 @@ class Amounts:
         least = min([sum([account.amount(need) for account in block.fields]) for need in needs])
         if least:
             picks = min(picks, sum([account.amount(state.left) for account in block.fields]) // least)
+        if key is not None:
+            self._rooms[key] = picks
         return picks
 
     def _cheapest(self, slot: Slot, number: int) -> int:
@@ -117,14 +149,39 @@ class Amounts:
         return needs.get(number, 0)
 
     def _totals(self, demands: list[Demand], state: State) -> Shortfall | None:
+        # Demands for the same devices cannot all have the cheapest: n of them cost what the n cheapest cost.
+        together: dict[tuple[int, int], tuple[Choice, int]] = {}
+        others: list[Demand] = []
+        for demand in demands:
+            choice = demand.choices[0]
+            if len(demand.choices) > 1:
+                others.append(demand)
+                continue
+            key = (choice.slot.tariff, choice.candidates)
+            together[key] = (choice, together.get(key, (choice, 0))[1] + choice.count)
         for name, accounts in self._ledger.accounts.items():
             left = sum([account.amount(state.left) * weight for account, weight in accounts])
-            wanted = 0
-            for demand in demands:
-                wanted += min([choice.count * self._range(choice)[name][0] for choice in demand.choices])
+            wanted = sum([self._sum_of_cheapest(choice, name, count) for choice, count in together.values()])
+            for demand in others:
+                wanted += min([self._sum_of_cheapest(choice, name, choice.count) for choice in demand.choices])
             if wanted > left:
-                return Shortfall("amount", tuple(d.position for d in demands), wanted, left, account=name[2])
+                return Shortfall("amount", tuple(d.position for d in demands), wanted, left, account=name[2] or "counters")
         return None
+
+    def _sum_of_cheapest(self, choice: Choice, name: AccountName, count: int) -> int:
+        """The least that so many devices of the choice cost; a shared one can be among them again and again."""
+        key = (choice.slot.tariff, choice.candidates)
+        known = self._sums.get(key)
+        if known is None:
+            costs = [self._cost(choice.slot, number) for number in bits(choice.candidates)]
+            known = self._sums[key] = {
+                account: list(accumulate(sorted([cost[account] for cost in costs]), initial=0))
+                for account in self._ledger.accounts
+            }
+        sums = known[name]
+        if choice.candidates & self._moves.shared:
+            return sums[1] * count
+        return sums[min(count, len(sums) - 1)]
 
     def _filling(self, demands: list[Demand], state: State) -> Shortfall | None:
         for name, accounts in self._ledger.accounts.items():
@@ -151,7 +208,7 @@ class Amounts:
                     reachable |= reachable << size // unit & limit
                 room = sum((reachable & (2 << left) - 1).bit_length() - 1 for left in lefts) * unit
                 if wanted > room:
-                    return Shortfall("amount", tuple(d.position for d in demands), wanted, room, account=name[2])
+                    return Shortfall("amount", tuple(d.position for d in demands), wanted, room, account=name[2] or "counters")
         return None
 
     def _range(self, choice: Choice) -> dict[AccountName, tuple[int, int]]:
