@@ -165,7 +165,9 @@ class Amounts:
             for demand in others:
                 wanted += min([self._sum_of_cheapest(choice, name, choice.count) for choice in demand.choices])
             if wanted > left:
-                return Shortfall("amount", tuple(d.position for d in demands), wanted, left, account=name[2] or "counters")
+                return Shortfall(
+                    "amount", tuple(d.position for d in demands), wanted, left, account=name[2] or "counters"
+                )
         return None
 
     def _sum_of_cheapest(self, choice: Choice, name: AccountName, count: int) -> int:
@@ -208,7 +210,9 @@ class Amounts:
                     reachable |= reachable << size // unit & limit
                 room = sum((reachable & (2 << left) - 1).bit_length() - 1 for left in lefts) * unit
                 if wanted > room:
-                    return Shortfall("amount", tuple(d.position for d in demands), wanted, room, account=name[2] or "counters")
+                    return Shortfall(
+                        "amount", tuple(d.position for d in demands), wanted, room, account=name[2] or "counters"
+                    )
         return None
 
     def _range(self, choice: Choice) -> dict[AccountName, tuple[int, int]]:
