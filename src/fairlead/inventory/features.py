@@ -29,6 +29,8 @@ class Features:
     fractional_capacity_range: bool = True
     """KEP-5075: ranges of capacity in thousandths."""
     list_type_attributes: bool = True
+    node_allocatable_resources: bool = True
+    """KEP-5517: devices that stand for, or take some of, the node's CPU and memory; placement counts those."""
     optional_node_operations: bool = True
     """KEP-5945: devices that need no work on the node, where the node understands that."""
     partitionable_devices: bool = True

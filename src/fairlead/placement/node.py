@@ -33,12 +33,19 @@ class PodNeeds:
     tolerations: tuple[Toleration, ...]
     node_name: str
     """The one node that the pod names itself; empty for any."""
+    devices: Mapping[str, Quantity]
+    """The part of the requests that the devices of the pod's claims take."""
 
     @classmethod
-    def of(cls, pod: Pod) -> PodNeeds:
-        """The needs of a pod."""
+    def of(cls, pod: Pod, devices: Mapping[str, Quantity] | None = None) -> PodNeeds:
+        """The needs of a pod.
+
+        Args:
+            pod: the pod.
+            devices: what the devices of its claims take of CPU, memory and the like.
+        """
         spec = pod.spec
-        requests = pod_requests(spec)
+        requests = pod_requests(spec, devices)
         requests["pods"] = Quantity.from_int(1)
         affinity = spec.affinity.node_affinity
         return cls(
@@ -49,6 +56,7 @@ class PodNeeds:
             node_affinity=affinity.required if affinity is not None else None,
             tolerations=tuple(spec.tolerations),
             node_name=spec.node_name,
+            devices=devices or {},
         )
 
 
@@ -95,6 +103,10 @@ class NodeState:
             return finding
         if self.ports and not self.ports.isdisjoint(needs.ports):
             return Finding("ports", f"host port {_ports(self.ports & needs.ports)} is taken by another pod")
+        return self.lacks(needs, through_claims)
+
+    def lacks(self, needs: PodNeeds, through_claims: frozenset[str]) -> Finding | None:
+        """What the node has too little of for the pod, or None where it has enough; arguments as for `refuses`."""
         return self._room(needs, through_claims) if self.allocatable else None
 
     def _selected(self, needs: PodNeeds) -> Finding | None:
@@ -122,9 +134,11 @@ class NodeState:
             if name == "pods":
                 return Finding("room", "the node has as many pods as it may")
             wanted = needs.requests[name]
+            part = f" ({needs.devices[name]} for its devices)" if name in needs.devices else ""
             if amount > have:
-                return Finding("size", f"the node is too small: {wanted} {name} wanted, more than it has in all")
-            return Finding("room", f"too little {name} left: {wanted} wanted")
+                text = f"the node is too small: {wanted} {name} wanted{part}, more than it has in all"
+                return Finding("size", text)
+            return Finding("room", f"too little {name} left: {wanted} wanted{part}")
         return None
 
 

@@ -2,8 +2,9 @@
 
 For each pod the nodes are looked at in order of name: first what the node itself allows (`node`), then other pods
 (`spread`), then where the pod's allocated claims can be used, then the allocator's decision on the claims that have
-no devices yet. The policy picks; what the allocator gives is noted in the inventory, with the pod in `reservedFor`.
-A claim that several pods name is allocated with the first of them; the others follow it.
+no devices yet, then what the devices take of the node (`allocatable`). The policy picks; what the allocator gives is
+noted in the inventory, with the pod in `reservedFor`. A claim that several pods name is allocated with the first of
+them; the others follow it.
 
 A planner owns its bookkeeping and nothing else: the same cluster and pods give the same plan, but for the names of
 shares. Nodes that cannot serve a shape of claims are remembered until something on them changes, so that the many
@@ -12,7 +13,7 @@ pods of one workload that fit nowhere cost one search a node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -21,16 +22,19 @@ from fairlead.allocator import Allocator, Decision, RequestError, Wanted
 from fairlead.allocator.request import ClaimShape
 from fairlead.allocator.result import random_share_id
 from fairlead.inventory import Inventory, InventoryError, NodeView, Occupancy, SelectorError, selects
+from fairlead.placement.allocatable import AllocatableError, DeviceCosts
 from fairlead.placement.cluster import Cluster
 from fairlead.placement.extended import resources_of_requests, without
 from fairlead.placement.node import NodeState, PodNeeds
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
 from fairlead.placement.policy import Candidate, FirstFit, Policy
 from fairlead.placement.reasons import Finding, Obstacle, add_up
+from fairlead.placement.requests import Amounts
 from fairlead.placement.spread import Placed, Spread
 from fairlead.resource import (
     AllocationResult,
     PlannedPod,
+    Pod,
     PodClaim,
     ResourceClaim,
     ResourceClaimConsumerReference,
@@ -99,13 +103,14 @@ class Planner:
         self._allocator = Allocator(cluster.classes, cluster.features)
         self._claims = {claim.key: claim for claim in cluster.claims}
         self._nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
+        self._costs = DeviceCosts(cluster.slices if cluster.features.node_allocatable_resources else ())
         self._placed = Placed()
         self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...]], _DeadEnd] = {}
         self._variants: dict[tuple[str, frozenset[str]], ResourceClaim] = {}
         for pod in cluster.pods:
             node = self._nodes.get(pod.spec.node_name)
             if node is not None:
-                node.add(PodNeeds.of(pod))
+                node.add(PodNeeds.of(pod, self._cost_of_running(pod)))
                 self._placed.add(pod, node.labels)
 
     def place(self, pod: PlannedPod) -> Placement:
@@ -120,7 +125,9 @@ class Planner:
         if chosen is not None:
             return self._take(task, chosen)
         for candidate in tried:
-            if not candidate.fits:
+            if candidate.lack is not None:
+                findings[candidate.node.name] = (candidate.lack,)
+            elif not candidate.fits:
                 findings[candidate.node.name] = self._findings(candidate)
         return Placement(pod, obstacles=add_up(findings) or (Obstacle("claim", "no node is known"),))
 
@@ -152,6 +159,8 @@ class Planner:
             raise _RefusedError(f"claim {claim.key} has {MAX_CONSUMERS} consumers, more it may not have")
         if claim.status.allocation is None:
             self._wanted(claim)
+        elif claim.status.reserved_for and not _reserved(claim, _consumer(pod, claim)) and self._costs.mapped(claim):
+            raise _RefusedError(f"claim {claim.key} has devices that stand for CPU or memory: only one pod can use it")
 
     def _wanted(self, claim: ResourceClaim) -> Wanted:
         try:
@@ -176,14 +185,50 @@ class Planner:
                 except InventoryError as error:
                     finding = Finding("error", str(error))
                 else:
-                    candidate = self._candidate(node, view, open_claims)
+                    candidate = self._candidate(task, node, view, open_claims)
                     tried.append(candidate)
                     yield candidate
             if finding is not None:
                 findings[node.name] = (finding,)
 
-    def _candidate(self, node: NodeState, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Candidate:
-        return Candidate(node, lambda: None if view is None else self._decide(view, claims))
+    def _candidate(
+        self, task: _Task, node: NodeState, view: NodeView | None, claims: Sequence[ResourceClaim]
+    ) -> Candidate:
+        def decide() -> Decision | None:
+            return None if view is None else self._decide(view, claims)
+
+        def check(decision: Decision | None) -> Finding | None:
+            allocations = decision.allocations(self._share_id) if decision is not None else []
+            given = {claim.key: got for claim, got in zip(claims, allocations, strict=True)}
+            try:
+                needs = self._needs(task, given)
+            except AllocatableError as error:
+                return Finding("error", str(error))
+            return node.lacks(needs, task.through_claims) if needs is not task.needs else None
+
+        return Candidate(node, decide, check if self._costs and task.claims else None)
+
+    def _needs(self, task: _Task, given: Mapping[str, AllocationResult]) -> PodNeeds:
+        """What the pod asks of a node, with what its devices take; `given` is what its claims get there."""
+        if not self._costs:
+            return task.needs
+        claims = [(claim.key, given.get(claim.key, claim.status.allocation)) for _, claim in task.claims]
+        names = {key: {used.name for used in task.pod.claims if used.claim.key == key} for key, _ in claims}
+        costs = self._costs.of(task.pod.pod, [(names[key], got) for key, got in claims if got is not None])
+        return PodNeeds.of(task.pod.pod, costs) if costs else task.needs
+
+    def _cost_of_running(self, pod: Pod) -> Amounts:
+        """What the devices of a pod that has a node take there."""
+        made = {status.name: status.resource_claim_name for status in pod.status.resource_claim_statuses}
+        names: dict[str, set[str]] = {}
+        for wanted in pod.spec.resource_claims if self._costs else ():
+            key = f"{pod.namespace}/{wanted.resource_claim_name or made.get(wanted.name)}"
+            names.setdefault(key, set()).add(wanted.name)
+        claims = [(called, self._claims[key].status.allocation) for key, called in names.items() if key in self._claims]
+        try:
+            return self._costs.of(pod, [(called, got) for called, got in claims if got is not None])
+        except AllocatableError:
+            return {}
 
     def _open_claims(self, task: _Task, node: NodeState) -> list[ResourceClaim]:
         """The claims that need devices on the node, as they are there."""
@@ -239,7 +284,7 @@ class Planner:
             self._claims[claim.key] = claim
             self._inventory.set_claim(claim)
             placed.append(PlacedClaim(used.name, claim))
-        node.add(task.needs)
+        node.add(self._needs(task, {key: got for key, (_, got) in given.items()}))
         self._placed.add(task.pod.pod, node.labels)
         return Placement(task.pod, node.name, tuple(placed))
 

@@ -11,17 +11,33 @@ from typing import Protocol
 
 from fairlead.allocator import Decision
 from fairlead.placement.node import NodeState
+from fairlead.placement.reasons import Finding
 from fairlead.resource import PlannedPod
 
 
 class Candidate:
     """A node for a pod, with the decision on the pod's claims made on demand, once."""
 
-    __slots__ = ("_asked", "_decide", "_decision", "node")
+    __slots__ = ("_asked", "_check", "_checked", "_decide", "_decision", "_lack", "node")
 
-    def __init__(self, node: NodeState, decide: Callable[[], Decision | None]) -> None:
+    def __init__(
+        self,
+        node: NodeState,
+        decide: Callable[[], Decision | None],
+        check: Callable[[Decision | None], Finding | None] | None = None,
+    ) -> None:
+        """A candidate.
+
+        Args:
+            node: the node.
+            decide: what the allocator says of the pod's claims; None where there is nothing to decide.
+            check: what the node lacks for the pod with the devices of such a decision.
+        """
         self.node = node
         self._decide = decide
+        self._check = check
+        self._checked = check is None
+        self._lack: Finding | None = None
         self._asked = False
         self._decision: Decision | None = None
 
@@ -34,10 +50,20 @@ class Candidate:
         return self._decision
 
     @property
-    def fits(self) -> bool:
-        """Whether every claim of the pod can be served here."""
+    def lack(self) -> Finding | None:
+        """What the node has too little of for the devices that the pod would get; None where they do not fit either."""
         decision = self.decision
-        return decision is None or decision.fits
+        if not self._checked and (decision is None or decision.fits):
+            assert self._check is not None
+            self._lack = self._check(decision)
+            self._checked = True
+        return self._lack
+
+    @property
+    def fits(self) -> bool:
+        """Whether every claim of the pod can be served here, and the node has what the devices take of it."""
+        decision = self.decision
+        return (decision is None or decision.fits) and self.lack is None
 
 
 class Policy(Protocol):

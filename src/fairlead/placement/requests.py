@@ -4,7 +4,7 @@ The rule is `k8s.io/component-helpers/resource.PodRequests` (1.37): containers r
 add up; init containers run one after another before them, so the greatest counts; a sidecar (an init container that
 restarts always) runs beside everything that starts after it. Requests of the pod as a whole replace those of its
 containers for the resources that they name. Overhead comes on top. A limit without a request is a request, as the API
-server defaults it.
+server defaults it. What devices take (`allocatable`) counts like one more container.
 """
 
 from __future__ import annotations
@@ -18,8 +18,20 @@ HostPort = tuple[str, int]
 """Protocol and port."""
 
 
-def pod_requests(spec: PodSpec) -> Amounts:
-    """The effective requests of a pod, by resource name."""
+def pod_requests(spec: PodSpec, devices: Mapping[str, Quantity] | None = None) -> Amounts:
+    """The effective requests of a pod, by resource name.
+
+    Args:
+        spec: the pod's spec.
+        devices: what the devices of its claims take of the node.
+    """
+    total = _plus(of_containers(spec), devices or {})
+    total.update(_of_the_pod(spec.resources, total))
+    return _plus(total, spec.overhead)
+
+
+def of_containers(spec: PodSpec) -> Amounts:
+    """What the containers of a pod request at most at one time."""
     running: Amounts = {}
     for container in spec.containers:
         running = _plus(running, requested(container.resources))
@@ -34,9 +46,7 @@ def pod_requests(spec: PodSpec) -> Amounts:
         else:
             own = _plus(own, sidecars)
         starting = _greater(starting, own)
-    total = _greater(running, starting)
-    total.update(_of_the_pod(spec.resources, total))
-    return _plus(total, spec.overhead)
+    return _greater(running, starting)
 
 
 def requested(resources: ResourceRequirements) -> Amounts:
