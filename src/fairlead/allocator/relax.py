@@ -423,4 +423,4 @@ def _listed(names: Sequence[str], shown: int = 1_000, word: str = "and") -> str:
 
 
 def _either(devices: Sequence[str]) -> str:
-    return _listed([_short(device) for device in devices], word="or")
+    return _listed([_short(device) for device in devices], _NAMED, "or")

@@ -18,6 +18,7 @@ BAD_INPUT: Final = 2
 
 _COMMANDS: Final = {
     "plan": "fairlead.cli.plan",
+    "explain": "fairlead.cli.explain",
     "validate": "fairlead.cli.validate",
     "allocate": "fairlead.cli.allocate",
     "demo": "fairlead.cli.demo",

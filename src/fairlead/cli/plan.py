@@ -10,6 +10,7 @@ from fairlead.cli.checks import one_line
 from fairlead.cli.inputs import BadInputError, load
 from fairlead.cli.options import LabelledNode, files_option, parse_features, parse_nodes
 from fairlead.inventory import Features
+from fairlead.placement import Advisor
 from fairlead.placement import plan as place
 
 SOME_UNPLACED = 1
@@ -75,11 +76,13 @@ def plan(
         for note in given.notes:
             click.echo(note, err=True)
         raise BadInputError([], "nothing to place: the input holds no pod without a node, and nothing that makes pods")
-    result = place(given.cluster, given.pods)
-    if output == "table":
+    advisor = Advisor(given.cluster) if output == "table" else None
+    result = place(given.cluster, given.pods, advisor)
+    if advisor is not None:
         from fairlead.cli.table import draw, output_width  # rich takes a moment to import
 
-        text = draw(result, given.cluster.slices, output_width(), sys.stdout.isatty())
+        advice = {pod: one.relaxation.text for pod, one in advisor.advice.items()}
+        text = draw(result, given.cluster.slices, output_width(), sys.stdout.isatty(), advice)
     else:
         from fairlead.cli.records import to_json, to_yaml
 

@@ -10,7 +10,7 @@ import io
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -24,6 +24,7 @@ from fairlead.resource import DeviceRequestAllocationResult, ResourceSlice
 
 _WIDTH: Final = 100
 _LEAST: Final = 60
+_NO_ADVICE: Final[Mapping[str, str]] = {}
 _OBSTACLES: Final = 6
 """How many obstacles of a pod are shown; the rest are counted."""
 
@@ -33,17 +34,24 @@ def output_width() -> int:
     return max(_LEAST, shutil.get_terminal_size((_WIDTH, 24)).columns) if sys.stdout.isatty() else _WIDTH
 
 
-def draw(plan: Plan, slices: Iterable[ResourceSlice], width: int, colour: bool) -> str:
-    """The whole plan as text of the given width."""
+def draw(
+    plan: Plan,
+    slices: Iterable[ResourceSlice],
+    width: int,
+    colour: bool,
+    advice: Mapping[str, str] = _NO_ADVICE,
+) -> str:
+    """The whole plan as text of the given width.
+
+    Args:
+        plan: the plan.
+        slices: where devices are described.
+        width: in columns.
+        colour: whether to use colours.
+        advice: by `namespace/name` of a pod without a node, what would help, as the end of `it would fit ...`.
+    """
     buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        legacy_windows=False,
-    )
+    console = _console(buffer, width, colour)
     placed = [placement for placement in plan if placement.placed]
     namespaces = {placement.pod.pod.namespace for placement in plan}
     common = f"{namespaces.pop()}/" if len(namespaces) == 1 else ""
@@ -52,8 +60,30 @@ def draw(plan: Plan, slices: Iterable[ResourceSlice], width: int, colour: bool) 
     if placed:
         console.print(_placed_table(placed, DeviceBook(slices), width, common))
         console.print()
-    _print_unplaced(console, [placement for placement in plan if not placement.placed], common)
+    _print_unplaced(console, [placement for placement in plan if not placement.placed], common, advice)
     console.print(summary(plan))
+    return _text(buffer)
+
+
+def draw_placed(placement: Placement, slices: Iterable[ResourceSlice], width: int, colour: bool) -> str:
+    """One pod that has a node, with its devices, as in the table of a plan."""
+    buffer = io.StringIO()
+    _console(buffer, width, colour).print(_placed_table([placement], DeviceBook(slices), width, ""))
+    return _text(buffer)
+
+
+def _console(buffer: io.StringIO, width: int, colour: bool) -> Console:
+    return Console(
+        file=buffer,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        legacy_windows=False,
+    )
+
+
+def _text(buffer: io.StringIO) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -120,7 +150,7 @@ def _rows(placements: Sequence[Placement], common: str) -> Iterator[_Row]:
                 yield f"  {prefix}{result.request}", f"  {pool}{result.device}", used, result
 
 
-def _print_unplaced(console: Console, placements: Sequence[Placement], common: str) -> None:
+def _print_unplaced(console: Console, placements: Sequence[Placement], common: str, advice: Mapping[str, str]) -> None:
     groups: dict[tuple[str, tuple[Obstacle, ...]], list[Placement]] = {}
     for placement in placements:
         groups.setdefault((placement.pod.owner, placement.obstacles), []).append(placement)
@@ -140,6 +170,10 @@ def _print_unplaced(console: Console, placements: Sequence[Placement], common: s
             rest = obstacles[_OBSTACLES:]
             nodes = {name for obstacle in rest for name in obstacle.nodes}
             console.print(f"    ... {len(rest)} more reasons, on {_count(len(nodes), 'node')}")
+        helps = advice.get(members[0].pod.pod.key)
+        if helps is not None:
+            who = "would fit" if len(members) == 1 else "the first of them would fit"
+            console.print(Text(_filled(f"{who} {helps}", console.width, 4), "dim"))
     if groups:
         console.print()
 

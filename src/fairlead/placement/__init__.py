@@ -4,7 +4,9 @@
 Nothing here reads a file, asks a server or looks at a clock.
 """
 
+from fairlead.placement.advice import Advisor, Help
 from fairlead.placement.cluster import Cluster, assumed_node, named_nodes
+from fairlead.placement.diagnosis import Diagnosis, NodeDiagnosis, RequestTally, diagnose
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
 from fairlead.placement.planner import Planner, plan
 from fairlead.placement.policy import Candidate, FirstFit, Policy
@@ -12,17 +14,23 @@ from fairlead.placement.reasons import Finding, Obstacle
 from fairlead.placement.requests import pod_requests
 
 __all__ = [
+    "Advisor",
     "Candidate",
     "Cluster",
+    "Diagnosis",
     "Finding",
     "FirstFit",
+    "Help",
+    "NodeDiagnosis",
     "Obstacle",
     "PlacedClaim",
     "Placement",
     "Plan",
     "Planner",
     "Policy",
+    "RequestTally",
     "assumed_node",
+    "diagnose",
     "named_nodes",
     "plan",
     "pod_requests",

@@ -1,0 +1,126 @@
+"""What would help a pod that fits nowhere: the changes that would make it fit, summed over nodes.
+
+`Advisor` is a policy around another one. It sees every decision that the planner makes, so when a pod has no node it
+can ask what would have helped on the very state on which the pod was tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fairlead.allocator import Allocator, Decision, Relaxation, Relaxations, Relaxer
+from fairlead.placement.cluster import Cluster
+from fairlead.placement.policy import Candidate, FirstFit, Policy
+from fairlead.resource import PlannedPod
+
+_NODES: Final = 200
+"""On how many nodes an advisor looks for what would help."""
+_DECISIONS: Final = 2_000
+"""How many decisions it makes for a pod."""
+_EFFORT: Final = 100
+"""How many of them on one node, for single changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """A change after which the pod would fit, and the nodes where it would."""
+
+    relaxation: Relaxation
+    nodes: tuple[str, ...]
+
+
+def sum_up(by_node: Mapping[str, Sequence[Relaxation]]) -> tuple[Help, ...]:
+    """The changes of all nodes, smallest first; of equal ones, that which helps on most nodes.
+
+    Of counts of one request that would fit here and there only the greatest is kept.
+    """
+    nodes: dict[str, list[str]] = {}
+    firsts: dict[str, Relaxation] = {}
+    for node, found in by_node.items():
+        for relaxation in found:
+            firsts.setdefault(relaxation.text, relaxation)
+            nodes.setdefault(relaxation.text, []).append(node)
+    most: dict[tuple[str, tuple[str, ...]], int] = {}
+    for one in firsts.values():
+        if one.kind == "lower-count":
+            key = (one.claim, one.requests)
+            most[key] = max(most.get(key, 0), one.count)
+    kept = [one for one in firsts.values() if one.kind != "lower-count" or one.count == most[one.claim, one.requests]]
+    kept.sort(key=lambda one: (*one.order[:2], -len(nodes[one.text]), one.text))
+    return tuple(Help(one, tuple(nodes[one.text])) for one in kept)
+
+
+class Search:
+    """Looks for changes on the nodes on which a pod was tried, as long as its decisions last."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        # An allocator of its own: nothing that is tried here is kept by the planner's.
+        self._relaxer = Relaxer(Allocator(cluster.classes, cluster.features))
+
+    def look(
+        self, pod: PlannedPod, decisions: Iterable[Decision], *, nodes: int, total: int, effort: int
+    ) -> dict[str, Relaxations]:
+        """What would help on each node, by its name.
+
+        Args:
+            pod: the pod.
+            decisions: that its claims do not fit, one a node; on the state that is to be asked about.
+            nodes: on how many of the nodes to look; nodes of every kind of hardware are among them.
+            total: decisions for all of them; nodes beyond are left out.
+            effort: decisions for single changes on one node.
+        """
+        alike: dict[int, int] = {}
+        order: list[tuple[int, int, Decision]] = []
+        for position, decision in enumerate(decisions):
+            rank = alike[id(decision.problem)] = alike.get(id(decision.problem), -1) + 1
+            order.append((rank, position, decision))
+        order.sort(key=lambda item: item[:2])
+        keep = {used.claim.key for used in pod.claims}
+        found: dict[str, Relaxations] = {}
+        for _, _, decision in order[:nodes]:
+            if total <= 0:
+                break
+            looked = self._relaxer.look(decision.view, decision.claims, keep=keep, effort=min(effort, total))
+            found[decision.view.name] = looked
+            total -= looked.decisions
+        return found
+
+
+class Advisor:
+    """A policy that chooses as another one does, and keeps the best advice for each pod that gets no node."""
+
+    def __init__(self, cluster: Cluster, policy: Policy | None = None) -> None:
+        self._policy = policy or FirstFit()
+        self._search = Search(cluster)
+        self._known: dict[tuple[int, ...], tuple[Sequence[Decision], Help | None]] = {}
+        self.advice: dict[str, Help] = {}
+        """By `namespace/name` of pods without a node: the smallest change that would have given it one."""
+
+    def choose(self, pod: PlannedPod, candidates: Iterable[Candidate]) -> Candidate | None:
+        """The other policy's choice."""
+        tried: list[Candidate] = []
+
+        def noted() -> Iterator[Candidate]:
+            for candidate in candidates:
+                tried.append(candidate)
+                yield candidate
+
+        chosen = self._policy.choose(pod, noted())
+        if chosen is None:
+            decisions = [c.decision for c in tried if c.decision is not None and not c.decision.fits]
+            best = self._best(pod, decisions)
+            if best is not None:
+                self.advice[pod.pod.key] = best
+        return chosen
+
+    def _best(self, pod: PlannedPod, decisions: Sequence[Decision]) -> Help | None:
+        # The planner gives the same decisions to pods of one workload as long as nothing changes.
+        key = tuple(map(id, decisions))
+        known = self._known.get(key)
+        if known is None:
+            found = self._search.look(pod, decisions, nodes=_NODES, total=_DECISIONS, effort=_EFFORT)
+            helps = sum_up({name: looked.found for name, looked in found.items()})
+            known = self._known[key] = (decisions, helps[0] if helps else None)
+        return known[1]
