@@ -71,5 +71,6 @@ def main() -> None:
     Examples:
       fairlead demo
       fairlead plan -f cluster/ -f workload.yaml
+      fairlead explain worker-3 -f cluster/ -f workload.yaml
       kubectl get resourceslices,deviceclasses,nodes -o json | fairlead plan -f - -f workload.yaml
     """

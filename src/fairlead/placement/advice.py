@@ -19,6 +19,8 @@ _NODES: Final = 200
 """On how many nodes an advisor looks for what would help."""
 _DECISIONS: Final = 2_000
 """How many decisions it makes for a pod."""
+_SEARCHES: Final = 50
+"""For how many pods, pods in the very same situation counted once: a plan that mostly fails must not take long."""
 _EFFORT: Final = 100
 """How many of them on one node, for single changes."""
 
@@ -120,6 +122,8 @@ class Advisor:
         key = tuple(map(id, decisions))
         known = self._known.get(key)
         if known is None:
+            if len(self._known) >= _SEARCHES:
+                return None
             found = self._search.look(pod, decisions, nodes=_NODES, total=_DECISIONS, effort=_EFFORT)
             helps = sum_up({name: looked.found for name, looked in found.items()})
             known = self._known[key] = (decisions, helps[0] if helps else None)
