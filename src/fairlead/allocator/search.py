@@ -230,26 +230,10 @@ class Search:
         return None
 
     def _take_all(self, frame: Frame, slot: Slot) -> State | None:
-        moves = self.moves
-        state = frame.state
-        numbers = moves.numbers(slot)
-        for number in numbers:
-            self.steps += 1
-            bit = 1 << number
-            if not moves.open_to(slot, state) & bit or not moves.fits(slot, number, state):
-                return None
-            if not moves.accepted(slot, state) & bit:
-                raise FatalError(
-                    Fault(
-                        slot.claim,
-                        f"{where(slot.unit)}: cannot add device {DEVICE} "
-                        "because a claim constraint would not be satisfied",
-                        number,
-                    )
-                )
-            state = moves.take(slot, number, state)
+        numbers = self.moves.numbers(slot)
+        self.steps += len(numbers)
         frame.picked = numbers
-        return state
+        return take_all(self.moves, slot, frame.state)
 
     def _picks(self, stack: list[Frame]) -> list[Pick]:
         return [
@@ -257,6 +241,23 @@ class Search:
             for frame in stack
             for number in frame.picked
         ]
+
+
+def take_all(moves: Moves, slot: Slot, state: State) -> State | None:
+    """The state with all devices of a slot chosen; None where one of them cannot be had.
+
+    Raises:
+        FatalError: a rule forbids one, and those before it can be had.
+    """
+    for number in moves.numbers(slot):
+        bit = 1 << number
+        if not moves.open_to(slot, state) & bit or not moves.fits(slot, number, state):
+            return None
+        if not moves.accepted(slot, state) & bit:
+            text = f"{where(slot.unit)}: cannot add device {DEVICE} because a claim constraint would not be satisfied"
+            raise FatalError(Fault(slot.claim, text, number))
+        state = moves.take(slot, number, state)
+    return state
 
 
 class Prover:
@@ -289,9 +290,12 @@ class Prover:
             return key, True
         if fatal:
             return key, False
-        demands = everything[: self._horizon[position + 1] - position]
-        if self._bounds.shortfall(demands, state) is not None or (
-            self._dead_ends > _PATIENCE and not self._completion.possible(demands, state, restricted)
+        horizon = self._horizon[position + 1]
+        demands = everything[: horizon - position]
+        if (
+            self._fails_quietly(horizon, position, state)
+            or self._bounds.shortfall(demands, state) is not None
+            or (self._dead_ends > _PATIENCE and not self._completion.possible(demands, state, restricted))
         ):
             self.remember(key)
             return key, True
