@@ -292,10 +292,8 @@ class Prover:
             return key, False
         horizon = self._horizon[position + 1]
         demands = everything[: horizon - position]
-        if (
-            self._fails_quietly(horizon, position, state)
-            or self._bounds.shortfall(demands, state) is not None
-            or (self._dead_ends > _PATIENCE and not self._completion.possible(demands, state, restricted))
+        if self._bounds.shortfall(demands, state) is not None or (
+            self._dead_ends > _PATIENCE and not self._completion.possible(demands, state, restricted)
         ):
             self.remember(key)
             return key, True
