@@ -45,6 +45,7 @@ class TestTable:
             "infer-2 to infer-3 (2 pods of Deployment ml/infer)",
             "1 node (node-1): request gpu: both matching devices of class gpu.example.com are held, 1 wanted;",
             "held by claims ml/infer-0-gpu, ml/infer-1-gpu",
+            "the first of them would fit if claim ml/infer-0-gpu released its device gpu-0",
             "2 of 4 pods placed on 1 node with 2 devices; 2 without a node.",
         ]
 

@@ -73,6 +73,10 @@ class Holdings:
                 del self.exclusive[device]
         return touched
 
+    def claim(self, key: str) -> ResourceClaim | None:
+        """The claim of that name, where it holds something."""
+        return self._by_claim.get(key)
+
     def add_exclusive(self, devices: Iterable[DeviceId], holder: str) -> None:
         """Marks devices as held for themselves by a holder that is not a claim we know."""
         for device in devices:
