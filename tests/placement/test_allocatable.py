@@ -12,7 +12,7 @@ from places import claim, cluster, container, node, planned, pod, read, reasons,
 
 from builders import device, request, slice_
 from fairlead.inventory import Features
-from fairlead.placement import plan
+from fairlead.placement import diagnose, plan
 from fairlead.placement.allocatable import DeviceCosts
 from fairlead.resource import Node, PlannedPod, Pod, ResourceClaim, ResourceSlice
 
@@ -156,6 +156,15 @@ def test_without_the_feature_nothing_counts() -> None:
     off = dataclasses.replace(on, features=Features(node_allocatable_resources=False))
     assert where(plan(on, pods(1))) == [""]
     assert where(plan(off, pods(1))) == ["node-1"]
+
+
+def test_a_diagnosis_says_so_too() -> None:
+    on = cluster([node("node-1", cpu="4"), node("node-2", cpu="8")], [gpus(CORES), gpus(CORES, node_name="node-2")])
+    small, large = diagnose(on, pods(1), 0).nodes
+    assert (small.fits, large.fits) == (False, True)
+    assert [one.text for one in small.obstacles] == [
+        "the node is too small: 5 cpu wanted (4 for its devices), more than it has in all"
+    ]
 
 
 def test_the_newest_generation_of_a_pool_counts() -> None:
