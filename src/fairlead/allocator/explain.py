@@ -25,7 +25,7 @@ def refusal(error: str, claims: Sequence[str]) -> Reason:
     return Reason("error", ", ".join(claims), (), 0, 0, error)
 
 
-def explain(problem: Problem, view: NodeView, claims: Sequence[str]) -> tuple[Reason, ...]:
+def explain(problem: Problem, view: NodeView, claims: Sequence[str], named: bool = True) -> tuple[Reason, ...]:
     """Why the claims do not fit on the node now.
 
     Args:
@@ -37,7 +37,7 @@ def explain(problem: Problem, view: NodeView, claims: Sequence[str]) -> tuple[Re
     reasons: list[Reason] = []
     for position, slots in enumerate(problem.alternatives):
         claim = claims[problem.positions[position][0]]
-        found = [_alone(moves, view, slot, claim) for slot in slots]
+        found = [_alone(moves, view, slot, claim, named) for slot in slots]
         if found and all(reason is not None for reason in found):
             reasons.append(_easiest([reason for reason in found if reason is not None]))
     if reasons:
@@ -68,7 +68,7 @@ def _easiest(reasons: list[Reason]) -> Reason:
     )
 
 
-def tally(moves: Moves, view: NodeView, slot: Slot) -> tuple[list[tuple[Excluded, int]], int]:
+def tally(moves: Moves, view: NodeView, slot: Slot, named: bool = True) -> tuple[list[tuple[Excluded, int]], int]:
     """Every device of the node under the first rule that excludes it; and those that no rule excludes.
 
     Returns:
@@ -84,8 +84,8 @@ def tally(moves: Moves, view: NodeView, slot: Slot) -> tuple[list[tuple[Excluded
         out = remaining & ~keep
         remaining &= keep
         if out:
-            ids = tuple(str(view.device_id(number)) for number in bits(out))
-            stages.append((Excluded(rule, len(ids), detail, ids), remaining.bit_count()))
+            ids = tuple([str(view.device_id(number)) for number in bits(out)]) if named else ()
+            stages.append((Excluded(rule, out.bit_count(), detail, ids), remaining.bit_count()))
 
     exclude("class", view.matches(unit.selectors[:own]).mask, unit.device_class.name)
     expressions = " && ".join(selector.expression.strip() for selector in unit.selectors[own:])
@@ -112,9 +112,9 @@ def tally(moves: Moves, view: NodeView, slot: Slot) -> tuple[list[tuple[Excluded
     return stages, remaining & slot.mask
 
 
-def _alone(moves: Moves, view: NodeView, slot: Slot, claim: str) -> Reason | None:
+def _alone(moves: Moves, view: NodeView, slot: Slot, claim: str, named: bool) -> Reason | None:
     """Why the slot by itself has too few devices; None where it has enough."""
-    stages, remaining = tally(moves, view, slot)
+    stages, remaining = tally(moves, view, slot, named)
     unit = slot.unit
     entries = tuple(excluded for excluded, _ in stages)
     wanted = moves.count(slot) if unit.all_devices else unit.count

@@ -308,7 +308,7 @@ def _explained(decision: Decision) -> tuple[Finding, ...]:
         return (Finding("error", decision.error),)
     return tuple(
         Finding(reason.kind, reason.text, max(0, reason.wanted - reason.available), reason.holders)
-        for reason in decision.reasons()
+        for reason in decision.reasons(named=False)
     )
 
 
