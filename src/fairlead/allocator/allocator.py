@@ -54,14 +54,18 @@ class Decision:
         """Whether every claim gets its devices here."""
         return self.picks is not None
 
-    def reasons(self) -> tuple[Reason, ...]:
-        """What stands in the way on this node; empty where the claims fit."""
+    def reasons(self, named: bool = True) -> tuple[Reason, ...]:
+        """What stands in the way on this node; empty where the claims fit.
+
+        Args:
+            named: whether to list the names of all devices that are left out, which costs most of the time.
+        """
         if self.picks is not None:
             return ()
         names = [claim.name for claim in self.claims]
         if self.error:
             return (refusal(self.error, names),)
-        return explain(self.problem, self.view, names)
+        return explain(self.problem, self.view, names, named)
 
     def allocations(self, share_id: Callable[[], str] = random_share_id) -> list[AllocationResult]:
         """One `status.allocation` a claim, made once; only for claims that fit."""
@@ -198,7 +202,7 @@ def _plain(problem: Problem, taken: Standing) -> tuple[list[Pick] | None, bool]:
         a request by itself has too few devices.
     """
     assert problem.plain is not None
-    free, payable, left, started, _ = taken
+    free, payable, left, started = taken[:4]
     shared = problem.shared
     guards = problem.ledger.guards
     picks: list[Pick] = []

@@ -20,8 +20,9 @@ from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.demand import Demand, Shortfall
 from fairlead.allocator.matching import unmet
 from fairlead.allocator.moves import Moves, State
-from fairlead.allocator.problem import Rule, bits
+from fairlead.allocator.problem import bits
 from fairlead.allocator.request import MAX_RESULTS
+from fairlead.allocator.rules import Rule
 
 
 class Bounds:

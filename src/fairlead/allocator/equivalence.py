@@ -2,8 +2,9 @@
 
 Devices are interchangeable when every request and every rule treats them alike; then only how many of them are left
 matters, not which. Devices that share ledger fields form a block; blocks of the same build are interchangeable as
-wholes. A key names what remains and what is taken up to such exchanges: equal keys fail or succeed together, because
-whether a completion exists does not depend on the order in which devices are tried.
+wholes, each with the rules that concern no device outside it. A key names what remains and what is taken up to such
+exchanges: equal keys fail or succeed together, because whether a completion exists does not depend on the order in
+which devices are tried.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from fairlead.allocator.request import MAX_RESULTS
 class Twins:
     """A block with the number of its build, and its devices in the order in which builds are compared."""
 
-    __slots__ = ("block", "build", "low", "mask", "numbers")
+    __slots__ = ("block", "build", "low", "mask", "numbers", "rules")
 
-    def __init__(self, block: Block, build: int, numbers: tuple[int, ...]) -> None:
+    def __init__(self, block: Block, build: int, numbers: tuple[int, ...], rules: tuple[int, ...]) -> None:
         self.block = block
         self.build = build
         self.numbers = numbers
+        self.rules = rules
         self.low = numbers[0]
         contiguous = numbers[-1] - numbers[0] + 1 == len(numbers)
         self.mask = (1 << len(numbers)) - 1 if contiguous else 0
@@ -43,6 +45,10 @@ class Twins:
         """What is left in the block's accounts."""
         return state.left >> self.block.shift & (1 << self.block.width) - 1
 
+    def groups(self, state: State) -> tuple[int, ...]:
+        """The states of the block's own rules."""
+        return tuple([state.rules[rule] for rule in self.rules]) if self.rules else ()
+
 
 class Equivalence:
     """Which devices and blocks are interchangeable in one decision."""
@@ -57,16 +63,21 @@ class Equivalence:
         self.in_blocks = 0
         """Devices that belong to a block."""
         builds: dict[object, int] = {}
-        for block in problem.ledger.blocks:
+        rules_of = self._own_rules(relevant)
+        own = {rule for rules in rules_of.values() for rule in rules}
+        self._common = [rule for number, rule in enumerate(problem.rules) if number not in own]
+        self._own = own
+        for place, block in enumerate(problem.ledger.blocks):
             numbers = tuple(bits(block.devices & relevant))
             if numbers:
                 self.in_blocks |= block.devices
+                rules = tuple(rules_of.get(place, ()))
                 fields = tuple((field.width, field.shift - block.shift) for field in block.fields)
-                build: object = (fields, tuple(self._signature(number, block.shift) for number in numbers))
-                self.twins.append(Twins(block, builds.setdefault(build, len(builds)), numbers))
+                build: object = (fields, tuple(self._signature(number, block.shift, rules) for number in numbers))
+                self.twins.append(Twins(block, builds.setdefault(build, len(builds)), numbers, rules))
         classes: dict[object, int] = {}
         for number in bits(relevant & ~self.in_blocks):
-            signature = self._signature(number, 0)
+            signature = self._signature(number, 0, ())
             classes[signature] = classes.get(signature, 0) | 1 << number
         self.classes = [mask for mask in classes.values() if mask & mask - 1]
         """Sets of interchangeable devices outside blocks."""
@@ -78,7 +89,23 @@ class Equivalence:
             for claim in problem.claims
         )
 
-    def _signature(self, number: int, shift: int) -> tuple[object, ...]:
+    def _own_rules(self, relevant: int) -> dict[int, list[int]]:
+        """By block, the rules of compatibility groups that concern no device outside it."""
+        problem = self._moves.problem
+        if not problem.group_rules:
+            return {}
+        block_of = {
+            number: place for place, block in enumerate(problem.ledger.blocks) for number in bits(block.devices)
+        }
+        rules_of: dict[int, list[int]] = {}
+        first = len(problem.rules) - len(problem.group_rules)
+        for number, rule in enumerate(problem.group_rules, first):
+            places = {block_of.get(device, -1) for device in bits(rule.affected & relevant)}
+            if len(places) == 1 and -1 not in places:
+                rules_of.setdefault(places.pop(), []).append(number)
+        return rules_of
+
+    def _signature(self, number: int, shift: int, own_rules: tuple[int, ...]) -> tuple[object, ...]:
         moves = self._moves
         problem = moves.problem
         return (
@@ -97,7 +124,8 @@ class Equivalence:
                 )
                 for slot in problem.slots
             ),
-            tuple((rule.index.present >> number & 1, rule.index.values_of[number]) for rule in problem.rules),
+            tuple((rule.index.present >> number & 1, rule.index.values_of[number]) for rule in self._common),
+            tuple(problem.rules[rule].index.values_of[number] for rule in own_rules),
         )
 
     def key(self, demands: Sequence[Demand], state: State, restricted: int) -> object:
@@ -122,7 +150,8 @@ class Equivalence:
                 if choice.slot.error_mask:
                     parts.extend(self._counts(choice.slot.error_mask & free))
                 for rule in choice.slot.rules:
-                    rules[rule] = state.rules[rule]
+                    if rule not in self._own:
+                        rules[rule] = state.rules[rule]
         parts.extend(self._counts(state.taken))
         if self._observing:
             parts.extend(self._counts(state.claim_taken))
@@ -133,6 +162,7 @@ class Equivalence:
                 twins.local(state.taken),
                 twins.local(state.started),
                 twins.local(state.claim_taken) if self._observing else 0,
+                twins.groups(state),
                 *(twins.local(mask) for mask in narrowed),
             )
             for twins in self.twins
@@ -161,7 +191,14 @@ class Equivalence:
             local = twins.local(choice.candidates)
             if not local:
                 continue
-            condition = (twins.build, twins.left(state), twins.local(state.taken), twins.local(state.started), local)
+            condition = (
+                twins.build,
+                twins.left(state),
+                twins.local(state.taken),
+                twins.local(state.started),
+                twins.groups(state),
+                local,
+            )
             for place in bits(local):
                 kind = (condition, place)
                 kinds[kind] = kinds.get(kind, 0) | 1 << twins.numbers[place]

@@ -48,6 +48,8 @@ class Standing(NamedTuple):
     started: int
     overdrawn: int
     """Shared devices of which more is taken than they have."""
+    groups: tuple[int, ...] = ()
+    """The states with which the rules of compatibility groups start."""
 
 
 def standing(problem: Problem, occupancy: Occupancy) -> Standing:
@@ -62,7 +64,8 @@ def standing(problem: Problem, occupancy: Occupancy) -> Standing:
                 overdrawn |= 1 << key[1]
         left = problem.ledger.pack_left(amounts)
     payable = ~(overdrawn | (occupancy.exhausted & ~occupancy.started))
-    return Standing(~occupancy.held, payable, left, occupancy.started, overdrawn)
+    groups = tuple([rule.begun(occupancy.groups.get(rule.key)) for rule in problem.group_rules])
+    return Standing(~occupancy.held, payable, left, occupancy.started, overdrawn, groups)
 
 
 _NOTHING: Mapping[str, int] = {}
@@ -73,6 +76,7 @@ class Moves:
 
     __slots__ = (
         "_fitting",
+        "_initial",
         "_numbers",
         "_overdrawn",
         "free",
@@ -96,6 +100,8 @@ class Moves:
         self.started = standing.started
         self._overdrawn = standing.overdrawn
         self.shared = problem.shared
+        claimed = problem.rules[: len(problem.rules) - len(standing.groups)]
+        self._initial = (*[rule.initial for rule in claimed], *standing.groups)
         self.masks = [slot.mask for slot in problem.slots]
         """What is left of each slot's candidates once it is known which can be part of a solution."""
         self._numbers: dict[int, tuple[int, ...]] = {}
@@ -103,7 +109,7 @@ class Moves:
 
     def start(self) -> State:
         """The state in which nothing is chosen."""
-        return State(0, 0, self.left, self.started, tuple([rule.initial for rule in self.problem.rules]), 0)
+        return State(0, 0, self.left, self.started, self._initial, 0)
 
     def numbers(self, slot: Slot) -> tuple[int, ...]:
         """With `All`: the devices to take, which leaves out shared ones that have no room now."""
@@ -127,18 +133,21 @@ class Moves:
         return len(self.numbers(slot)) if slot.unit.all_devices else slot.unit.count
 
     def open_to(self, slot: Slot, state: State) -> int:
-        """The slot's devices that nobody has taken, whatever the rules say and the ledger has left."""
+        """The slot's devices that can be taken, whatever constraints say and the ledger has left."""
         mask = self.masks[slot.number]
         if slot.unit.admin_access:
             # Observing takes capacity of shared devices, but no counters.
             return mask & ~(state.claim_taken & ~self.shared) & ~self._overdrawn
-        return mask & self.free & ~state.taken & self.payable
+        mask &= self.free & ~state.taken & self.payable
+        for number, rule in slot.groups:
+            mask &= rule.accepted(state.rules[number])
+        return mask
 
     def accepted(self, slot: Slot, state: State) -> int:
-        """The devices that the slot's rules accept; all where there are none."""
+        """The devices that the slot's constraints accept; all where there are none."""
         mask = -1
-        for number in slot.rules:
-            mask &= self.problem.rules[number].accepted(state.rules[number])
+        for number, rule in slot.constraints:
+            mask &= rule.accepted(state.rules[number])
         return mask
 
     def candidates(self, slot: Slot, state: State) -> int:
@@ -177,8 +186,10 @@ class Moves:
         rules = state.rules
         if slot.rules:
             changed = list(rules)
-            for rule in slot.rules:
-                changed[rule] = self.problem.rules[rule].after(rules[rule], number)
+            for place, rule in slot.constraints:
+                changed[place] = rule.after(rules[place], number)
+            for place, rule in slot.groups:
+                changed[place] = rule.after(rules[place], number)
             rules = tuple(changed)
         left = state.left - self.need(slot, number, state)
         used = state.used + (1 << slot.claim * _USED_BITS)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from fairlead.allocator.capacity import CapacityError, consumption
 from fairlead.allocator.ledger import FieldKey, Ledger
 from fairlead.allocator.request import CLAIM, MAX_RESULTS, ClaimShape, Unit
-from fairlead.inventory import AttributeIndex, NodeView
+from fairlead.allocator.rules import GroupRule, Rule, group_rules
+from fairlead.inventory import NodeView
 from fairlead.resource import Device, Quantity
 
 
@@ -41,38 +42,6 @@ class RefusedError(ValueError):
     def __init__(self, text: str, device: int = -1) -> None:
         super().__init__(text)
         self.device = device
-
-
-class Rule:
-    """A constraint on this node: which devices it accepts after which values were used.
-
-    The state of a rule is a set of values: for a match those that all devices so far have in common (-1 before the
-    first), for a distinct those that are used (0 before the first), with one bit more than there are values set once
-    there is a device: values of no known type can only come first.
-    """
-
-    __slots__ = ("_accepted", "attribute", "distinct", "index", "initial")
-
-    def __init__(self, attribute: str, distinct: bool, index: AttributeIndex) -> None:
-        self.attribute = attribute
-        self.distinct = distinct
-        self.index = index
-        self.initial = 0 if distinct else -1
-        self._accepted: dict[int, int] = {self.initial: index.present}
-
-    def accepted(self, state: int) -> int:
-        """The devices that can be added in this state."""
-        known = self._accepted.get(state)
-        if known is None:
-            using = self.index.devices_with_any(state)
-            known = self.index.present & ~(using | self.index.valueless) if self.distinct else using
-            self._accepted[state] = known
-        return known
-
-    def after(self, state: int, number: int) -> int:
-        """The state once an accepted device is added."""
-        values = self.index.values_of[number]
-        return state | values | 1 << len(self.index.values) if self.distinct else state & values
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +79,10 @@ class Slot:
     """The number of its claim."""
     rules: tuple[int, ...] = ()
     """The rules that apply, by their place among all rules of the problem."""
+    constraints: tuple[tuple[int, Rule], ...] = ()
+    """Those among them that the claim asks for."""
+    groups: tuple[tuple[int, Rule], ...] = ()
+    """Those among them that come from compatibility groups; observing is free of them."""
 
     @property
     def count(self) -> int:
@@ -140,6 +113,7 @@ class Problem:
         "claims",
         "counting",
         "fault",
+        "group_rules",
         "ledger",
         "plain",
         "positions",
@@ -168,7 +142,8 @@ class Problem:
         self.alternatives: list[tuple[Slot, ...]] = []
         """The slots of the request at each position."""
         self.rules: tuple[Rule, ...] = ()
-        """The rules of all claims."""
+        """The rules of all claims, then those of compatibility groups."""
+        self.group_rules: tuple[GroupRule, ...] = ()
         self.uniform = False
         """Whether the first branch of plain requests fails only where every branch does."""
         self.plain: tuple[tuple[int, int, int, Slot], ...] | None = None
@@ -185,6 +160,7 @@ class Problem:
         self.claims = tuple(claims)
         self._number()
         self._lay_out_ledger(view)
+        self._add_group_rules(view)
         self._find_plain()
 
     def _number(self) -> None:
@@ -199,8 +175,24 @@ class Problem:
                     slot.number = len(self.slots)
                     slot.claim = number
                     slot.rules = tuple(offset + constraint for constraint in slot.unit.constraints)
+                    slot.constraints = tuple((rule, rules[rule]) for rule in slot.rules)
                     self.slots.append(slot)
         self.rules = tuple(rules)
+
+    def _add_group_rules(self, view: NodeView) -> None:
+        candidates = 0
+        for slot in self.slots:
+            if not slot.unit.admin_access:
+                candidates |= slot.mask
+        if not candidates & view.counting:
+            return
+        self.group_rules = tuple([rule for rule in group_rules(view) if rule.affected & candidates])
+        for number, rule in enumerate(self.group_rules, len(self.rules)):
+            for slot in self.slots:
+                if slot.mask & rule.affected and not slot.unit.admin_access:
+                    slot.rules += (number,)
+                    slot.groups += ((number, rule),)
+        self.rules += self.group_rules
 
     def _lay_out_ledger(self, view: NodeView) -> None:
         """Collects the needs of all candidates; devices that can never be paid for leave the masks."""
@@ -255,7 +247,7 @@ class Problem:
             for request, slots in enumerate(claim.requests):
                 slot = slots[0]
                 unit = slot.unit
-                if len(slots) > 1 or unit.all_devices or unit.admin_access or unit.constraints or slot.error_mask:
+                if len(slots) > 1 or unit.all_devices or unit.admin_access or slot.rules or slot.error_mask:
                     return
                 count += unit.count
                 plain.append((number, request, unit.count, slot))

@@ -52,16 +52,6 @@ class AttributeIndex:
                     own |= 1 << number
             self.values_of.append(own)
 
-    def devices_with_any(self, values: int) -> int:
-        """The devices that have at least one of the values; bits above those of the values do not matter."""
-        values &= (1 << len(self.masks)) - 1
-        mask = 0
-        while values:
-            bit = values & -values
-            values ^= bit
-            mask |= self.masks[bit.bit_length() - 1]
-        return mask
-
 
 def _scalar(attribute: DeviceAttribute) -> list[Value]:
     if attribute.string is not None:

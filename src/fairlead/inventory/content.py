@@ -33,6 +33,8 @@ class Masks(NamedTuple):
     """Those with binding conditions."""
     counting: int
     """Those that consume counters."""
+    grouping: int
+    """Those with compatibility groups."""
     sharing: int
     """Those that allow multiple allocations."""
 

@@ -5,6 +5,8 @@ The rules are those of Kubernetes' structured allocator (`GatherPools`, 1.37):
 * Of the slices that reach the node only the highest generation of a pool counts. When they are fewer than the pool
   announces, all slices of the pool are looked at: a higher generation anywhere makes the pool invisible, otherwise
   they too count for completeness. More slices than announced is incomplete as well.
+* Without the gate CompatibilityGroups slices with such groups count as not there, so their pool is incomplete: which
+  devices go together could not be told.
 * A pool with two devices of one name among those slices, two counter sets of one name, or a device that consumes
   from a counter that is not there, is invalid.
 * Pools are ordered by driver, then name; those with a device that has binding conditions come after all others.
@@ -112,6 +114,8 @@ def gather(
         spec = record.slice.spec
         if not features.partitionable_devices and (spec.per_device_node_selection is not None or spec.shared_counters):
             continue
+        if not features.compatibility_groups and record.masks.grouping:
+            continue
         if not reaches(record.slice, node_name, labels):
             continue
         known = here.get(record.pool_id)
@@ -142,7 +146,9 @@ def _build(
         elsewhere = [
             record
             for record in everywhere
-            if record.slice.spec.pool.generation == generation and id(record) not in ours
+            if record.slice.spec.pool.generation == generation
+            and id(record) not in ours
+            and (features.compatibility_groups or not record.masks.grouping)
         ]
         if (found := len(here) + len(elsewhere)) != announced:
             return Pool(pool_id, incomplete=f"{found} of {announced} slices of generation {generation} are there")

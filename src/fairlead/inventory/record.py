@@ -64,12 +64,13 @@ class SliceRecord:
         """Which devices have which traits."""
         known = self._kinds.masks.get(self.content.base)
         if known is None:
-            binding = counting = sharing = 0
+            binding = counting = grouping = sharing = 0
             for index, device in enumerate(self.devices):
                 binding |= bool(device.binding_conditions) << index
                 counting |= bool(device.consumes_counters) << index
+                grouping |= any(c.compatibility_groups for c in device.consumes_counters) << index
                 sharing |= bool(device.allow_multiple_allocations) << index
-            known = self._kinds.masks[self.content.base] = Masks(binding, counting, sharing)
+            known = self._kinds.masks[self.content.base] = Masks(binding, counting, grouping, sharing)
         return known
 
     def matches(self, selectors: tuple[Selector, ...]) -> Matches:

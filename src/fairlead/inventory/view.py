@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fairlead.cel import Selector
 from fairlead.inventory.attributes import AttributeIndex
@@ -40,6 +40,9 @@ class Occupancy:
     """What is left of each counter: by pool number, counter set and counter; may be negative."""
     consumed: Mapping[int, Mapping[str, int]]
     """What shares take of each capacity, by device."""
+    groups: Mapping[tuple[int, str], frozenset[str]] = field(default_factory=dict)
+    """The compatibility groups that all devices in use on a counter set have in common, "" for having none: by pool
+    number and counter set, where a pool has such groups and a device of the set is in use."""
 
 
 class NodeView:
@@ -181,7 +184,9 @@ class NodeView:
                 (counter_set.name, tuple((name, c.value.nano) for name, c in counter_set.counters.items()))
                 for counter_set in pool.counter_sets.values()
             )
-            pools.append((pool.id[0], counters, tuple([record.content.base for record in pool.here])))
+            here = tuple([record.content.base for record in pool.here])
+            grouped = tuple([record.content.base for record in pool.elsewhere if record.masks.grouping])
+            pools.append((pool.id[0], counters, here, grouped))
         return (self.features, self.on_node, self.skipping, tuple(pools))
 
     def device(self, number: int) -> Device:
@@ -284,9 +289,12 @@ class NodeView:
         held = started = exhausted = 0
         counters: dict[tuple[int, str, str], int] = {}
         consumed: dict[int, Mapping[str, int]] = {}
+        groups: dict[tuple[int, str], frozenset[str]] = {}
         for number, (pool, usages) in enumerate(zip(self.pools, all_usages, strict=True)):
             charged: dict[CounterKey, int] = {}
             pool_mask = 0
+            if any(usage.record.masks.grouping for usage, _ in usages):
+                groups.update(_common_groups(number, [usage for usage, _ in usages]))
             for usage, offset in usages:
                 for key, amount in usage.counters.items():
                     charged[key] = charged.get(key, 0) + amount
@@ -303,7 +311,27 @@ class NodeView:
                     counters[number, counter_set.name, name] = left
                     if left < 0:
                         exhausted |= pool_mask & self.counting
-        return Occupancy(held, started & self.shared, exhausted, counters, consumed)
+        return Occupancy(held, started & self.shared, exhausted, counters, consumed, groups)
+
+
+def _common_groups(pool: int, usages: Iterable[Usage]) -> dict[tuple[int, str], frozenset[str]]:
+    """What the devices in use have in common on each counter set of a pool.
+
+    A device that contradicts the others in having groups or none changes nothing, as in Kubernetes.
+    """
+    common: dict[tuple[int, str], frozenset[str]] = {}
+    for usage in usages:
+        used = usage.held | usage.started
+        while used:
+            bit = used & -used
+            used ^= bit
+            for consumption in usage.record.devices[bit.bit_length() - 1].consumes_counters:
+                key = (pool, consumption.counter_set)
+                groups = frozenset(consumption.compatibility_groups or [""])
+                known = common.setdefault(key, groups)
+                if "" not in known and "" not in groups:
+                    common[key] = known & groups
+    return common
 
 
 def _lighter(usage: Usage, holdings: Holdings, claims: Collection[str], devices: Collection[DeviceId]) -> Usage:
@@ -336,7 +364,7 @@ def _lighter(usage: Usage, holdings: Holdings, claims: Collection[str], devices:
 
 def _consumed_by_share(holdings: Holdings, claim: str, device: DeviceId, share: str) -> Mapping[str, int]:
     """What a share takes of the device's capacities, where the claim that holds it is known."""
-    known = holdings._by_claim.get(claim)
+    known = holdings.claim(claim)
     if known is None or known.status.allocation is None:
         return {}
     return {

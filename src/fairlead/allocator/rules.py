@@ -1,0 +1,173 @@
+"""Conditions on several devices together: which devices are accepted after which others.
+
+A rule sees values: of an attribute, or the compatibility groups on a counter set. What it remembers of the devices so
+far is one int, a set of values, so that a state of the search stays a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from typing import Protocol
+
+from fairlead.inventory import NodeView, Pool
+
+
+class Index(Protocol):
+    """Values by device, as `fairlead.inventory.AttributeIndex` has them for an attribute."""
+
+    @property
+    def present(self) -> int: ...
+    @property
+    def valueless(self) -> int: ...
+    @property
+    def multiple(self) -> bool: ...
+    @property
+    def values(self) -> Sized: ...
+    @property
+    def values_of(self) -> Sequence[int]: ...
+    @property
+    def masks(self) -> Sequence[int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An index that is put together from others."""
+
+    present: int
+    valueless: int
+    multiple: bool
+    values: Sized
+    values_of: Sequence[int]
+    masks: Sequence[int]
+
+
+class Rule:
+    """A constraint on this node: which devices it accepts after which values were used.
+
+    The state of a rule is a set of values: for a match those that all devices so far have in common (-1 before the
+    first), for a distinct those that are used (0 before the first), with one bit more than there are values set once
+    there is a device: values of no known type can only come first.
+    """
+
+    __slots__ = ("_accepted", "attribute", "distinct", "index", "initial")
+
+    def __init__(self, attribute: str, distinct: bool, index: Index) -> None:
+        self.attribute = attribute
+        self.distinct = distinct
+        self.index = index
+        self.initial = 0 if distinct else -1
+        self._accepted: dict[int, int] = {self.initial: index.present}
+
+    def accepted(self, state: int) -> int:
+        """The devices that can be added in this state."""
+        known = self._accepted.get(state)
+        if known is None:
+            using = self._with_any(state)
+            known = self.index.present & ~(using | self.index.valueless) if self.distinct else using
+            self._accepted[state] = known
+        return known
+
+    def after(self, state: int, number: int) -> int:
+        """The state once an accepted device is added."""
+        values = self.index.values_of[number]
+        return state | values | 1 << len(self.index.values) if self.distinct else state & values
+
+    def _with_any(self, values: int) -> int:
+        """The devices that have at least one of the values; bits above those of the values do not matter."""
+        masks = self.index.masks
+        values &= (1 << len(masks)) - 1
+        mask = 0
+        while values:
+            bit = values & -values
+            values ^= bit
+            mask |= masks[bit.bit_length() - 1]
+        return mask
+
+
+class GroupRule(Rule):
+    """Compatibility groups on one counter set (KEP-5963): all devices that draw on it must have a group in common.
+
+    It is a match in which having no group is a group of its own. Devices that do not draw on the set have every value
+    and so change nothing; one value more, which all devices have, stands for them, so that they are accepted too where
+    devices in use have no group in common (their driver has changed its mind), which closes the set to all others.
+    """
+
+    __slots__ = ("affected", "key", "numbers")
+
+    def __init__(self, key: tuple[int, str], name: str, size: int, groups_of: dict[int, frozenset[str]]) -> None:
+        """Numbers the groups in order of devices.
+
+        Args:
+            key: number of the pool, and counter set.
+            name: how messages call it.
+            size: how many devices there are.
+            groups_of: by device that draws on the set.
+        """
+        self.key = key
+        self.affected = 0
+        self.numbers: dict[str, int] = {}
+        masks: list[int] = []
+        values_of = [-1] * size
+        for number, groups in groups_of.items():
+            self.affected |= 1 << number
+            own = 0
+            for group in sorted(groups):
+                place = self.numbers.setdefault(group, len(masks))
+                if place == len(masks):
+                    masks.append(0)
+                masks[place] |= 1 << number
+                own |= 1 << place
+            values_of[number] = own
+        others = (1 << size) - 1 & ~self.affected
+        for number in groups_of:
+            values_of[number] |= 1 << len(masks)
+        masks = [mask | others for mask in masks]
+        masks.append(others)
+        super().__init__(name, False, Table((1 << size) - 1, 0, True, masks, values_of, masks))
+
+    def begun(self, common: frozenset[str] | None) -> int:
+        """The state with which a decision starts.
+
+        Args:
+            common: the groups that the devices in use have in common; None where there are none in use.
+        """
+        if common is None:
+            return self.initial
+        state = 1 << len(self.index.masks) - 1
+        for group in common:
+            if group in self.numbers:
+                state |= 1 << self.numbers[group]
+        return state
+
+
+def group_rules(view: NodeView) -> list[GroupRule]:
+    """A rule for every counter set on which not any devices go together."""
+    if not view.features.compatibility_groups:
+        return []
+    drawing: dict[tuple[int, str], dict[int, frozenset[str]]] = {}
+    for record, start, pool in view.parts:
+        if not _grouped(view.pools[pool]):
+            continue
+        for index, device in enumerate(record.devices):
+            for consumption in device.consumes_counters:
+                sets = drawing.setdefault((pool, consumption.counter_set), {})
+                sets[start + index] = frozenset(consumption.compatibility_groups or [""])
+    rules: list[GroupRule] = []
+    for key, groups_of in drawing.items():
+        elsewhere = [
+            frozenset(consumption.compatibility_groups or [""])
+            for record in view.pools[key[0]].elsewhere
+            for device in record.devices
+            for consumption in device.consumes_counters
+            if consumption.counter_set == key[1]
+        ]
+        if not frozenset.intersection(*groups_of.values(), *elsewhere):
+            several = sum(other[1] == key[1] for other in drawing) > 1
+            name = f"compatibility group on counter set {key[1]}{f' of pool #{key[0] + 1}' if several else ''}"
+            rules.append(GroupRule(key, name, view.size, groups_of))
+    return rules
+
+
+def _grouped(pool: Pool) -> bool:
+    return any(record.masks.grouping for record in (*pool.here, *pool.elsewhere))
