@@ -18,8 +18,7 @@ from fairlead.allocator.reasons import Reason
 from fairlead.allocator.request import CLAIM, ClaimShape, RequestError, resolve
 from fairlead.allocator.result import build, random_share_id
 from fairlead.allocator.search import FatalError, Pick, Search
-from fairlead.cel import Selector
-from fairlead.inventory import Features, NodeView, Occupancy
+from fairlead.inventory import Features, NodeView, Occupancy, Reader
 from fairlead.resource import AllocationResult, DeviceClass, ResourceClaim, ResourceClaimSpec
 
 
@@ -99,7 +98,7 @@ class Allocator:
         self._shapes: dict[bytes, ClaimShape] = {}
         self._by_spec: dict[int, tuple[ResourceClaimSpec, ClaimShape]] = {}
         self._problems: dict[tuple[tuple[ClaimShape, ...], Hashable], Problem] = {}
-        self._asked: dict[tuple[ClaimShape, ...], tuple[tuple[tuple[Selector, ...], ...], tuple[str, ...]]] = {}
+        self._asked: dict[tuple[ClaimShape, ...], tuple[tuple[tuple[Reader, ...], ...], tuple[str, ...]]] = {}
         """By shapes: the chains of selectors and the attributes of constraints."""
 
     def wanted(self, claim: ResourceClaim) -> Wanted:

@@ -65,7 +65,9 @@ class Equivalence:
         builds: dict[object, int] = {}
         rules_of = self._own_rules(relevant)
         own = {rule for rules in rules_of.values() for rule in rules}
-        self._common = [rule for number, rule in enumerate(problem.rules) if number not in own]
+        looks = [rule for slot in problem.slots for _, rule in slot.constraints]
+        groups = [rule for number, rule in enumerate(problem.rules) if number not in own]
+        self._common = list(dict.fromkeys(looks + groups))
         self._own = own
         for place, block in enumerate(problem.ledger.blocks):
             numbers = tuple(bits(block.devices & relevant))
@@ -118,7 +120,7 @@ class Equivalence:
                     slot.error_mask >> number & 1,
                     slot.all_mask >> number & 1,
                     # Where an error may be raised it matters which device comes first, so none equals another.
-                    slot.fatal and (slot.error_mask | slot.all_mask) >> number & 1 and number,
+                    slot.fatal and ((slot.error_mask | slot.all_mask) >> number & 1 or number in slot.late) and number,
                     slot.first_need.get(number, 0) >> shift,
                     slot.more_need.get(number, 0) >> shift,
                 )

@@ -9,15 +9,16 @@ same hardware and all claims of one shape; what is taken comes in as `Occupancy`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fairlead.allocator.capacity import CapacityError, consumption
 from fairlead.allocator.ledger import FieldKey, Ledger
 from fairlead.allocator.request import CLAIM, MAX_RESULTS, ClaimShape, Unit
-from fairlead.allocator.rules import GroupRule, Rule, group_rules
+from fairlead.allocator.rules import GroupRule, Index, Rule, group_rules, windows
+from fairlead.cel import Derived, EvaluationError
 from fairlead.inventory import NodeView
-from fairlead.resource import Device, Quantity
+from fairlead.resource import Device, DeviceAttribute, Quantity
 
 
 class Fault(NamedTuple):
@@ -80,9 +81,14 @@ class Slot:
     rules: tuple[int, ...] = ()
     """The rules that apply, by their place among all rules of the problem."""
     constraints: tuple[tuple[int, Rule], ...] = ()
-    """Those among them that the claim asks for."""
+    """Those among them that the claim asks for, each as it looks to this slot."""
     groups: tuple[tuple[int, Rule], ...] = ()
     """Those among them that come from compatibility groups; observing is free of them."""
+
+    late: Mapping[int, str] = field(default_factory=dict)
+    """By device, the error that a constraint raises that looks at it, once nothing else keeps the device away."""
+    looks: dict[int, Rule] = field(default_factory=dict)
+    """Constraints of the claim that look different to this slot than to others."""
 
     @property
     def count(self) -> int:
@@ -92,7 +98,7 @@ class Slot:
     @property
     def fatal(self) -> bool:
         """Whether trying it can end the search with an error."""
-        return bool(self.error_mask) or (self.unit.all_devices and bool(self.unit.constraints))
+        return bool(self.error_mask or self.late) or (self.unit.all_devices and bool(self.unit.constraints))
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +159,7 @@ class Problem:
         claims = []
         for number, shape in enumerate(shapes):
             try:
-                claims.append(_claim(view, shape))
+                claims.append(_claim(view, shape, number))
             except RefusedError as error:
                 self.fault = Fault(number, str(error), error.device)
                 return
@@ -175,7 +181,10 @@ class Problem:
                     slot.number = len(self.slots)
                     slot.claim = number
                     slot.rules = tuple(offset + constraint for constraint in slot.unit.constraints)
-                    slot.constraints = tuple((rule, rules[rule]) for rule in slot.rules)
+                    slot.constraints = tuple(
+                        (offset + constraint, slot.looks.get(constraint, claim.rules[constraint]))
+                        for constraint in slot.unit.constraints
+                    )
                     self.slots.append(slot)
         self.rules = tuple(rules)
 
@@ -287,7 +296,7 @@ def bits(mask: int) -> list[int]:
     return numbers
 
 
-def _claim(view: NodeView, shape: ClaimShape) -> ClaimProblem:
+def _claim(view: NodeView, shape: ClaimShape, claim: int) -> ClaimProblem:
     requests = []
     least = 0
     for request in shape.requests:
@@ -296,11 +305,73 @@ def _claim(view: NodeView, shape: ClaimShape) -> ClaimProblem:
         requests.append(slots)
     if least > MAX_RESULTS:
         raise RefusedError(over_limit(least))
-    rules = tuple(
+    rules = [
         Rule(constraint.attribute, constraint.distinct, view.attribute(constraint.attribute))
         for constraint in shape.constraints
-    )
-    return ClaimProblem(shape, tuple(requests), rules)
+    ]
+    if any(slot.unit.derived for slots in requests for slot in slots):
+        _compute(view, shape, claim, [slot for slots in requests for slot in slots], rules)
+    return ClaimProblem(shape, tuple(requests), tuple(rules))
+
+
+def _compute(view: NodeView, shape: ClaimShape, claim: int, slots: Sequence[Slot], rules: list[Rule]) -> None:
+    """Lets constraints look at derived attributes in place of the devices' own, for the requests that have them.
+
+    What is computed depends on the request, so each such request looks through a window of its own, and the rule that
+    proofs work with has all values that any request can see. A device on which the computation fails is let through by
+    that constraint and those after it: it ends the search when it is reached.
+    """
+    late: list[dict[int, str]] = [{} for _ in slots]
+    for number, constraint in enumerate(shape.constraints):
+        concerned = [place for place, slot in enumerate(slots) if number in slot.unit.constraints]
+        columns: list[list[DeviceAttribute | None]] = []
+        window_of: dict[int, int] = {}
+        own = 0
+        masks: list[int] = []
+        for place in concerned:
+            derived = slots[place].unit.derived.get(constraint.attribute)
+            if derived is None:
+                own |= slots[place].mask | slots[place].all_mask
+                continue
+            columns.append(_column(view, slots[place], constraint.attribute, derived, late[place]))
+            window_of[place] = len(columns)
+            masks.append(slots[place].mask)
+        tables: Sequence[Index] = (rules[number].index,)
+        name = constraint.attribute
+        if columns:
+            tables, everything = windows(view, constraint.attribute, columns, [own, *masks])
+            # Not the name alone, because the values are not those that others know by it.
+            name = f"{constraint.attribute} (derived, constraint #{number}{f' of claim #{claim + 1}' if claim else ''})"
+            rules[number] = Rule(name, constraint.distinct, everything)
+        for place in concerned:
+            if columns or late[place]:
+                failing = 0
+                for device in late[place]:
+                    failing |= 1 << device
+                table = tables[window_of.get(place, 0)]
+                slots[place].looks[number] = Rule(name, constraint.distinct, table, failing)
+    for slot, errors in zip(slots, late, strict=True):
+        slot.late = errors
+
+
+def _column(
+    view: NodeView, slot: Slot, name: str, derived: Derived | str, late: dict[int, str]
+) -> list[DeviceAttribute | None]:
+    """A derived attribute by device, for the candidates of the slot; errors are added to `late`."""
+    column: list[DeviceAttribute | None] = [None] * view.size
+    for record, start, _ in view.parts:
+        for number in bits(slot.mask >> start & record.full):
+            if number + start in late:
+                continue
+            if isinstance(derived, str):
+                late[number + start] = derived
+                continue
+            value = record.derived(derived, number)
+            if isinstance(value, EvaluationError):
+                late[number + start] = f"evaluate derived attribute {name} on device {DEVICE} failed: {value}"
+            else:
+                column[number + start] = value
+    return column
 
 
 def over_limit(count: int) -> str:

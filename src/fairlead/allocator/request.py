@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fairlead.cel import CompileError, Selector, compile_selector
+from fairlead.cel import CompileError, Derived, Selector, compile_derived, compile_selector
 from fairlead.cel import Features as CELFeatures
-from fairlead.inventory import Features
+from fairlead.inventory import Features, Reader
 from fairlead.resource import (
     CapacityRequirements,
     DeviceClass,
+    DeviceDerivedAttribute,
     DeviceRequest,
     DeviceSelector,
     DeviceSubRequest,
@@ -67,6 +68,8 @@ class Unit:
     capacity: Mapping[str, Quantity]
     constraints: tuple[int, ...]
     """Numbers of the constraints of the claim that apply."""
+    derived: Mapping[str, Derived | str]
+    """Attributes that the request computes for constraints, by name; the error where one does not compile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,23 @@ class ClaimShape:
         )
 
     @property
-    def chains(self) -> list[tuple[Selector, ...]]:
-        """The chain of selectors of every way to satisfy a request."""
-        return [unit.selectors for request in self.requests for unit in request.units]
+    def chains(self) -> list[tuple[Reader, ...]]:
+        """The chain of selectors of every way to satisfy a request, and what else looks at values of attributes."""
+        units = [unit for request in self.requests for unit in request.units]
+        chains: list[tuple[Reader, ...]] = [unit.selectors for unit in units]
+        for unit in units:
+            for name, derived in unit.derived.items():
+                if not isinstance(derived, str):
+                    # What is computed is compared with what other devices have under that name.
+                    chains.append((derived, _Look(frozenset([name]))))
+        return chains
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A look at attributes themselves."""
+
+    reads: frozenset[str]
 
 
 def resolve(spec: ResourceClaimSpec, classes: Mapping[str, DeviceClass], features: Features) -> ClaimShape:
@@ -181,7 +198,7 @@ def _unit(
     admin_access = asked.admin_access if isinstance(asked, ExactDeviceRequest) else None
     if asked.capacity is not None and not features.consumable_capacity:
         raise RequestError(f"{where}: has capacity requests, but the DRAConsumableCapacity feature is disabled")
-    if asked.derived_attributes:
+    if asked.derived_attributes and not features.derived_attributes:
         raise RequestError(f"{where}: cannot handle request with derived attributes, the feature is disabled")
     for number, selector in enumerate(asked.selectors):
         if selector.cel is None:
@@ -225,6 +242,7 @@ def _unit(
         tolerations=tuple(asked.tolerations),
         capacity=_amounts(asked.capacity),
         constraints=constraints,
+        derived=_derived(asked.derived_attributes, features),
     )
 
 
@@ -232,10 +250,24 @@ def _amounts(capacity: CapacityRequirements | None) -> Mapping[str, Quantity]:
     return {} if capacity is None else capacity.requests
 
 
+def _derived(attributes: Iterable[DeviceDerivedAttribute], features: Features) -> Mapping[str, Derived | str]:
+    found: dict[str, Derived | str] = {}
+    for attribute in attributes:
+        try:
+            found[attribute.name] = compile_derived(attribute.expression, _gates(features))
+        except CompileError as error:
+            found[attribute.name] = f"compile derived attribute {attribute.name} failed: {error}"
+    return found
+
+
+def _gates(features: Features) -> CELFeatures:
+    return CELFeatures(consumable_capacity=features.consumable_capacity, list_attributes=features.list_type_attributes)
+
+
 def _compile(
     sources: Iterable[tuple[SelectorOrigin, DeviceSelector]], features: Features
 ) -> tuple[tuple[Selector, ...], tuple[SelectorOrigin, ...], str]:
-    gates = CELFeatures(consumable_capacity=features.consumable_capacity, list_attributes=features.list_type_attributes)
+    gates = _gates(features)
     selectors: list[Selector] = []
     origins: list[SelectorOrigin] = []
     for origin, selector in sources:

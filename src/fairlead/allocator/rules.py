@@ -6,11 +6,12 @@ far is one int, a set of values, so that a state of the search stays a value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Protocol
 
-from fairlead.inventory import NodeView, Pool
+from fairlead.inventory import AttributeIndex, NodeView, Pool, attribute_values
+from fairlead.resource import DeviceAttribute
 
 
 class Index(Protocol):
@@ -50,14 +51,23 @@ class Rule:
     there is a device: values of no known type can only come first.
     """
 
-    __slots__ = ("_accepted", "attribute", "distinct", "index", "initial")
+    __slots__ = ("_accepted", "_failing", "attribute", "distinct", "index", "initial")
 
-    def __init__(self, attribute: str, distinct: bool, index: Index) -> None:
+    def __init__(self, attribute: str, distinct: bool, index: Index, failing: int = 0) -> None:
+        """Starts without devices.
+
+        Args:
+            attribute: what it is about.
+            distinct: whether values must differ.
+            index: the values of the devices.
+            failing: devices that are let through, because looking at their values raises an error.
+        """
         self.attribute = attribute
         self.distinct = distinct
         self.index = index
         self.initial = 0 if distinct else -1
-        self._accepted: dict[int, int] = {self.initial: index.present}
+        self._failing = failing
+        self._accepted: dict[int, int] = {self.initial: index.present | failing}
 
     def accepted(self, state: int) -> int:
         """The devices that can be added in this state."""
@@ -65,6 +75,7 @@ class Rule:
         if known is None:
             using = self._with_any(state)
             known = self.index.present & ~(using | self.index.valueless) if self.distinct else using
+            known |= self._failing
             self._accepted[state] = known
         return known
 
@@ -83,6 +94,65 @@ class Rule:
             values ^= bit
             mask |= masks[bit.bit_length() - 1]
         return mask
+
+
+def windows(
+    view: NodeView, attribute: str, computed: Sequence[Sequence[DeviceAttribute | None]], masks: Sequence[int]
+) -> tuple[list[Table], Table]:
+    """What requests see of an attribute where some compute it for themselves, with the values numbered together.
+
+    Args:
+        view: the node.
+        attribute: the attribute as the devices have it, which is the first window.
+        computed: by further window, the attribute by device.
+        masks: by window, the devices for which it is looked through.
+
+    Returns:
+        The windows, and all that any of them shows: what holds for that holds for each.
+    """
+    size = view.size
+    own: list[DeviceAttribute | None] = []
+    for record, _, _ in view.parts:
+        own.extend(attribute_values(record.slice, attribute))
+    index = AttributeIndex([one for column in (own, *computed) for one in column], view.features.list_type_attributes)
+    tables: list[Table] = []
+    for place, mask in enumerate(masks):
+        shift = place * size
+        values_of = [
+            values if mask >> number & 1 else 0 for number, values in enumerate(index.values_of[shift : shift + size])
+        ]
+        tables.append(
+            Table(
+                index.present >> shift & mask,
+                index.valueless >> shift & mask,
+                index.multiple,
+                index.values,
+                values_of,
+                [devices >> shift & mask for devices in index.masks],
+            )
+        )
+    seen = [0] * size
+    for table in tables:
+        for number, values in enumerate(table.values_of):
+            seen[number] |= values
+    valueless = _union(table.valueless for table in tables)
+    everything = Table(
+        _union(table.present for table in tables),
+        valueless,
+        # Having a value for one request and none for another is more than one as well.
+        any(values & values - 1 or (values and valueless >> number & 1) for number, values in enumerate(seen)),
+        index.values,
+        seen,
+        [_union(table.masks[value] for table in tables) for value in range(len(index.masks))],
+    )
+    return tables, everything
+
+
+def _union(masks: Iterable[int]) -> int:
+    union = 0
+    for mask in masks:
+        union |= mask
+    return union
 
 
 class GroupRule(Rule):

@@ -225,6 +225,8 @@ class Search:
             if slot.error_mask & bit:
                 raise FatalError(Fault(slot.claim, slot.errors[number], number))
             if self.moves.fits(slot, number, frame.state):
+                if number in slot.late:
+                    raise FatalError(Fault(slot.claim, slot.late[number], number))
                 frame.picked = (number,)
                 return self.moves.take(slot, number, frame.state)
         return None
@@ -256,6 +258,8 @@ def take_all(moves: Moves, slot: Slot, state: State) -> State | None:
         if not moves.accepted(slot, state) & bit:
             text = f"{where(slot.unit)}: cannot add device {DEVICE} because a claim constraint would not be satisfied"
             raise FatalError(Fault(slot.claim, text, number))
+        if number in slot.late:
+            raise FatalError(Fault(slot.claim, slot.late[number], number))
         state = moves.take(slot, number, state)
     return state
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 from fairlead.cel import types
 from fairlead.cel.ast import Expr
@@ -34,6 +34,8 @@ from fairlead.cel.runtime import type_name
 from fairlead.cel.types import BOOL, Type
 from fairlead.cel.validate import validate
 from fairlead.cel.values import Failure, Optional, Value
+
+T = TypeVar("T")
 
 MAX_LENGTH: Final = 10 * 1024
 MAX_COST: Final = 1_000_000
@@ -141,36 +143,46 @@ def compile_selector(expression: str, features: Features = Features()) -> Select
     Nesting of more than about a hundred brackets is refused here earlier than by the API server (250): compiling
     recurses, and Python's stack is shared with the caller.
     """
+    return compile_with(expression, features, _selector)
+
+
+Finish = Callable[[str, Features, Environment, Expr, Checked], T]
+"""What a checked expression is made into; CompileError where its type is not one that is wanted."""
+
+
+def compile_with(expression: str, features: Features, finish: Finish[T]) -> T:
+    """Parses and checks an expression and hands it on; CompileError says what is wrong with it."""
     length = len(expression.encode())
     if length > MAX_LENGTH:
         raise CompileError(f"Too long: may not be more than {MAX_LENGTH} bytes")
     try:
-        return _compile(expression, features)
+        issues = Issues(expression)
+        tree = parse(expression, issues)
+        if tree is None:
+            raise CompileError(f"compilation failed: {issues}")
+        environment = _environment(features)
+        checked = check(tree, environment, issues)
+        if not issues:
+            validate(tree, checked, issues)
+        if issues:
+            raise CompileError(f"compilation failed: {issues}")
+        return finish(expression, features, environment, tree, checked)
     except RecursionError:
         message = f"expression recursion limit exceeded: {MAX_DEPTH}"
         raise CompileError(f"compilation failed: ERROR: <input>:-1:0: {message}") from None
 
 
-def _compile(expression: str, features: Features) -> Selector:
-    issues = Issues(expression)
-    tree = parse(expression, issues)
-    if tree is None:
-        raise CompileError(f"compilation failed: {issues}")
-    environment = _environment(features)
-    checked = check(tree, environment, issues)
-    if not issues:
-        validate(tree, checked, issues)
-    if issues:
-        raise CompileError(f"compilation failed: {issues}")
+def shown(found: Type) -> str:
+    """The type as messages show it."""
+    return _DECLARED_NAMES.get(found, str(found))
+
+
+def _selector(expression: str, features: Features, environment: Environment, tree: Expr, checked: Checked) -> Selector:
+    del features
     attribute = environment.fields[types.DEVICE.name]["attributes"].params[1].params[1]
     found = checked.types[tree]
     if found not in (BOOL, attribute):
-        shown = _DECLARED_NAMES.get(found, str(found))
-        raise CompileError(f"must evaluate to bool or the unknown type, not {shown}")
-    return _selector(expression, tree, checked)
-
-
-def _selector(expression: str, tree: Expr, checked: Checked) -> Selector:
+        raise CompileError(f"must evaluate to bool or the unknown type, not {shown(found)}")
     program = build(tree, checked)
     max_cost = min(estimate(tree, checked).high, LIMIT)
     fast = generate(tree, checked) if max_cost <= MAX_COST else None

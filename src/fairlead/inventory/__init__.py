@@ -5,7 +5,7 @@ order in which they are tried, as bits of masks.
 """
 
 from fairlead.inventory.attributes import AttributeIndex, Value
-from fairlead.inventory.content import Matches
+from fairlead.inventory.content import Matches, Reader, attribute_values
 from fairlead.inventory.features import Features
 from fairlead.inventory.holdings import Holdings
 from fairlead.inventory.inventory import Inventory
@@ -26,9 +26,11 @@ __all__ = [
     "Occupancy",
     "Pool",
     "PoolId",
+    "Reader",
     "SelectorError",
     "SliceRecord",
     "Value",
+    "attribute_values",
     "check_requirement",
     "requirement_holds",
     "selects",

@@ -11,11 +11,11 @@ Equal numbers mean equal content, within one `Kinds`.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fairlead.cel import Selector
+from fairlead.cel import Derived, EvaluationError, Selector
 from fairlead.resource import Device, DeviceAttribute, DeviceToleration, ResourceSlice, Semver
 
 
@@ -39,13 +39,23 @@ class Masks(NamedTuple):
     """Those that allow multiple allocations."""
 
 
+class Reader(Protocol):
+    """Something whose answers depend on some attributes of a device."""
+
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """The attributes, as `fairlead.cel` names them; None where it may be any."""
+
+
 class Kinds:
     """Numbers for content, and what was computed for slices of a content."""
 
-    __slots__ = ("_numbers", "masks", "matches", "patterns", "tolerated")
+    __slots__ = ("_numbers", "derived", "masks", "matches", "patterns", "tolerated")
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
+        self.derived: dict[tuple[Derived, tuple[int, ...]], dict[int, DeviceAttribute | EvaluationError]] = {}
+        """By derived attribute and the content that it reads: its value, or why there is none, by device index."""
         self.masks: dict[int, Masks] = {}
         """By base."""
         self.matches: dict[tuple[tuple[Selector, ...], tuple[int, ...]], Matches] = {}
@@ -83,16 +93,16 @@ class Content:
             known = self._columns[attribute] = self._kinds.number((attribute, *values))
         return known
 
-    def read(self, selectors: Sequence[Selector]) -> tuple[int, ...]:
-        """The numbers of all that the selectors can see of the slice.
+    def read(self, readers: Sequence[Reader]) -> tuple[int, ...]:
+        """The numbers of all that the readers (selectors, for example) can see of the slice.
 
-        A selector whose reach is not known sees everything, which no other slice is taken to share.
+        A reader whose reach is not known sees everything, which no other slice is taken to share.
         """
         numbers = [self.base]
-        for selector in selectors:
-            if selector.reads is None:
+        for reader in readers:
+            if reader.reads is None:
                 return (self.base, -1 - self._kinds.number(("slice", id(self))))
-            for name in selector.reads:
+            for name in reader.reads:
                 numbers.extend(self._columns_of(name))
         return tuple(numbers)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fairlead.cel import DeviceInput, EvaluationError, Selector, device_input
+from fairlead.cel import Derived, DeviceInput, EvaluationError, Selector, device_input
 from fairlead.inventory.content import Content, Kinds, Masks, Matches
-from fairlead.resource import Device, DeviceToleration, ResourceSlice
+from fairlead.resource import Device, DeviceAttribute, DeviceToleration, ResourceSlice
 
 PoolId = tuple[str, str]
 """Driver and pool name."""
@@ -82,6 +82,19 @@ class SliceRecord:
         if known is None:
             before = self.matches(selectors[:-1])
             known = self._kinds.matches[key] = self._evaluate(selectors[-1], len(selectors) - 1, before)
+        return known
+
+    def derived(self, derived: Derived, index: int) -> DeviceAttribute | EvaluationError:
+        """A derived attribute of the i-th device, or why it has none."""
+        key = (derived, self.content.read([derived]))
+        values = self._kinds.derived.setdefault(key, {})
+        known = values.get(index)
+        if known is None:
+            try:
+                known = derived.value(self._input(index))
+            except EvaluationError as error:
+                known = error
+            values[index] = known
         return known
 
     def tolerated(self, tolerations: tuple[DeviceToleration, ...]) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from fairlead.cel import Selector
 from fairlead.inventory.attributes import AttributeIndex
-from fairlead.inventory.content import Kinds, Matches, attribute_values
+from fairlead.inventory.content import Kinds, Matches, Reader, attribute_values
 from fairlead.inventory.features import Features
 from fairlead.inventory.holdings import Holdings
 from fairlead.inventory.pool import InventoryError, Pool, node_matches
@@ -149,19 +149,19 @@ class NodeView:
         record, start, pool = self.parts[bisect_right(self._starts, number) - 1]
         return record, number - start, pool
 
-    def likeness(self, selectors: Iterable[tuple[Selector, ...]], attributes: Iterable[str]) -> Hashable:
-        """Equal for views whose devices, number by number, look the same to these selectors and constraints.
+    def likeness(self, readers: Iterable[tuple[Reader, ...]], attributes: Iterable[str]) -> Hashable:
+        """Equal for views whose devices, number by number, look the same to these readers and constraints.
 
         Views of equal likeness differ in names, in attributes that nobody looks at, and in what is taken.
 
         Args:
-            selectors: chains of selectors.
+            readers: chains of selectors, or what else looks at values.
             attributes: qualified names; what matters is which devices have equal values, not which values.
         """
         if self._structure < 0:
             self._structure = self._kinds.number(self._describe())
         parts: list[Hashable] = [self._structure]
-        for chain in selectors:
+        for chain in readers:
             for record, _, _ in self.parts:
                 parts.append(record.content.read(chain))
         for name in attributes:
