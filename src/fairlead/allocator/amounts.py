@@ -20,8 +20,8 @@ from fairlead.allocator.ledger import AccountName, Block
 from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.problem import Slot, bits
 
-_WIDEST = 4096
-"""Amounts, in units, up to which filling is worth a look."""
+_FINEST = 4096
+"""Into how many units the largest account is divided to see how far accounts can be filled."""
 
 
 class Amounts:
@@ -75,6 +75,26 @@ class Amounts:
         sizes = {demand.position: min(self.size(c.slot) for c in demand.choices) for demand in paying}
         for size in sorted(set(sizes.values()))[1:]:
             yield [demand for demand in paying if sizes[demand.position] >= size]
+
+    def places(self, demands: list[Demand], within: int, state: State) -> int:
+        """How many of these devices, at most, the demands together can be given."""
+        everything = 0
+        for demand in demands:
+            everything |= demand.candidates()
+        everything &= within
+        paying = everything & self._ledger.in_blocks
+        room = (everything & ~paying).bit_count()
+        if paying:
+            entries = [
+                (demand.choices[0].slot, demand.choices[0].candidates, (demand.choices[0].count,))
+                for demand in demands
+                if len(demand.choices) == 1
+            ]
+            several = [demand for demand in demands if len(demand.choices) > 1]
+            for block in self._ledger.blocks:
+                if here := paying & block.devices:
+                    room += self._room_of(entries, several, here, block, state)
+        return room
 
     def _room(self, group: list[Demand], state: State) -> Shortfall | None:
         wanted = sum([demand.least() for demand in group])
@@ -192,27 +212,18 @@ class Amounts:
             sizes: list[int] = []
             wanted = 0
             for demand in demands:
-                least, most = self._range(demand.choices[0])[name]
-                if len(demand.choices) > 1 or least != most:
+                ranges = [self._range(choice)[name] for choice in demand.choices]
+                if any(least != most for least, most in ranges):
                     break
-                if least:
-                    sizes.append(least)
-                    wanted += least * demand.choices[0].count
+                # Of alternatives any may be the one that fills an account, and the cheapest the one that is wanted.
+                sizes += [least for least, _ in ranges if least]
+                wanted += min([choice.count * least for choice, (least, _) in zip(demand.choices, ranges, strict=True)])
             else:
-                unit = gcd(*sizes)
-                lefts = [account.amount(state.left) * weight // unit for account, weight in accounts] if unit else []
-                widest = max(lefts, default=0)
-                if not unit or widest > _WIDEST:
-                    continue
-                reachable = 1
-                limit = (2 << widest) - 1
-                for size in sizes:
-                    reachable |= reachable << size // unit & limit
-                room = sum((reachable & (2 << left) - 1).bit_length() - 1 for left in lefts) * unit
+                lefts = [account.amount(state.left) * weight for account, weight in accounts]
+                room = _fillable(sizes, lefts)
                 if wanted > room:
-                    return Shortfall(
-                        "amount", tuple(d.position for d in demands), wanted, room, account=name[2] or "counters"
-                    )
+                    concerned = tuple(demand.position for demand in demands)
+                    return Shortfall("amount", concerned, wanted, room, account=name[2] or "counters")
         return None
 
     def _range(self, choice: Choice) -> dict[AccountName, tuple[int, int]]:
@@ -237,3 +248,19 @@ class Amounts:
                 for name, accounts in self._ledger.accounts.items()
             }
         return known
+
+
+def _fillable(sizes: list[int], lefts: list[int]) -> int:
+    """How much of all accounts together can be used, at most, by needs of these sizes."""
+    unit = gcd(*sizes)
+    if not unit:
+        return sum(lefts)
+    coarse = -(-max(lefts) // _FINEST)
+    # Sizes that do not fall on whole units are cut down, so what they add up to may be short by a unit each.
+    cut = len(sizes) if coarse > unit else 0
+    unit = max(unit, coarse)
+    limit = (2 << max(lefts) // unit) - 1
+    reachable = 1
+    for size in sizes:
+        reachable |= reachable << size // unit & limit
+    return sum(min(left, ((reachable & (2 << left // unit) - 1).bit_length() - 1 + cut) * unit) for left in lefts)

@@ -48,7 +48,7 @@ class Bounds:
         return (
             self._limit(demands, state)
             or self._rules(demands, state)
-            or self._apart_groups(demands)
+            or self._apart_groups(demands, state)
             or self._together(demands)
             or self._amounts.shortfall(demands, state)
         )
@@ -186,10 +186,9 @@ class Bounds:
             rule.attribute,
         )
 
-    def _apart_groups(self, demands: list[Demand]) -> Shortfall | None:
+    def _apart_groups(self, demands: list[Demand], state: State) -> Shortfall | None:
         """Several groups, each alike within itself: every value has room for only so many of them."""
-        by_attribute: dict[str, list[tuple[int, int, tuple[int, ...]]]] = {}
-        indices: dict[str, Rule] = {}
+        by_index: dict[int, tuple[Rule, list[tuple[int, list[Demand]]]]] = {}
         grouped: set[int] = set()
         for number, rule in enumerate(self._moves.problem.rules):
             ours = [
@@ -199,28 +198,25 @@ class Bounds:
             ]
             if rule.distinct or not ours:
                 continue
-            competing = _competing(self._moves, ours, -1)
-            need = sum(wanted for _, wanted in competing)
+            need = sum([wanted for _, wanted in _competing(self._moves, ours, -1)])
             if need:
-                union = 0
-                for mask, _ in competing:
-                    union |= mask
-                positions = tuple(demand.position for demand in ours)
-                grouped.update(positions)
-                by_attribute.setdefault(rule.attribute, []).append((need, union, positions))
-                indices[rule.attribute] = rule
-        for attribute, groups in by_attribute.items():
+                grouped.update([demand.position for demand in ours])
+                # Rules with one index compare the same values of the same devices.
+                by_index.setdefault(id(rule.index), (rule, []))[1].append((need, ours))
+        for rule, groups in by_index.values():
             if len(groups) < 2:
                 continue
-            for size in sorted({need for need, _, _ in groups}):
-                large = [group for group in groups if group[0] >= size]
-                union = 0
-                for _, mask, _ in large:
-                    union |= mask
-                room = sum([(union & mask).bit_count() // size for mask in indices[attribute].index.masks])
-                if room < len(large):
-                    concerned = tuple(position for _, _, positions in large for position in positions)
-                    return Shortfall("groups", concerned, len(large), room, attribute)
+            for size in sorted({need for need, _ in groups}):
+                large = [ours for need, ours in groups if need >= size]
+                members = [demand for ours in large for demand in ours]
+                room = 0
+                for mask in rule.index.masks:
+                    room += self._amounts.places(members, mask & ~self._moves.shared, state) // size
+                    if room >= len(large):
+                        break
+                else:
+                    concerned = tuple(demand.position for demand in members)
+                    return Shortfall("groups", concerned, len(large), room, rule.attribute)
         return None
 
     def _together(self, demands: list[Demand]) -> Shortfall | None:
