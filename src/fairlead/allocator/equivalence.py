@@ -2,9 +2,9 @@
 
 Devices are interchangeable when every request and every rule treats them alike; then only how many of them are left
 matters, not which. Devices that share ledger fields form a block; blocks of the same build are interchangeable as
-wholes, each with the rules that concern no device outside it. A key names what remains and what is taken up to such
-exchanges: equal keys fail or succeed together, because whether a completion exists does not depend on the order in
-which devices are tried.
+wholes, each with the rules that concern no device outside it, and so are equal devices within a block. A key names
+what remains and what is taken up to such exchanges: equal keys fail or succeed together, because whether a completion
+exists does not depend on the order in which devices are tried.
 """
 
 from __future__ import annotations
@@ -21,13 +21,22 @@ from fairlead.allocator.request import MAX_RESULTS
 class Twins:
     """A block with the number of its build, and its devices in the order in which builds are compared."""
 
-    __slots__ = ("block", "build", "low", "mask", "numbers", "rules")
+    __slots__ = ("block", "build", "kind_of", "kinds", "low", "mask", "numbers", "rules")
 
-    def __init__(self, block: Block, build: int, numbers: tuple[int, ...], rules: tuple[int, ...]) -> None:
+    def __init__(
+        self, block: Block, build: int, numbers: tuple[int, ...], signatures: Sequence[object], rules: tuple[int, ...]
+    ) -> None:
         self.block = block
         self.build = build
         self.numbers = numbers
         self.rules = rules
+        seen: dict[object, int] = {}
+        self.kind_of = [seen.setdefault(signature, len(seen)) for signature in signatures]
+        """By place in the block, the number of the kind: devices of one kind are interchangeable."""
+        self.kinds = [0] * len(seen)
+        """By kind, the places."""
+        for place, kind in enumerate(self.kind_of):
+            self.kinds[kind] |= 1 << place
         self.low = numbers[0]
         contiguous = numbers[-1] - numbers[0] + 1 == len(numbers)
         self.mask = (1 << len(numbers)) - 1 if contiguous else 0
@@ -40,6 +49,20 @@ class Twins:
         for place, number in enumerate(self.numbers):
             local |= (mask >> number & 1) << place
         return local
+
+    def picture(self, masks: Sequence[int]) -> tuple[object, ...]:
+        """Which devices are in which of the masks, up to exchanges of equal ones."""
+        if len(self.kinds) == len(self.numbers):
+            return tuple([self.local(mask) for mask in masks])
+        counts: list[object] = []
+        local = [self.local(mask) for mask in masks]
+        for kind in self.kinds:
+            pieces = [(0, kind)]
+            for place, mask in enumerate(local):
+                inside = [(pattern | 1 << place, piece & mask) for pattern, piece in pieces if piece & mask]
+                pieces = inside + [(pattern, piece & ~mask) for pattern, piece in pieces if piece & ~mask]
+            counts.append(tuple(sorted([(pattern, piece.bit_count()) for pattern, piece in pieces])))
+        return tuple(counts)
 
     def left(self, state: State) -> int:
         """What is left in the block's accounts."""
@@ -75,8 +98,9 @@ class Equivalence:
                 self.in_blocks |= block.devices
                 rules = tuple(rules_of.get(place, ()))
                 fields = tuple((field.width, field.shift - block.shift) for field in block.fields)
-                build: object = (fields, tuple(self._signature(number, block.shift, rules) for number in numbers))
-                self.twins.append(Twins(block, builds.setdefault(build, len(builds)), numbers, rules))
+                signatures = tuple([self._signature(number, block.shift, rules) for number in numbers])
+                build = builds.setdefault((fields, signatures), len(builds))
+                self.twins.append(Twins(block, build, numbers, signatures, rules))
         classes: dict[object, int] = {}
         for number in bits(relevant & ~self.in_blocks):
             signature = self._signature(number, 0, ())
@@ -157,17 +181,9 @@ class Equivalence:
         parts.extend(self._counts(state.taken))
         if self._observing:
             parts.extend(self._counts(state.claim_taken))
+        masks = [state.taken, state.started, state.claim_taken if self._observing else 0, *narrowed]
         blocks = sorted(
-            (
-                twins.build,
-                twins.left(state),
-                twins.local(state.taken),
-                twins.local(state.started),
-                twins.local(state.claim_taken) if self._observing else 0,
-                twins.groups(state),
-                *(twins.local(mask) for mask in narrowed),
-            )
-            for twins in self.twins
+            [(twins.build, twins.left(state), twins.groups(state), twins.picture(masks)) for twins in self.twins]
         )
         return (tuple(parts), tuple(blocks), tuple(rules.items()), state.used if self._limited else 0)
 
@@ -193,17 +209,12 @@ class Equivalence:
             local = twins.local(choice.candidates)
             if not local:
                 continue
-            condition = (
-                twins.build,
-                twins.left(state),
-                twins.local(state.taken),
-                twins.local(state.started),
-                twins.groups(state),
-                local,
-            )
+            picture = twins.picture([state.taken, state.started, choice.candidates])
+            condition = (twins.build, twins.left(state), twins.groups(state), picture)
             for place in bits(local):
-                kind = (condition, place)
-                kinds[kind] = kinds.get(kind, 0) | 1 << twins.numbers[place]
+                number = twins.numbers[place]
+                kind = (condition, twins.kind_of[place], state.started >> number & 1)
+                kinds[kind] = kinds.get(kind, 0) | 1 << number
         found.extend(((alike & -alike).bit_length() - 1, alike) for alike in kinds.values())
         return found
 
