@@ -85,7 +85,7 @@ class Amounts:
         paying = everything & self._ledger.in_blocks
         room = (everything & ~paying).bit_count()
         if paying:
-            entries = [
+            entries: list[tuple[Slot, int, tuple[int, ...]]] = [
                 (demand.choices[0].slot, demand.choices[0].candidates, (demand.choices[0].count,))
                 for demand in demands
                 if len(demand.choices) == 1

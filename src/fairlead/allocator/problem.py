@@ -85,6 +85,8 @@ class Slot:
     groups: tuple[tuple[int, Rule], ...] = ()
     """Those among them that come from compatibility groups; observing is free of them."""
 
+    agreeing: bool = False
+    """With `All`, for the first request of a claim: its constraints accept all the devices, in whatever number."""
     late: Mapping[int, str] = field(default_factory=dict)
     """By device, the error that a constraint raises that looks at it, once nothing else keeps the device away."""
     looks: dict[int, Rule] = field(default_factory=dict)
@@ -98,7 +100,9 @@ class Slot:
     @property
     def fatal(self) -> bool:
         """Whether trying it can end the search with an error."""
-        return bool(self.error_mask or self.late) or (self.unit.all_devices and bool(self.unit.constraints))
+        return bool(self.error_mask or self.late) or (
+            self.unit.all_devices and bool(self.unit.constraints) and not self.agreeing
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -185,6 +189,7 @@ class Problem:
                         (offset + constraint, slot.looks.get(constraint, claim.rules[constraint]))
                         for constraint in slot.unit.constraints
                     )
+                    slot.agreeing = not request and slot.unit.all_devices and _agreeing(slot)
                     self.slots.append(slot)
         self.rules = tuple(rules)
 
@@ -284,6 +289,17 @@ def _counter_need(view: NodeView, number: int) -> dict[FieldKey, int]:
             if counter.value.nano > 0:
                 need[key] = need.get(key, 0) + counter.value.nano
     return need
+
+
+def _agreeing(slot: Slot) -> bool:
+    """Whether the constraints accept the slot's devices one after another, beginning with none."""
+    for _, rule in slot.constraints:
+        state = rule.initial
+        for number in slot.all_numbers:
+            if not rule.accepted(state) >> number & 1:
+                return False
+            state = rule.after(state, number)
+    return True
 
 
 def bits(mask: int) -> list[int]:
