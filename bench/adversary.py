@@ -4,8 +4,8 @@
 
 Starts from the families of tests/judge/families.py and from random cases, keeps the slowest, and changes them: other
 counts, amounts and values, more and fewer devices, requests, constraints, alternatives and claims, devices taken. Time
-is that of one decision on a prepared inventory. Prints every new worst; the last line is the worst of all. A case over the
-limit is printed and saved as JSON, and ends the program with status 1.
+is that of one decision on a prepared inventory. Prints every new worst; the last line is the worst of all. A case over
+the limit is printed and saved as JSON, and ends the program with status 1.
 """
 
 from __future__ import annotations

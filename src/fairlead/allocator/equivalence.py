@@ -227,18 +227,39 @@ def merged(demands: Sequence[Demand], shared: int) -> list[Demand]:
     """
     kept: dict[object, Demand] = {}
     for demand in demands:
-        choice = demand.choices[0]
+        choices = _easiest(demand.choices)
+        choice = choices[0]
         key: object = demand.position
-        if len(demand.choices) == 1 and joinable(choice.slot) and not choice.candidates & shared:
+        if len(choices) == 1 and joinable(choice.slot) and not choice.candidates & shared:
             key = ("joined", demand.claim, choice.slot.rules, choice.candidates)
         known = kept.get(key)
         if known is None:
-            kept[key] = Demand(
-                demand.position, demand.claim, [Choice(c.slot, c.candidates, c.count) for c in demand.choices]
-            )
+            copies = [Choice(c.slot, c.candidates, c.count) for c in choices]
+            kept[key] = Demand(demand.position, demand.claim, copies)
         else:
             known.choices[0].count += choice.count
     return list(kept.values())
+
+
+def _easiest(choices: Sequence[Choice]) -> list[Choice]:
+    """The alternatives without those that another makes needless.
+
+    Where an alternative could be completed, so could one that wants fewer of the same devices at the same cost under
+    the same rules.
+    """
+    if len(choices) == 1:
+        return list(choices)
+    kept: list[Choice] = []
+    for one in sorted(choices, key=lambda choice: choice.count):
+        if one.slot.unit.all_devices or not any(
+            other.slot.tariff == one.slot.tariff
+            and other.slot.rules == one.slot.rules
+            and not one.candidates & ~other.candidates
+            for other in kept
+            if not other.slot.unit.all_devices
+        ):
+            kept.append(one)
+    return kept
 
 
 def joinable(slot: Slot) -> bool:

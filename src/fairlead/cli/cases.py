@@ -128,7 +128,9 @@ def run_case(case: Case, repeat: int = 1, clock: Callable[[], int] = time.perf_c
     if not nodes:
         raise CaseError("node: Required value")
     try:
-        views = [inventory.view(node.name, node.metadata.labels) for node in nodes]
+        views = [
+            inventory.view(node.name, node.metadata.labels, frozenset(node.status.declared_features)) for node in nodes
+        ]
     except InventoryError as error:
         return _refused(case, str(error))
     for view in views:

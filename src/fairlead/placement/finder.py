@@ -22,13 +22,20 @@ _MANY = 64
 class Finder:
     """Answers for one inventory and one list of nodes."""
 
-    def __init__(self, inventory: Inventory, allocator: Allocator, nodes: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        allocator: Allocator,
+        nodes: Mapping[str, Mapping[str, str]],
+        declared: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
         """Looks at every node once.
 
         Args:
             inventory: the devices; what changes in it later is noticed.
             allocator: decides for one node.
             nodes: labels by name, in the order in which nodes are tried.
+            declared: the features that nodes say they have, by name of the node.
 
         Raises:
             InventoryError: a node selector in the slices cannot be evaluated.
@@ -37,6 +44,7 @@ class Finder:
         self._allocator = allocator
         self._labels = [dict(labels) for labels in nodes.values()]
         self._names = list(nodes)
+        self._declared = [(declared or {}).get(name, frozenset()) for name in nodes]
         self._number = {name: number for number, name in enumerate(self._names)}
         self._all = (1 << len(self._names)) - 1
         self._hopeful: dict[tuple[ClaimShape, ...], int] = {}
@@ -116,7 +124,7 @@ class Finder:
             self._hopeful[shapes] |= mask
 
     def _view(self, number: int) -> NodeView:
-        return self._inventory.view(self._names[number], self._labels[number])
+        return self._inventory.view(self._names[number], self._labels[number], self._declared[number])
 
     def _count(self, number: int) -> None:
         """Brings the index of free devices up to date for a node."""

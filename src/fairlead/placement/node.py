@@ -63,12 +63,14 @@ class PodNeeds:
 class NodeState:
     """A node and what the pods on it use. The only thing here that changes, by `add`."""
 
-    __slots__ = ("_taints", "allocatable", "labels", "name", "ports", "used")
+    __slots__ = ("_taints", "allocatable", "declared", "labels", "name", "ports", "used")
 
     def __init__(self, node: Node) -> None:
         self.name = node.name
         self.labels: Mapping[str, str] = {HOSTNAME: node.name, **node.metadata.labels}
         self.allocatable = {name: amount.nano for name, amount in node.status.allocatable.items()}
+        self.declared = frozenset(node.status.declared_features)
+        """The features that the node says it has."""
         self.used: dict[str, int] = {}
         self.ports: set[HostPort] = set()
         taints = [taint for taint in node.spec.taints if taint.effect in ("NoSchedule", "NoExecute")]

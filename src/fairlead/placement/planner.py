@@ -181,7 +181,7 @@ class Planner:
             if finding is None:
                 open_claims = self._open_claims(task, node)
                 try:
-                    view = self._inventory.view(node.name, node.labels) if open_claims else None
+                    view = self._inventory.view(node.name, node.labels, node.declared) if open_claims else None
                 except InventoryError as error:
                     finding = Finding("error", str(error))
                 else:
