@@ -38,7 +38,8 @@ class Decision:
     `node_error` it says so of this node alone. Where both are empty the claims do not fit on this node.
     """
 
-    problem: Problem
+    prepared: Problem | Callable[[], Problem]
+    """The problem, or how to prepare it where the decision did not need it."""
     view: NodeView
     claims: Sequence[Wanted]
     picks: Sequence[Pick] | None = None
@@ -47,6 +48,13 @@ class Decision:
     steps: int = 0
     """Devices that the search tried; 0 where none was needed."""
     _allocations: list[AllocationResult] | None = field(default=None, repr=False)
+
+    @property
+    def problem(self) -> Problem:
+        """What was decided."""
+        if not isinstance(self.prepared, Problem):
+            self.prepared = self.prepared()
+        return self.prepared
 
     @property
     def fits(self) -> bool:
@@ -133,6 +141,8 @@ class Allocator:
         shapes = tuple([claim.shape for claim in claims])
         local = view.problems.get(shapes)
         if local is None:
+            if _nothing_is_free(view, shapes):
+                return Decision(lambda: self.problem(view, shapes), view, claims)
             local = view.problems[shapes] = Local(self.problem(view, shapes), view.occupancy)
         assert isinstance(local, Local)
         occupancy = view.occupancy
@@ -165,6 +175,16 @@ class Allocator:
 
 
 _SPECS_KEPT = 10_000
+
+
+def _nothing_is_free(view: NodeView, shapes: tuple[ClaimShape, ...]) -> bool:
+    """Whether it is plain, before any selector is compiled, that not even the first device can be had."""
+    return (
+        bool(shapes)
+        and not (1 << view.size) - 1 & ~view.occupancy.held
+        and all(shape.countable for shape in shapes)
+        and not any(pool.invalid for pool in view.pools)
+    )
 
 
 def decide(problem: Problem, view: NodeView, taken: Standing, claims: Sequence[Wanted]) -> Decision:

@@ -9,7 +9,7 @@ same hardware and all claims of one shape; what is taken comes in as `Occupancy`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from fairlead.allocator.capacity import CapacityError, consumption
@@ -161,9 +161,10 @@ class Problem:
         self.capacities: dict[FieldKey, int] = {}
         """All there is, in 10^-9, of every capacity that candidates share."""
         claims = []
+        known: dict[object, Slot] = {}
         for number, shape in enumerate(shapes):
             try:
-                claims.append(_claim(view, shape, number))
+                claims.append(_claim(view, shape, number, known))
             except RefusedError as error:
                 self.fault = Fault(number, str(error), error.device)
                 return
@@ -312,11 +313,11 @@ def bits(mask: int) -> list[int]:
     return numbers
 
 
-def _claim(view: NodeView, shape: ClaimShape, claim: int) -> ClaimProblem:
+def _claim(view: NodeView, shape: ClaimShape, claim: int, known: dict[object, Slot]) -> ClaimProblem:
     requests = []
     least = 0
     for request in shape.requests:
-        slots = tuple(_slot(view, unit) for unit in request.units)
+        slots = tuple(_slot_like(view, unit, known) for unit in request.units)
         least += min(slot.count - (slot.all_mask & view.shared).bit_count() for slot in slots)
         requests.append(slots)
     if least > MAX_RESULTS:
@@ -398,6 +399,20 @@ def over_limit(count: int) -> str:
 def where(unit: Unit) -> str:
     """How errors begin that concern one request."""
     return f"claim {CLAIM}, request {unit.name.rpartition('/')[2]}"
+
+
+def _slot_like(view: NodeView, unit: Unit, known: dict[object, Slot]) -> Slot:
+    """The slot, made from one of the same selectors, tolerations and amounts where there is one."""
+    amounts = tuple([(name, str(amount)) for name, amount in unit.capacity.items()])
+    key = (unit.selectors, unit.broken, unit.tolerations, amounts, unit.all_devices)
+    like = known.get(key)
+    if like is None:
+        slot = _slot(view, unit)
+        if not slot.errors:
+            # Errors name the request, so slots that have some are not shared.
+            known[key] = slot
+        return slot
+    return replace(like, unit=unit, first_need={}, more_need={}, looks={})
 
 
 def _slot(view: NodeView, unit: Unit) -> Slot:

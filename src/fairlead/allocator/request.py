@@ -7,7 +7,7 @@ cannot be allocated anywhere, and what we do not know is refused, not ignored (i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fairlead.cel import CompileError, Derived, Selector, compile_derived, compile_selector
@@ -49,6 +49,50 @@ class SelectorOrigin:
         return f"{owner}: selector #{self.index}"
 
 
+class SelectorChain:
+    """Selectors that must all match, compiled when the first device is looked at and not before.
+
+    A selector that does not compile is an error only then, as in Kubernetes, and where no device is free none is
+    looked at.
+    """
+
+    __slots__ = ("_compiled", "_gates", "_sources", "origins")
+
+    def __init__(self, sources: Sequence[tuple[SelectorOrigin, DeviceSelector]], gates: CELFeatures) -> None:
+        self.origins = tuple([origin for origin, _ in sources])
+        self._sources = sources
+        self._gates = gates
+        self._compiled: tuple[tuple[Selector, ...], str] | None = None
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The selectors as text."""
+        return tuple([selector.cel.expression for _, selector in self._sources if selector.cel is not None])
+
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """The selectors, up to the first that does not compile."""
+        return self._compile()[0]
+
+    @property
+    def broken(self) -> str:
+        """The error of the first selector that does not compile; empty where all do."""
+        return self._compile()[1]
+
+    def _compile(self) -> tuple[tuple[Selector, ...], str]:
+        if self._compiled is None:
+            selectors: list[Selector] = []
+            broken = ""
+            for expression in self.expressions:
+                try:
+                    selectors.append(compile_selector(expression, self._gates))
+                except CompileError as error:
+                    broken = f"CEL compile error: {error}"
+                    break
+            self._compiled = tuple(selectors), broken
+        return self._compiled
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One way to satisfy a request: the request itself, or one alternative of a prioritized list."""
@@ -56,11 +100,8 @@ class Unit:
     name: str
     """The name in results: `request` or `request/alternative`."""
     device_class: DeviceClass
-    selectors: tuple[Selector, ...]
-    """Those of the class, then those of the request; up to `broken` where one does not compile."""
-    origins: tuple[SelectorOrigin, ...]
-    broken: str
-    """The error of the first selector that does not compile; empty where all do."""
+    chain: SelectorChain
+    """The selectors of the class, then those of the request."""
     all_devices: bool
     count: int
     admin_access: bool
@@ -70,6 +111,21 @@ class Unit:
     """Numbers of the constraints of the claim that apply."""
     derived: Mapping[str, Derived | str]
     """Attributes that the request computes for constraints, by name; the error where one does not compile."""
+
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """The compiled selectors, up to the first that does not compile."""
+        return self.chain.selectors
+
+    @property
+    def origins(self) -> tuple[SelectorOrigin, ...]:
+        """Where each selector stands."""
+        return self.chain.origins
+
+    @property
+    def broken(self) -> str:
+        """The error of the first selector that does not compile; empty where all do."""
+        return self.chain.broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +155,16 @@ class ClaimShape:
     spec: ResourceClaimSpec
     requests: tuple[Request, ...]
     constraints: tuple[Constraint, ...]
+
+    @property
+    def countable(self) -> bool:
+        """Whether every request wants a number of devices for itself, and not more than a claim can have."""
+        units = [unit for request in self.requests for unit in request.units]
+        return (
+            len(units) == len(self.requests)
+            and not any(unit.all_devices or unit.admin_access for unit in units)
+            and 0 < sum(unit.count for unit in units) <= MAX_RESULTS
+        )
 
     @property
     def least(self) -> int:
@@ -223,19 +289,14 @@ def _unit(
                 f"{where}: class {device_class.name}, selector #{number}: "
                 "CEL expression empty (unsupported selector type?)"
             )
-    selectors, origins, broken = _compile(
-        [
-            *((SelectorOrigin(device_class.name, i), s) for i, s in enumerate(device_class.spec.selectors)),
-            *((SelectorOrigin("", i), s) for i, s in enumerate(asked.selectors)),
-        ],
-        features,
-    )
+    sources = [
+        *((SelectorOrigin(device_class.name, i), s) for i, s in enumerate(device_class.spec.selectors)),
+        *((SelectorOrigin("", i), s) for i, s in enumerate(asked.selectors)),
+    ]
     return Unit(
         name=name,
         device_class=device_class,
-        selectors=selectors,
-        origins=origins,
-        broken=broken,
+        chain=SelectorChain(sources, _gates(features)),
         all_devices=asked.allocation_mode == "All",
         count=asked.count,
         admin_access=bool(admin_access),
@@ -262,19 +323,3 @@ def _derived(attributes: Iterable[DeviceDerivedAttribute], features: Features) -
 
 def _gates(features: Features) -> CELFeatures:
     return CELFeatures(consumable_capacity=features.consumable_capacity, list_attributes=features.list_type_attributes)
-
-
-def _compile(
-    sources: Iterable[tuple[SelectorOrigin, DeviceSelector]], features: Features
-) -> tuple[tuple[Selector, ...], tuple[SelectorOrigin, ...], str]:
-    gates = _gates(features)
-    selectors: list[Selector] = []
-    origins: list[SelectorOrigin] = []
-    for origin, selector in sources:
-        assert selector.cel is not None
-        origins.append(origin)
-        try:
-            selectors.append(compile_selector(selector.cel.expression, gates))
-        except CompileError as error:
-            return tuple(selectors), tuple(origins), f"CEL compile error: {error}"
-    return tuple(selectors), tuple(origins), ""
