@@ -152,12 +152,12 @@ def summary(rows: list[Json]) -> list[tuple[bool, str]]:
         lines.append(
             (most["ratio"] <= EASY_MOST, f"{count}: highest ratio {most['ratio']:.2f} ({most['case']}), 1 asked")
         )
-        text = (
-            f"{count}: ours never seen before to theirs prepared {first['first_ratio']:.1f} ({first['case']}), 5 asked"
-        )
-        lines.append((first["first_ratio"] <= FIRST_MOST, text))
         cold = max(row["ours_first"] / row["theirs_first"] for row in easy)
-        lines.append((True, f"{count}: both never seen before, highest ratio {cold:.2f}"))
+        text = f"{count}: shapes never seen before, selectors compiled on both sides, highest ratio {cold:.2f}, 5 asked"
+        lines.append((cold <= FIRST_MOST, text))
+        # Not a like for like comparison: one side compiles, the other has compiled before.
+        text = f"{count}: ours never seen before to theirs prepared {first['first_ratio']:.1f} ({first['case']})"
+        lines.append((True, text))
     return lines
 
 
