@@ -2,7 +2,7 @@
 
 import pytest
 
-from builders import ROOT, claim, counters, decide, device, held, match, picks, request, slice_
+from builders import DRIVER, ROOT, claim, counters, decide, device, held, match, picks, request, slice_
 
 
 def mig(gpus: int = 1) -> list[dict[str, object]]:
@@ -165,3 +165,17 @@ def test_shares_that_are_held_count() -> None:
 def test_a_device_held_for_itself_is_not_shared() -> None:
     taken = held("nic-0", driver="nic.example.com")
     assert picks(decide(nic(), claim(share("s", "1G")), allocatedDevices=taken)) == ["s=nic-1"]
+
+
+def test_a_device_that_is_no_longer_shared_waits_until_its_shares_are_released() -> None:
+    was_shared = slice_([device("gpu-0", capacity={"memory": "40Gi"}), device("gpu-1")])
+    place = {"driver": DRIVER, "pool": "node-1", "device": "gpu-0"}
+    shares = {
+        "allocatedSharedDeviceIDs": [{**place, "shareID": "share-0"}],
+        "allocatedCapacity": [{**place, "consumed": {"memory": "1Gi"}}],
+    }
+    assert picks(decide([was_shared], claim(request("r")), **shares)) == ["r=gpu-1"]
+    assert picks(decide([was_shared], claim(request("r", 2)), **shares)) is None
+    assert picks(decide([was_shared], claim(request("r", "All")), **shares)) is None
+    watching = claim(request("r", "All", adminAccess=True))
+    assert picks(decide([was_shared], watching, **shares)) == ["r=gpu-0", "r=gpu-1"]

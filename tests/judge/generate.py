@@ -287,7 +287,8 @@ class Generator:
                 place = {"driver": spec["driver"], "pool": spec["pool"]["name"], "device": device["name"]}
                 if not self.chance(rate) or place in held:
                     continue
-                if not (device.get("allowMultipleAllocations") and "ConsumableCapacity" in self.features):
+                shared = device.get("allowMultipleAllocations") or self.chance(0.05)  # or was so when it was given away
+                if not (shared and "ConsumableCapacity" in self.features):
                     held.append(place)
                     continue
                 shares.append({**place, "shareID": f"share-{len(shares)}"})

@@ -91,8 +91,9 @@ class Search:
             return True
         amounts = consumption(device, option)
         shares = [p["amounts"] for p in self.picks if p["device"]["id"] == device["id"] and self.shared(device)]
+        before = self.account if self.shared(device) else {}
         return amounts is not None and all(
-            amount + self.account.get((device["id"], name), 0) + sum(share[name] for share in shares)
+            amount + before.get((device["id"], name), 0) + sum(share[name] for share in shares)
             <= quantity(device["capacity"][name]["value"])[0]
             for name, amount in amounts.items()
         )
@@ -115,7 +116,8 @@ class Search:
 
     def taken(self, option: Json, device: Json, claim: int) -> bool:
         picked = [p["claim"] for p in self.picks if p["device"]["id"] == device["id"] and not self.shared(device)]
-        return claim in picked if option.get("adminAccess") else device["id"] in self.held or bool(picked)
+        held = self.held if self.shared(device) else self.held | self.shares  # a device may cease to be shared
+        return claim in picked if option.get("adminAccess") else device["id"] in held or bool(picked)
 
     def acceptable(self, claim: int, option: Json, device: Json) -> bool:
         """Whether the device may be picked now; the rules in the order that decides which error comes first."""

@@ -135,9 +135,7 @@ def test_order_and_arithmetic_agree_with_fractions(left: int, right: int) -> Non
     assert Fraction((a - b).nano, NANO) == x - y
 
 
-@given(
-    st.integers(0, 10**12), st.sampled_from(["n", "u", "m", "", "k", "M", "G", "T", "P", "E", "e3", "e-2"])
-)
+@given(st.integers(0, 10**12), st.sampled_from(["n", "u", "m", "", "k", "M", "G", "T", "P", "E", "e3", "e-2"]))
 def test_decimal_suffixes_scale(number: int, suffix: str) -> None:
     powers = {
         "n": -9,

@@ -104,7 +104,8 @@ class Completion:
     def _try(self, choice: Choice, demand: Demand, others: list[Demand], state: State, restricted: int) -> bool:
         moves = self._moves
         candidates = choice.candidates
-        kinds = self._equivalence.representatives(choice, state)
+        narrowed = [c.candidates for d in others if restricted >> d.position & 1 for c in d.choices]
+        kinds = self._equivalence.representatives(choice, state, narrowed)
         # The device that leaves least behind first: what fits tightly spoils least.
         kinds.sort(key=lambda kind: self._amounts.spare(kind[0], state))
         for number, alike in kinds:

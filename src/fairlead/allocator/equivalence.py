@@ -2,7 +2,9 @@
 
 Devices are interchangeable when every request and every rule treats them alike; then only how many of them are left
 matters, not which. Devices that share ledger fields form a block; blocks of the same build are interchangeable as
-wholes, each with the rules that concern no device outside it, and so are equal devices within a block. A key names
+wholes, each with the rules that concern no device outside it, and so are equal devices within a block. Where all
+constraints compare one attribute, its values are interchangeable in the same way, with all devices that have them. A
+key names
 what remains and what is taken up to such exchanges: equal keys fail or succeed together, because whether a completion
 exists does not depend on the order in which devices are tried.
 """
@@ -17,19 +19,35 @@ from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.problem import Slot, bits
 from fairlead.allocator.request import MAX_RESULTS
 
+_MOST_CELLS = 128
+"""Values of an attribute up to which looking for exchanges of them is worth its cost."""
+
 
 class Twins:
-    """A block with the number of its build, and its devices in the order in which builds are compared."""
+    """A cell with the number of its build, and its devices in the order in which builds are compared.
 
-    __slots__ = ("block", "build", "kind_of", "kinds", "low", "mask", "numbers", "rules")
+    A cell is what belongs together: the devices of a block of ledger fields, or all that have one value of the
+    attribute that constraints look at, with the blocks of those.
+    """
+
+    __slots__ = ("blocks", "build", "kind_of", "kinds", "low", "mask", "numbers", "rules", "values")
 
     def __init__(
-        self, block: Block, build: int, numbers: tuple[int, ...], signatures: Sequence[object], rules: tuple[int, ...]
+        self,
+        blocks: Sequence[Block],
+        build: int,
+        numbers: tuple[int, ...],
+        signatures: Sequence[object],
+        rules: tuple[int, ...],
+        values: int,
     ) -> None:
-        self.block = block
+        self.blocks = tuple([(block.shift, (1 << block.width) - 1) for block in blocks])
         self.build = build
         self.numbers = numbers
         self.rules = rules
+        """Rules of compatibility groups that concern no device outside the cell."""
+        self.values = values
+        """The value of the cell's devices, as a bit; 0 where values are not what makes cells."""
         seen: dict[object, int] = {}
         self.kind_of = [seen.setdefault(signature, len(seen)) for signature in signatures]
         """By place in the block, the number of the kind: devices of one kind are interchangeable."""
@@ -64,13 +82,19 @@ class Twins:
             counts.append(tuple(sorted([(pattern, piece.bit_count()) for pattern, piece in pieces])))
         return tuple(counts)
 
-    def left(self, state: State) -> int:
-        """What is left in the block's accounts."""
-        return state.left >> self.block.shift & (1 << self.block.width) - 1
+    def condition(self, state: State, common: Sequence[int]) -> tuple[int, ...]:
+        """What is left in the cell's accounts, the states of its own rules, and what the common ones say of its value.
 
-    def groups(self, state: State) -> tuple[int, ...]:
-        """The states of the block's own rules."""
-        return tuple([state.rules[rule] for rule in self.rules]) if self.rules else ()
+        Args:
+            state: what is chosen.
+            common: the rules that compare values, where a value is what makes a cell.
+        """
+        left = [state.left >> shift & width for shift, width in self.blocks]
+        if self.rules:
+            left += [state.rules[rule] for rule in self.rules]
+        if self.values:
+            left += [state.rules[rule] & self.values != 0 for rule in common]
+        return tuple(left)
 
 
 class Equivalence:
@@ -88,19 +112,42 @@ class Equivalence:
         builds: dict[object, int] = {}
         rules_of = self._own_rules(relevant)
         own = {rule for rules in rules_of.values() for rule in rules}
-        looks = [rule for slot in problem.slots for _, rule in slot.constraints]
-        groups = [rule for number, rule in enumerate(problem.rules) if number not in own]
+        self._comparing: list[int] = []
+        """The rules that compare values, where each cell has a value of its own: only which of them it has been used in
+        matters then, not which value it is."""
+        cells = self._cells_by_value(relevant)
+        if cells:
+            self._comparing = list(range(len(problem.rules) - len(problem.group_rules)))
+        else:
+            cells = [(block.devices, [place], 0) for place, block in enumerate(problem.ledger.blocks)]
+        looks = [rule for slot in problem.slots for number, rule in slot.constraints if number not in self._comparing]
+        groups = [
+            rule for number, rule in enumerate(problem.rules) if number not in own and number not in self._comparing
+        ]
         self._common = list(dict.fromkeys(looks + groups))
         self._own = own
-        for place, block in enumerate(problem.ledger.blocks):
-            numbers = tuple(bits(block.devices & relevant))
-            if numbers:
-                self.in_blocks |= block.devices
-                rules = tuple(rules_of.get(place, ()))
-                fields = tuple((field.width, field.shift - block.shift) for field in block.fields)
-                signatures = tuple([self._signature(number, block.shift, rules) for number in numbers])
-                build = builds.setdefault((fields, signatures), len(builds))
-                self.twins.append(Twins(block, build, numbers, signatures, rules))
+        for devices, places, value in cells:
+            numbers = tuple(bits(devices & relevant))
+            if not numbers:
+                continue
+            self.in_blocks |= devices
+            blocks = [problem.ledger.blocks[place] for place in places]
+            rules = tuple([rule for place in places for rule in rules_of.get(place, ())])
+            fields = tuple(
+                [tuple([(field.width, field.shift - block.shift) for field in block.fields]) for block in blocks]
+            )
+            home = {
+                number: (order, block.shift) for order, block in enumerate(blocks) for number in bits(block.devices)
+            }
+            signatures = tuple(
+                [
+                    (order, self._signature(number, shift, rules))
+                    for number in numbers
+                    for order, shift in (home.get(number, (-1, 0)),)
+                ]
+            )
+            build = builds.setdefault((fields, signatures), len(builds))
+            self.twins.append(Twins(blocks, build, numbers, signatures, rules, value))
         classes: dict[object, int] = {}
         for number in bits(relevant & ~self.in_blocks):
             signature = self._signature(number, 0, ())
@@ -114,6 +161,35 @@ class Equivalence:
             sum(max(moves.count(slot) for slot in slots) for slots in claim.requests) > MAX_RESULTS
             for claim in problem.claims
         )
+
+    def _cells_by_value(self, relevant: int) -> list[tuple[int, list[int], int]]:
+        """Devices, places of blocks and value of each cell; empty where values do not make cells.
+
+        They do where all constraints compare one attribute, of which a device has one value at most, and no block
+        spans values: then an exchange of values changes nothing that matters.
+        """
+        problem = self._moves.problem
+        rules = problem.rules[: len(problem.rules) - len(problem.group_rules)]
+        if (
+            not rules
+            or len({id(rule.index) for rule in rules}) > 1
+            or rules[0].index.multiple
+            or len(rules[0].index.masks) > _MOST_CELLS
+            or any(rule is not problem.rules[number] for slot in problem.slots for number, rule in slot.constraints)
+        ):
+            return []
+        cells: list[tuple[int, list[int], int]] = []
+        placed: set[int] = set()
+        for value, mask in enumerate(rules[0].index.masks):
+            touched = [place for place, block in enumerate(problem.ledger.blocks) if block.devices & mask & relevant]
+            if any(problem.ledger.blocks[place].devices & relevant & ~mask for place in touched):
+                return []
+            placed.update(touched)
+            cells.append((mask, touched, 1 << value))
+        cells += [
+            (block.devices, [place], 0) for place, block in enumerate(problem.ledger.blocks) if place not in placed
+        ]
+        return cells
 
     def _own_rules(self, relevant: int) -> dict[int, list[int]]:
         """By block, the rules of compatibility groups that concern no device outside it."""
@@ -178,12 +254,16 @@ class Equivalence:
                 for rule in choice.slot.rules:
                     if rule not in self._own:
                         rules[rule] = state.rules[rule]
+        for rule in self._comparing:
+            if rule in rules:
+                made = self._moves.problem.rules[rule]
+                rules[rule] = -1 if rules[rule] == made.initial else rules[rule] >> len(made.index.values)
         parts.extend(self._counts(state.taken))
         if self._observing:
             parts.extend(self._counts(state.claim_taken))
         masks = [state.taken, state.started, state.claim_taken if self._observing else 0, *narrowed]
         blocks = sorted(
-            [(twins.build, twins.left(state), twins.groups(state), twins.picture(masks)) for twins in self.twins]
+            [(twins.build, twins.condition(state, self._comparing), twins.picture(masks)) for twins in self.twins]
         )
         return (tuple(parts), tuple(blocks), tuple(rules.items()), state.used if self._limited else 0)
 
@@ -193,27 +273,35 @@ class Equivalence:
         counts.append(self.unique & devices)
         return counts
 
-    def representatives(self, choice: Choice, state: State) -> list[tuple[int, int]]:
+    def representatives(self, choice: Choice, state: State, others: Sequence[int]) -> list[tuple[int, int]]:
         """One candidate of each kind, with all candidates of that kind.
+
+        Args:
+            choice: what is to be chosen.
+            state: what is chosen.
+            others: candidates of other demands, where those do not follow from the state alone.
 
         Returns:
             Pairs of device number and mask; trying one device of a kind decides for all of them.
         """
         found: list[tuple[int, int]] = []
         for mask in self.classes:
-            if alike := mask & choice.candidates:
-                found.append(((alike & -alike).bit_length() - 1, alike))
+            pieces = [mask & choice.candidates]
+            for other in others:
+                pieces = [part for piece in pieces for part in (piece & other, piece & ~other) if part]
+            found.extend([((alike & -alike).bit_length() - 1, alike) for alike in pieces if alike])
         found.extend((number, 1 << number) for number in bits(self.unique & choice.candidates))
         kinds: dict[object, int] = {}
         for twins in self.twins:
             local = twins.local(choice.candidates)
             if not local:
                 continue
-            picture = twins.picture([state.taken, state.started, choice.candidates])
-            condition = (twins.build, twins.left(state), twins.groups(state), picture)
+            picture = twins.picture([state.taken, state.started, choice.candidates, *others])
+            condition = (twins.build, twins.condition(state, self._comparing), picture)
             for place in bits(local):
                 number = twins.numbers[place]
-                kind = (condition, twins.kind_of[place], state.started >> number & 1)
+                seen = tuple([other >> number & 1 for other in others])
+                kind = (condition, twins.kind_of[place], state.started >> number & 1, seen)
                 kinds[kind] = kinds.get(kind, 0) | 1 << number
         found.extend(((alike & -alike).bit_length() - 1, alike) for alike in kinds.values())
         return found

@@ -42,12 +42,15 @@ class Usage:
         bit = 1 << index
         device_id = self.record.device_id(index)
         was = (self.held | self.started) & bit
-        held = device_id in holdings.exclusive
         started = device_id in holdings.shares or device_id in holdings.consumed
+        held = device_id in holdings.exclusive
+        if started and not self.record.devices[index].allow_multiple_allocations:
+            # The driver no longer shares what it shared: nobody can have it for themselves while shares are held.
+            started, held = False, True
         self.held = self.held | bit if held else self.held & ~bit
         self.started = self.started | bit if started else self.started & ~bit
         consumed = holdings.consumed.get(device_id)
-        if consumed:
+        if consumed and started:
             self.consumed[index] = dict(consumed)
         else:
             self.consumed.pop(index, None)
