@@ -10,7 +10,7 @@ Nodes are numbered in the order in which they are given; a set of nodes is an in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fairlead.allocator import Allocator, ClaimShape, Decision, Wanted
 from fairlead.inventory import Inventory, NodeView
@@ -69,24 +69,27 @@ class Finder:
             self._labels[number] = dict(labels)
             self._renew([number])
 
-    def find(self, claims: Sequence[Wanted], among: int = -1) -> Iterator[Decision]:
+    def find(self, claims: Sequence[Wanted], allowed: Callable[[str], bool] = lambda _: True) -> Iterator[Decision]:
         """The decisions for the nodes that can hold the claims, in order, each made when it is asked for.
 
         A decision that ends with an error that holds for every node is the last one given.
 
         Args:
             claims: all unallocated claims of a pod.
-            among: the nodes that may take the pod for other reasons.
+            allowed: whether the node of a name may take the pod, devices aside.
         """
         self._catch_up()
         shapes = tuple([claim.shape for claim in claims])
         hopeful = self._hopeful.setdefault(shapes, self._all)
         least = min(sum(shape.least for shape in shapes), _MANY)
-        candidates = hopeful & among & self._with_at_least[least]
+        candidates = hopeful & self._with_at_least[least]
         while candidates:
             bit = candidates & -candidates
             candidates ^= bit
-            view = self._view(bit.bit_length() - 1)
+            number = bit.bit_length() - 1
+            if not allowed(self._names[number]):
+                continue
+            view = self._view(number)
             if shapes not in view.problems and self._is_never(view, shapes, claims):
                 self._hopeful[shapes] &= ~bit
                 continue

@@ -7,14 +7,16 @@ noted in the inventory, with the pod in `reservedFor`. A claim that several pods
 them; the others follow it.
 
 A planner owns its bookkeeping and nothing else: the same cluster and pods give the same plan, but for the names of
-shares. Nodes that cannot serve a shape of claims are remembered until something on them changes, so that the many
-pods of one workload that fit nowhere cost one search a node.
+shares. A node for a pod with claims comes from the `finder`, which leaves out the nodes that are known to have no room;
+only for a pod that fits nowhere every node is looked at, for the reasons. Those are remembered until something on the
+node changes, so that the many pods of one workload that fit nowhere cost one search a node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -25,6 +27,7 @@ from fairlead.inventory import Inventory, InventoryError, NodeView, Occupancy, S
 from fairlead.placement.allocatable import AllocatableError, DeviceCosts
 from fairlead.placement.cluster import Cluster
 from fairlead.placement.extended import resources_of_requests, without
+from fairlead.placement.finder import Finder
 from fairlead.placement.node import NodeState, PodNeeds
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
 from fairlead.placement.policy import Candidate, FirstFit, Policy
@@ -103,6 +106,7 @@ class Planner:
         self._allocator = Allocator(cluster.classes, cluster.features)
         self._claims = {claim.key: claim for claim in cluster.claims}
         self._nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
+        self._finder = self._find_from(self._nodes.values())
         self._costs = DeviceCosts(cluster.slices if cluster.features.node_allocatable_resources else ())
         self._placed = Placed()
         self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...]], _DeadEnd] = {}
@@ -119,7 +123,9 @@ class Planner:
         tried: list[Candidate] = []
         try:
             task = self._task(pod)
-            chosen = self._policy.choose(pod, self._candidates(task, findings, tried))
+            chosen = self._policy.choose(pod, self._found(task))
+            if chosen is None:
+                chosen = self._policy.choose(pod, self._candidates(task, findings, tried))
         except _RefusedError as refusal:
             return Placement(pod, obstacles=(Obstacle("claim", str(refusal)),))
         if chosen is not None:
@@ -168,16 +174,45 @@ class Planner:
         except RequestError as error:
             raise _RefusedError(str(error)) from None
 
+    def _find_from(self, nodes: Iterable[NodeState]) -> Finder | None:
+        labels = {node.name: node.labels for node in nodes}
+        declared = {node.name: node.declared for node in nodes}
+        try:
+            return Finder(self._inventory, self._allocator, labels, declared)
+        except InventoryError:
+            return None  # a node is told so when it is looked at
+
+    def _found(self, task: _Task) -> Iterator[Candidate]:
+        """The nodes that can hold the pod, without a look at those that are known not to: most of them, most times.
+
+        None where that cannot be known, so where none is left the reasons are still to be found.
+        """
+        claims = [claim for _, claim in task.claims if claim.status.allocation is None]
+        if self._finder is None or not claims or task.plugins:
+            return
+
+        def allowed(name: str) -> bool:
+            return self._refusal(task, self._nodes[name]) is None
+
+        for decision in self._finder.find([self._wanted(claim) for claim in claims], allowed):
+            if decision.error:
+                raise _RefusedError(decision.error)
+            yield self._candidate(task, self._nodes[decision.view.name], partial(_same, decision), claims)
+
+    def _refusal(self, task: _Task, node: NodeState) -> Finding | None:
+        """Why the pod may not run on the node, devices aside."""
+        return (
+            node.refuses(task.needs, task.through_claims)
+            or task.spread.refuses(node.labels)
+            or _unreached(task.allocated, node)
+        )
+
     def _candidates(
         self, task: _Task, findings: dict[str, tuple[Finding, ...]], tried: list[Candidate]
     ) -> Iterator[Candidate]:
         """The nodes on which only devices can be missing; what is wrong with the others goes to `findings`."""
         for node in self._nodes.values():
-            finding = (
-                node.refuses(task.needs, task.through_claims)
-                or task.spread.refuses(node.labels)
-                or _unreached(task.allocated, node)
-            )
+            finding = self._refusal(task, node)
             if finding is None:
                 open_claims = self._open_claims(task, node)
                 try:
@@ -185,18 +220,16 @@ class Planner:
                 except InventoryError as error:
                     finding = Finding("error", str(error))
                 else:
-                    candidate = self._candidate(task, node, view, open_claims)
+                    decide = partial(self._decide, view, open_claims)
+                    candidate = self._candidate(task, node, decide, open_claims)
                     tried.append(candidate)
                     yield candidate
             if finding is not None:
                 findings[node.name] = (finding,)
 
     def _candidate(
-        self, task: _Task, node: NodeState, view: NodeView | None, claims: Sequence[ResourceClaim]
+        self, task: _Task, node: NodeState, decide: Callable[[], Decision | None], claims: Sequence[ResourceClaim]
     ) -> Candidate:
-        def decide() -> Decision | None:
-            return None if view is None else self._decide(view, claims)
-
         def check(decision: Decision | None) -> Finding | None:
             allocations = decision.allocations(self._share_id) if decision is not None else []
             given = {claim.key: got for claim, got in zip(claims, allocations, strict=True)}
@@ -247,7 +280,9 @@ class Planner:
             known = self._variants[claim.key, served] = without(claim, served)
         return known
 
-    def _decide(self, view: NodeView, claims: Sequence[ResourceClaim]) -> Decision:
+    def _decide(self, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
+        if view is None:
+            return None
         wanted = [self._wanted(claim) for claim in claims]
         place = (view.name, tuple([claim.shape for claim in wanted]))
         dead_end = self._dead_ends.get(place)
@@ -287,6 +322,10 @@ class Planner:
         node.add(self._needs(task, {key: got for key, (_, got) in given.items()}))
         self._placed.add(task.pod.pod, node.labels)
         return Placement(task.pod, node.name, tuple(placed))
+
+
+def _same(decision: Decision) -> Decision:
+    return decision
 
 
 def _unreached(allocated: Iterable[ResourceClaim], node: NodeState) -> Finding | None:
