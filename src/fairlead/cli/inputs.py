@@ -106,13 +106,14 @@ def load(
         raise BadInputError(
             [], "no node is known: the input holds no Node and no ResourceSlice that names one; --node NAME adds one"
         )
-    strangers = [node.name for node in named_nodes(objects.slices) if node.name not in {n.name for n in known}]
+    names = dict.fromkeys(node.name for node in known)
+    strangers = [node.name for node in named_nodes(objects.slices) if node.name not in names]
     if strangers:
         notes.append(
             f"note: {_listed(strangers)} named by ResourceSlices but not in the input as Nodes: not planned on"
         )
     notes += [f"note: {one_line(one)}" for one in suspended(objects)]
-    pods, left_out = expand(objects, [node.name for node in known])
+    pods, left_out = expand(objects, list(names))
     problems = _missing_classes(objects, pods)
     if problems or (left_out and not pods):
         raise BadInputError([*left_out, *problems])
