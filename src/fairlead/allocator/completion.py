@@ -66,6 +66,14 @@ class Completion:
             except _StartOverError:
                 self._patience *= 2
 
+    def impossible_claim(self, demands: list[Demand], state: State) -> tuple[int, ...]:
+        """The requests of a claim that cannot even be met where it is the only one; empty where there is none."""
+        for claim in dict.fromkeys(demand.claim for demand in demands):
+            own = [demand for demand in demands if demand.claim == claim]
+            if not self.possible(own, state, 0):
+                return tuple(demand.position for demand in own)
+        return ()
+
     def _solve(self, demands: list[Demand], state: State, restricted: int) -> bool:
         if not demands:
             return True

@@ -319,7 +319,7 @@ def merged(demands: Sequence[Demand], shared: int) -> list[Demand]:
         choice = choices[0]
         key: object = demand.position
         if len(choices) == 1 and joinable(choice.slot) and not choice.candidates & shared:
-            key = ("joined", demand.claim, choice.slot.rules, choice.candidates)
+            key = ("joined", demand.claim, choice.slot.constraints, choice.slot.groups, choice.candidates)
         known = kept.get(key)
         if known is None:
             copies = [Choice(c.slot, c.candidates, c.count) for c in choices]
@@ -341,7 +341,7 @@ def _easiest(choices: Sequence[Choice]) -> list[Choice]:
     for one in sorted(choices, key=lambda choice: choice.count):
         if one.slot.unit.all_devices or not any(
             other.slot.tariff == one.slot.tariff
-            and other.slot.rules == one.slot.rules
+            and (other.slot.constraints, other.slot.groups) == (one.slot.constraints, one.slot.groups)
             and not one.candidates & ~other.candidates
             for other in kept
             if not other.slot.unit.all_devices

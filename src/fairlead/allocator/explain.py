@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fairlead.allocator.bounds import Bounds
+from fairlead.allocator.completion import Completion
 from fairlead.allocator.demand import Shortfall, remaining
+from fairlead.allocator.equivalence import Equivalence
 from fairlead.allocator.moves import Moves, standing
 from fairlead.allocator.problem import Problem, Slot, bits
 from fairlead.allocator.reasons import Excluded, Kind, Reason
@@ -43,10 +45,14 @@ def explain(problem: Problem, view: NodeView, claims: Sequence[str], named: bool
     if reasons:
         return tuple(reasons)
     shortfall = None
+    guilty: tuple[int, ...] = ()
     if problem.positions:
+        bounds = Bounds(moves)
         demands = remaining(moves, len(problem.positions), 0, -1, 0, moves.start(), 0)
-        shortfall = Bounds(moves).shortfall(demands, moves.start())
-    return (_joint(moves, shortfall, claims),)
+        shortfall = bounds.shortfall(demands, moves.start())
+        if shortfall is None:
+            guilty = Completion(moves, bounds, Equivalence(moves)).impossible_claim(demands, moves.start())
+    return (_joint(moves, shortfall, guilty, claims),)
 
 
 def _easiest(reasons: list[Reason]) -> Reason:
@@ -210,9 +216,9 @@ def _clause(
     return f"{said}, {asked} wanted"
 
 
-def _joint(moves: Moves, shortfall: Shortfall | None, claims: Sequence[str]) -> Reason:
+def _joint(moves: Moves, shortfall: Shortfall | None, guilty: tuple[int, ...], claims: Sequence[str]) -> Reason:
     problem = moves.problem
-    positions = shortfall.requests if shortfall is not None else tuple(range(len(problem.positions)))
+    positions = shortfall.requests if shortfall is not None else guilty or tuple(range(len(problem.positions)))
     names = tuple(
         problem.claims[claim].shape.requests[request].name
         for claim, request in (problem.positions[p] for p in positions)
@@ -220,7 +226,8 @@ def _joint(moves: Moves, shortfall: Shortfall | None, claims: Sequence[str]) -> 
     claim = ", ".join(dict.fromkeys(claims[problem.positions[p][0]] for p in positions))
     listed = f"request{'s' if len(names) > 1 else ''} {', '.join(names)}"
     if shortfall is None:
-        text = f"{listed}: each fits alone, but no combination of free devices satisfies all requests and constraints"
+        alone = "each fits alone, but " if len(names) > 1 else ""
+        text = f"{listed}: {alone}no combination of free devices satisfies all requests and constraints"
         return Reason("together", claim, names, 0, 0, text)
     wanted, available = shortfall.wanted, shortfall.available
     kind: Kind = "together"

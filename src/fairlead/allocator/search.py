@@ -110,6 +110,8 @@ class Search:
             if found is not None:
                 return found
         self._prover = Prover(self.moves, bounds, horizon)
+        if horizon[0] and self._prover.completion.impossible_claim(demands, self.moves.start()):
+            return None
         return self._descend()
 
     def _check_limits(self) -> None:
@@ -272,7 +274,7 @@ class Prover:
         self._bounds = bounds
         self._horizon = horizon
         self._equivalence = Equivalence(moves)
-        self._completion = Completion(moves, bounds, self._equivalence)
+        self.completion = Completion(moves, bounds, self._equivalence)
         self._failed: set[object] = set()
         self._dead_ends = 0
 
@@ -297,7 +299,7 @@ class Prover:
         horizon = self._horizon[position + 1]
         demands = everything[: horizon - position]
         if self._bounds.shortfall(demands, state) is not None or (
-            self._dead_ends > _PATIENCE and not self._completion.possible(demands, state, restricted)
+            self._dead_ends > _PATIENCE and not self.completion.possible(demands, state, restricted)
         ):
             self.remember(key)
             return key, True

@@ -28,17 +28,20 @@ class Usage:
         """Counters charged by the devices of this slice that are in use."""
         self.consumed: dict[int, dict[str, int]] = {}
         """Capacity that shares take, by device index."""
-        self._index: dict[str, int] = {}
+        self._index: dict[str, tuple[int, ...]] = {}
+        """By name; the API server keeps names apart, but nothing here relies on it."""
         for index, device in enumerate(record.devices):
-            self._index.setdefault(device.name, index)
+            self._index[device.name] = (*self._index.get(device.name, ()), index)
+        for index in range(len(record.devices)):
             if holdings.in_use(record.device_id(index)):
-                self.update(device.name, holdings)
+                self._update(index, holdings)
 
     def update(self, device_name: str, holdings: Holdings) -> None:
         """Brings one device up to date; a device that the slice does not have is no error."""
-        index = self._index.get(device_name)
-        if index is None:
-            return
+        for index in self._index.get(device_name, ()):
+            self._update(index, holdings)
+
+    def _update(self, index: int, holdings: Holdings) -> None:
         bit = 1 << index
         device_id = self.record.device_id(index)
         was = (self.held | self.started) & bit
