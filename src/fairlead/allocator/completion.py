@@ -46,14 +46,16 @@ class Completion:
         self._patience = _FIRST_PATIENCE
 
     def possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
-        """Whether the demands can all be met.
+        """Whether the demands can all be met, leaving out those with admin access.
 
         Args:
             demands: what remains, already narrowed by the bounds.
             state: what is chosen.
             restricted: as in `Equivalence.key`.
         """
-        demands = [demand for demand in demands if not demand.observes()]
+        return self._possible([demand for demand in demands if not demand.observes()], state, restricted)
+
+    def _possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
         if sum(max(choice.count for choice in demand.choices) for demand in demands) > _DEEPEST:
             return True
         # Joined demands stand for several requests of a claim, so what a claim has is counted before.
@@ -69,8 +71,9 @@ class Completion:
     def impossible_claim(self, demands: list[Demand], state: State) -> tuple[int, ...]:
         """The requests of a claim that cannot even be met where it is the only one; empty where there is none."""
         for claim in dict.fromkeys(demand.claim for demand in demands):
+            # Within a claim no device is given twice, with or without admin access, so here all can be looked at.
             own = [demand for demand in demands if demand.claim == claim]
-            if not self.possible(own, state, 0):
+            if not self._possible(own, state, 0):
                 return tuple(demand.position for demand in own)
         return ()
 

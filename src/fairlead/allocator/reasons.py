@@ -51,7 +51,7 @@ class Reason:
     available: int
     text: str
     """A clause without the node's name, the same for nodes where the same stands in the way, for example
-    `request gpu: 8 of 8 devices of class gpu.example.com are held (by ml-a/train-7), 1 wanted`."""
+    `request gpu: none of 8 devices free, 1 wanted; held by claims ml-a/train-7`."""
     tally: tuple[Excluded, ...] = ()
     holders: tuple[str, ...] = ()
     """Claims that hold devices which would serve, most devices first."""

@@ -61,6 +61,7 @@ def _next_steps() -> list[str]:
         here = str(FILES)
     return [
         f"cd {here}",
+        "fairlead explain ml/evaluate-0 -f .                    # what would help it",
         "fairlead plan -f 1-cluster.yaml -f 4-evaluation.yaml   # alone, it has a place",
         "fairlead plan -f . -o yaml                             # what the cluster would hold",
         "fairlead plan -f 1-cluster.yaml -f 3-inference.yaml --node crane-1=rack=a",
