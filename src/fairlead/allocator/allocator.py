@@ -179,12 +179,8 @@ _SPECS_KEPT = 10_000
 
 def _nothing_is_free(view: NodeView, shapes: tuple[ClaimShape, ...]) -> bool:
     """Whether it is plain, before any selector is compiled, that not even the first device can be had."""
-    return (
-        bool(shapes)
-        and not (1 << view.size) - 1 & ~view.occupancy.held
-        and all(shape.countable for shape in shapes)
-        and not any(pool.invalid for pool in view.pools)
-    )
+    taken = not (1 << view.size) - 1 & ~view.occupancy.held
+    return taken and view.valid and bool(shapes) and all(shape.countable for shape in shapes)
 
 
 def decide(problem: Problem, view: NodeView, taken: Standing, claims: Sequence[Wanted]) -> Decision:
@@ -195,14 +191,14 @@ def decide(problem: Problem, view: NodeView, taken: Standing, claims: Sequence[W
         picks, hopeless = _plain(problem, taken)
         if picks is not None:
             return Decision(problem, view, claims, picks)
-        if hopeless and not any(pool.invalid for pool in view.pools):
+        if hopeless and view.valid:
             return Decision(problem, view, claims)
     search = Search(problem, taken, first_branch_failed=problem.plain is not None)
     try:
         found = search.run()
     except FatalError as error:
         return Decision(problem, view, claims, error=_named(error.fault, view, claims), steps=search.steps)
-    if found is None and any(pool.invalid for pool in view.pools):
+    if found is None and not view.valid:
         text = "invalid resource pools were encountered"
         return Decision(problem, view, claims, error=text, node_error=True, steps=search.steps)
     return Decision(problem, view, claims, found, steps=search.steps)

@@ -8,7 +8,7 @@ cannot be allocated anywhere, and what we do not know is refused, not ignored (i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fairlead.cel import CompileError, Derived, Selector, compile_derived, compile_selector
 from fairlead.cel import Features as CELFeatures
@@ -155,24 +155,24 @@ class ClaimShape:
     spec: ResourceClaimSpec
     requests: tuple[Request, ...]
     constraints: tuple[Constraint, ...]
+    countable: bool = field(init=False)
+    """Whether every request wants a number of devices for itself, and not more than a claim can have."""
+    least: int = field(init=False)
+    """Devices that the claim needs for itself at least; admin access needs none."""
 
-    @property
-    def countable(self) -> bool:
-        """Whether every request wants a number of devices for itself, and not more than a claim can have."""
+    def __post_init__(self) -> None:
         units = [unit for request in self.requests for unit in request.units]
-        return (
+        countable = (
             len(units) == len(self.requests)
             and not any(unit.all_devices or unit.admin_access for unit in units)
             and 0 < sum(unit.count for unit in units) <= MAX_RESULTS
         )
-
-    @property
-    def least(self) -> int:
-        """Devices that the claim needs for itself at least; admin access needs none."""
-        return sum(
+        least = sum(
             min(0 if unit.admin_access else 1 if unit.all_devices else unit.count for unit in request.units)
             for request in self.requests
         )
+        object.__setattr__(self, "countable", countable)
+        object.__setattr__(self, "least", least)
 
     @property
     def chains(self) -> list[tuple[Reader, ...]]:

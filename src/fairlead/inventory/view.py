@@ -72,6 +72,7 @@ class NodeView:
         "shared",
         "size",
         "skipping",
+        "valid",
     )
 
     def __init__(
@@ -95,6 +96,8 @@ class NodeView:
         self.declared = declared
         """The features that the node declares."""
         self.pools = tuple(pools)
+        self.valid = not any(pool.invalid for pool in self.pools)
+        """Whether no pool is invalid: one that is makes an error of what else would be a no."""
         self.features = features
         self.parts: list[tuple[SliceRecord, int, int]] = []
         """Each slice with the number of its first device and the number of its pool."""
