@@ -327,6 +327,24 @@ def z6(size: int) -> Json:
     return case(pool(devices), [claim(rest + first)], False)
 
 
+def z7(size: int) -> Json:
+    """Many pairs that fit, then a claim that wants its two devices alike and apart."""
+    devices = [device(f"d{n:03}", root=f"r{n // 3}") for n in range(3 * size)]
+    pairs_ = [claim([request("r", 2)], [match("d.x/root")], f"c{n}") for n in range(size - 1)]
+    torn = claim([request("r", 2)], [match("d.x/root"), distinct("d.x/root")], "torn")
+    return case(pool(devices), [*pairs_, torn], False)
+
+
+def z8(size: int) -> Json:
+    """Prioritized lists, then a selector that fails on a device that is held, so never, and matches none."""
+    devices = [device("d000")] + [device(f"d{n:03}", kind="x") for n in range(1, 2 * size + 2)]
+    last = request("last", 1, 'device.attributes["d.x"].kind=="y"')
+    lists = [
+        {"name": f"r{n}", "firstAvailable": [{"name": f"s{k}", **option(2 - k)} for k in range(2)]} for n in range(size)
+    ]
+    return case(pool(devices), [claim(lists, name="lists"), claim([last], name="last")], False, ["d.x/p/d000"])
+
+
 FAMILIES: dict[str, tuple[Callable[[int], Json], tuple[int, ...]]] = {
     "x1": (x1, (8, 14, 18, 22, 31)),
     "x2": (x2, (7, 8, 16, 31)),
@@ -360,6 +378,8 @@ FAMILIES: dict[str, tuple[Callable[[int], Json], tuple[int, ...]]] = {
     "z4": (z4, (4, 8, 16, 31)),
     "z5": (z5, (4, 6, 8, 16)),
     "z6": (z6, (6, 10, 16, 32)),
+    "z7": (z7, (4, 8, 16)),
+    "z8": (z8, (2, 4, 8, 16)),
 }
 
 

@@ -220,7 +220,9 @@ class Equivalence:
                     slot.error_mask >> number & 1,
                     slot.all_mask >> number & 1,
                     # Where an error may be raised it matters which device comes first, so none equals another.
-                    slot.fatal and ((slot.error_mask | slot.all_mask) >> number & 1 or number in slot.late) and number,
+                    moves.fatal[slot.number]
+                    and ((slot.error_mask | slot.all_mask) >> number & 1 or number in slot.late)
+                    and number,
                     slot.first_need.get(number, 0) >> shift,
                     slot.more_need.get(number, 0) >> shift,
                 )

@@ -7,10 +7,11 @@ searches (`search`, `completion`), proves (`bounds`) or compares (`equivalence`)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 from fairlead.allocator.ledger import FieldKey
-from fairlead.allocator.problem import Problem, Slot
+from fairlead.allocator.problem import Problem, Slot, agree
 from fairlead.inventory import Occupancy
 
 _USED_BITS = 8
@@ -79,6 +80,7 @@ class Moves:
         "_initial",
         "_numbers",
         "_overdrawn",
+        "fatal",
         "free",
         "guards",
         "left",
@@ -106,10 +108,25 @@ class Moves:
         """What is left of each slot's candidates once it is known which can be part of a solution."""
         self._numbers: dict[int, tuple[int, ...]] = {}
         self._fitting: dict[tuple[int, int, int], int] = {}
+        self.fatal = [slot.fatal and self._reaches_error(slot) for slot in problem.slots]
+        """By slot, whether trying it can end the search with an error, with what is held now."""
 
     def start(self) -> State:
         """The state in which nothing is chosen."""
         return State(0, 0, self.left, self.started, self._initial, 0)
+
+    def _reaches_error(self, slot: Slot) -> bool:
+        if slot.unit.admin_access:
+            return True
+        if slot.unit.all_devices:
+            # It takes its devices in order, and gives up at the first that somebody holds.
+            reached = list(takewhile(lambda number: self.free >> number & 1, self.numbers(slot)))
+            plain = slot.late.keys().isdisjoint(reached) and slot.opening and agree(slot, reached)
+            return bool(reached) and not plain
+        late = 0
+        for number in slot.late:
+            late |= 1 << number
+        return bool((slot.error_mask | late) & self.free)
 
     def numbers(self, slot: Slot) -> tuple[int, ...]:
         """With `All`: the devices to take, which leaves out shared ones that have no room now."""

@@ -85,6 +85,8 @@ class Slot:
     groups: tuple[tuple[int, Rule], ...] = ()
     """Those among them that come from compatibility groups; observing is free of them."""
 
+    opening: bool = False
+    """Of the first request of its claim: its constraints have not seen a device before."""
     agreeing: bool = False
     """With `All`, for the first request of a claim: its constraints accept all the devices, in whatever number."""
     late: Mapping[int, str] = field(default_factory=dict)
@@ -190,7 +192,8 @@ class Problem:
                         (offset + constraint, slot.looks.get(constraint, claim.rules[constraint]))
                         for constraint in slot.unit.constraints
                     )
-                    slot.agreeing = not request and slot.unit.all_devices and _agreeing(slot)
+                    slot.opening = not request
+                    slot.agreeing = slot.opening and slot.unit.all_devices and agree(slot, slot.all_numbers)
                     self.slots.append(slot)
         self.rules = tuple(rules)
 
@@ -292,11 +295,11 @@ def _counter_need(view: NodeView, number: int) -> dict[FieldKey, int]:
     return need
 
 
-def _agreeing(slot: Slot) -> bool:
-    """Whether the constraints accept the slot's devices one after another, beginning with none."""
+def agree(slot: Slot, numbers: Sequence[int]) -> bool:
+    """Whether the slot's constraints accept the devices one after another, beginning with none."""
     for _, rule in slot.constraints:
         state = rule.initial
-        for number in slot.all_numbers:
+        for number in numbers:
             if not rule.accepted(state) >> number & 1:
                 return False
             state = rule.after(state, number)

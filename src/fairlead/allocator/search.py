@@ -96,7 +96,7 @@ class Search:
             if found is not None:
                 return found
         bounds = Bounds(self.moves)
-        horizon = horizons(self.problem)
+        horizon = horizons(self.moves)
         if horizon[0]:
             demands = remaining(self.moves, horizon[0], 0, -1, 0, self.moves.start(), 0)
             if bounds.shortfall(demands, self.moves.start()) is not None:
@@ -290,7 +290,8 @@ class Prover:
         everything = remaining(moves, total, position, alternative, kth, state, below)
         restricted = 1 << position if below else 0
         slots = moves.problem.alternatives[position]
-        fatal = any(slot.fatal for slot in (slots if alternative < 0 else slots[alternative : alternative + 1]))
+        tried = slots if alternative < 0 else slots[alternative : alternative + 1]
+        fatal = any(moves.fatal[slot.number] for slot in tried)
         key = (alternative, below if fatal else 0, self._equivalence.key(everything, state, restricted))
         if key in self._failed:
             return key, True
@@ -306,11 +307,12 @@ class Prover:
         return key, False
 
 
-def horizons(problem: Problem) -> list[int]:
+def horizons(moves: Moves) -> list[int]:
     """By position: the first request from there on that may raise an error; one entry more than there are positions."""
+    problem = moves.problem
     count = len(problem.positions)
     horizon = [count] * (count + 1)
     for position in range(count - 1, -1, -1):
-        fatal = any(slot.fatal for slot in problem.alternatives[position])
+        fatal = any(moves.fatal[slot.number] for slot in problem.alternatives[position])
         horizon[position] = position if fatal else horizon[position + 1]
     return horizon
