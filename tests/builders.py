@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from fairlead.cli.cases import Outcome, parse_case, run_case
+from fairlead.resource import decode_hook
 
 DRIVER = "gpu.example.com"
 ROOT = "resource.kubernetes.io/pcieRoot"
@@ -136,6 +139,11 @@ CLASSES = [
     },
     {"metadata": {"name": "any"}, "spec": {}},
 ]
+
+
+def convert(kind: Any, raw: Any) -> Any:
+    """The object of that type, read from JSON as the product reads it."""
+    return msgspec.json.decode(json.dumps(raw).encode(), type=kind, dec_hook=decode_hook)
 
 
 def decide(

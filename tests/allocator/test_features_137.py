@@ -14,6 +14,7 @@ from builders import (
     EVERYTHING,
     ROOT,
     claim,
+    convert,
     counters,
     decide,
     device,
@@ -28,7 +29,7 @@ from builders import (
 )
 from fairlead.allocator import Allocator
 from fairlead.inventory import Features, Inventory
-from fairlead.resource import DeviceClass, Node, ResourceClaim, ResourceSlice, decode_hook
+from fairlead.resource import DeviceClass, Node, ResourceClaim, ResourceSlice
 
 NEW = [*EVERYTHING, "FractionalCapacityRange", "OptionalNodeOperations", "CompatibilityGroups", "DerivedAttributes"]
 LABEL = "example.com/kind"
@@ -127,22 +128,18 @@ def test_fatal_amounts_are_found_before_others_make_the_device_unsuitable() -> N
 # Optional node operations
 
 
-def made(kind: type[Any], entry: dict[str, Any]) -> Any:
-    return msgspec.convert(entry, kind, dec_hook=decode_hook)
-
-
 def workplace(slices: list[dict[str, Any]], features: Features, wanted: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Inventory, allocator and what is wanted, for tests that look at several views."""
-    allocator = Allocator([made(DeviceClass, entry) for entry in CLASSES], features)
-    inventory = Inventory([made(ResourceSlice, entry) for entry in slices], features=features)
-    return inventory, allocator, allocator.wanted(made(ResourceClaim, wanted))
+    allocator = Allocator([convert(DeviceClass, entry) for entry in CLASSES], features)
+    inventory = Inventory([convert(ResourceSlice, entry) for entry in slices], features=features)
+    return inventory, allocator, allocator.wanted(convert(ResourceClaim, wanted))
 
 
 def decide_on(declared: list[str], features: Features) -> list[dict[str, Any]] | None:
     """The results on a node that declares these features, after one that declares none."""
     slices = [slice_("a", skipNodeOperations=["NodeUnprepareResources"])]
     inventory, allocator, wanted = workplace(slices, features, claim(request("r")))
-    node = made(Node, {"metadata": {"name": "node-1"}, "status": {"declaredFeatures": declared}})
+    node = convert(Node, {"metadata": {"name": "node-1"}, "status": {"declaredFeatures": declared}})
     assert not allocator.allocate(inventory.view("node-1"), [wanted]).fits
     view = inventory.view("node-1", {}, frozenset(node.status.declared_features))
     decision = allocator.allocate(view, [wanted])

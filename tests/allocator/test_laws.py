@@ -16,11 +16,11 @@ import msgspec
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from builders import DRIVER, claim, counters, device, distinct, match, request, slice_
+from builders import DRIVER, claim, convert, counters, device, distinct, match, request, slice_
 from fairlead.allocator import Allocator
 from fairlead.cli.cases import parse_case, run_case
 from fairlead.inventory import Features, Inventory
-from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice, decode_hook
+from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice
 
 NIC = "nic.example.com"
 ROOT = "x.example.com/root"
@@ -344,10 +344,6 @@ def test_names_do_not_matter_but_for_their_order(world: World, pod: Pod) -> None
         for result in (*expected, *twin):
             result.pop("shareID", None)
         assert twin == expected
-
-
-def convert(kind: Any, value: Any) -> Any:
-    return msgspec.json.decode(json.dumps(value).encode(), type=kind, dec_hook=decode_hook)
 
 
 class Cluster:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import CLASSES, claim, counters, device, request, slice_
+from builders import CLASSES, claim, convert, counters, device, request, slice_
 from fairlead.allocator import Allocator
 from fairlead.inventory import Features, Inventory
-from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice, decode_hook
-
-
-def convert(kind: Any, given_: Any) -> Any:
-    return msgspec.json.decode(json.dumps(given_).encode(), type=kind, dec_hook=decode_hook)
+from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice
 
 
 def claims(number: int) -> list[ResourceClaim]:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import CLASSES, ROOT, claim, device, labelled, match, request, slice_
+from builders import CLASSES, ROOT, claim, convert, device, labelled, match, request, slice_
 from fairlead.allocator import Allocator, Decision, Wanted
 from fairlead.inventory import Features, Inventory
 from fairlead.placement.finder import Finder
-from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice, decode_hook
+from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice
 
 NODES = [f"node-{number}" for number in range(6)]
-
-
-def convert(kind: Any, raw: Any) -> Any:
-    return msgspec.json.decode(json.dumps(raw).encode(), type=kind, dec_hook=decode_hook)
 
 
 def node_slices(name: str, gpus: int, model: str = "A") -> list[ResourceSlice]:

@@ -15,7 +15,7 @@ import msgspec
 
 from fairlead.cli.checks import one_line
 from fairlead.cli.inputs import BadInputError, Input, load
-from fairlead.cli.options import LabelledNode, files_option, parse_features, parse_nodes
+from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes
 from fairlead.cli.records import record
 from fairlead.inventory import Features
 from fairlead.placement import Cluster, Diagnosis, Help, NodeDiagnosis, Obstacle, RequestTally, diagnose
@@ -61,17 +61,7 @@ _HOLDERS: Final = 3
     show_default=True,
     help="json holds all reasons, with every device that a rule excludes, node by node.",
 )
-@click.option(
-    "--assume-classes/--no-assume-classes",
-    default=True,
-    help="Whether DeviceClasses that well-known drivers install may be missing from the input. [default: they may]",
-)
-@click.option(
-    "--features",
-    callback=parse_features,
-    metavar="NAME,...",
-    help="Exactly these DRA features are on in the cluster, or none. [default: all]",
-)
+@cluster_options
 def explain(
     pod: str,
     paths: tuple[str, ...],

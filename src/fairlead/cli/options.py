@@ -46,6 +46,22 @@ def files_option(command: _Command) -> _Command:
     )(command)
 
 
+def cluster_options(command: _Command) -> _Command:
+    """`--assume-classes` and `--features`: what is known of a cluster beside its objects."""
+    command = click.option(
+        "--features",
+        callback=parse_features,
+        metavar="NAME,...",
+        help="Exactly these DRA features are on in the cluster, for example AdminAccess,PrioritizedList; or none. "
+        "[default: all]",
+    )(command)
+    return click.option(
+        "--assume-classes/--no-assume-classes",
+        default=True,
+        help="Whether DeviceClasses that well-known drivers install may be missing from the input. [default: they may]",
+    )(command)
+
+
 def read_stdin() -> bytes:
     """All of standard input."""
     return sys.stdin.buffer.read()

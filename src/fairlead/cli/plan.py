@@ -8,7 +8,7 @@ import click
 
 from fairlead.cli.checks import one_line
 from fairlead.cli.inputs import BadInputError, load
-from fairlead.cli.options import LabelledNode, files_option, parse_features, parse_nodes
+from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes
 from fairlead.inventory import Features
 from fairlead.placement import Advisor
 from fairlead.placement import plan as place
@@ -35,18 +35,7 @@ SOME_UNPLACED = 1
     show_default=True,
     help="json and yaml hold every claim's status as the cluster would.",
 )
-@click.option(
-    "--assume-classes/--no-assume-classes",
-    default=True,
-    help="Whether DeviceClasses that well-known drivers install may be missing from the input. [default: they may]",
-)
-@click.option(
-    "--features",
-    callback=parse_features,
-    metavar="NAME,...",
-    help="Exactly these DRA features are on in the cluster, for example AdminAccess,PrioritizedList; or none. "
-    "[default: all]",
-)
+@cluster_options
 def plan(
     paths: tuple[str, ...],
     nodes: list[LabelledNode],
