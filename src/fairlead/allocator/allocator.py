@@ -13,11 +13,12 @@ import msgspec
 
 from fairlead.allocator.explain import explain, refusal
 from fairlead.allocator.moves import Standing, standing
-from fairlead.allocator.problem import DEVICE, Fault, Problem
+from fairlead.allocator.problem import Problem
 from fairlead.allocator.reasons import Reason
 from fairlead.allocator.request import CLAIM, ClaimShape, RequestError, resolve
 from fairlead.allocator.result import build, random_share_id
 from fairlead.allocator.search import FatalError, Pick, Search
+from fairlead.allocator.slot import DEVICE, Fault
 from fairlead.inventory import Features, NodeView, Occupancy, Reader
 from fairlead.resource import AllocationResult, DeviceClass, ResourceClaim, ResourceClaimSpec
 

@@ -18,7 +18,7 @@ from math import gcd
 from fairlead.allocator.demand import Choice, Demand, Shortfall
 from fairlead.allocator.ledger import AccountName, Block
 from fairlead.allocator.moves import Moves, State
-from fairlead.allocator.problem import Slot, bits
+from fairlead.allocator.slot import Slot, bits
 
 _FINEST = 4096
 """Into how many units the largest account is divided to see how far accounts can be filled."""

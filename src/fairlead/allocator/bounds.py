@@ -20,9 +20,9 @@ from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.demand import Demand, Shortfall
 from fairlead.allocator.matching import unmet
 from fairlead.allocator.moves import Moves, State
-from fairlead.allocator.problem import bits
 from fairlead.allocator.request import MAX_RESULTS
 from fairlead.allocator.rules import Rule
+from fairlead.allocator.slot import bits
 
 
 class Bounds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fairlead.allocator.moves import Moves, State
-from fairlead.allocator.problem import Slot
+from fairlead.allocator.slot import Slot
 
 
 @dataclass(frozen=True, slots=True)

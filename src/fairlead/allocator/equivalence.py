@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from fairlead.allocator.demand import Choice, Demand
 from fairlead.allocator.ledger import Block
 from fairlead.allocator.moves import Moves, State
-from fairlead.allocator.problem import Slot, bits
 from fairlead.allocator.request import MAX_RESULTS
+from fairlead.allocator.slot import Slot, bits
 
 _MOST_CELLS = 128
 """Values of an attribute up to which looking for exchanges of them is worth its cost."""

@@ -15,8 +15,9 @@ from fairlead.allocator.completion import Completion
 from fairlead.allocator.demand import Shortfall, remaining
 from fairlead.allocator.equivalence import Equivalence
 from fairlead.allocator.moves import Moves, standing
-from fairlead.allocator.problem import Problem, Slot, bits
+from fairlead.allocator.problem import Problem
 from fairlead.allocator.reasons import Excluded, Kind, Reason
+from fairlead.allocator.slot import Slot, bits
 from fairlead.inventory import NodeView
 
 _SHARED_BY = " (shared by "

@@ -11,7 +11,8 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from fairlead.allocator.ledger import FieldKey
-from fairlead.allocator.problem import Problem, Slot, agree
+from fairlead.allocator.problem import Problem
+from fairlead.allocator.slot import Slot, agree
 from fairlead.inventory import Occupancy
 
 _USED_BITS = 8

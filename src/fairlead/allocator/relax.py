@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from fairlead.allocator.allocator import Allocator, Wanted, decide
 from fairlead.allocator.moves import Standing, standing
-from fairlead.allocator.problem import Problem, bits
+from fairlead.allocator.problem import Problem
+from fairlead.allocator.slot import bits
 from fairlead.inventory import NodeView, Occupancy
 from fairlead.resource import (
     DeviceRequest,

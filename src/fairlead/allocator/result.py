@@ -11,9 +11,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 
-from fairlead.allocator.problem import ClaimProblem, Fault, Problem, Slot
+from fairlead.allocator.problem import ClaimProblem, Problem
 from fairlead.allocator.request import CLAIM, Unit
 from fairlead.allocator.search import FatalError, Pick
+from fairlead.allocator.slot import Fault, Slot
 from fairlead.inventory import NodeView
 from fairlead.resource import (
     AllocationResult,

@@ -23,8 +23,9 @@ from fairlead.allocator.completion import Completion
 from fairlead.allocator.demand import remaining
 from fairlead.allocator.equivalence import Equivalence
 from fairlead.allocator.moves import Moves, Standing, State
-from fairlead.allocator.problem import DEVICE, Fault, Problem, Slot, over_limit, where
+from fairlead.allocator.problem import Problem, over_limit
 from fairlead.allocator.request import MAX_RESULTS
+from fairlead.allocator.slot import DEVICE, Fault, Slot, where
 
 _PATIENCE = 12
 """Dead ends after which it pays to ask for a completion before each step."""
