@@ -345,6 +345,48 @@ def z8(size: int) -> Json:
     return case(pool(devices), [claim(lists, name="lists"), claim([last], name="last")], False, ["d.x/p/d000"])
 
 
+def z9(size: int) -> Json:
+    """Partitions that fill every GPU but one, on which a slot in the middle is held; the last claims have lists."""
+    kinds = (("a", 1, "3g"), ("b", 1, "2g"), ("d", 2, "1g"))
+    claims = [claim([request("a", 1, profile("3g")), request("b", 1, profile("2g"))], name="c0")]
+    for number in range(1, size):
+        requests = [request(name, n, profile(kind)) for name, n, kind in kinds]
+        if number > size - 3:
+            counts = (3, 2, 1, 1, 1)
+            alternatives = [{"name": f"s{k}", **option(n, profile("3g"))} for k, n in enumerate(counts)]
+            requests[0] = {"name": "a", "firstAvailable": alternatives}
+        claims.append(claim(requests, name=f"c{number}"))
+    claims.append(claim([request("r", 1, profile("1g"))], name="last"))
+    return case(mig(size), claims, True, [f"d.x/p/gpu-{size // 2}-1g-3"])
+
+
+def z10(size: int) -> Json:
+    """Shares that fill all cards but one, and a few bytes on six cards, each of which costs a share."""
+    lists = [{"name": f"s{k}", **option(n, capacity={"requests": {"bw": "20G"}})} for k, n in enumerate((3, 2, 1))]
+    requests = [{"name": "r", "firstAvailable": lists}]
+    requests += [share(f"small{n}", 20) for n in range(2 * size - 3)]
+    requests += [share(f"large{n}", 60) for n in range(size - 1)]
+    requests.append(request("dust", 6, capacity={"requests": {"bw": "28"}}))
+    return case(nics(size), [claim(requests)], False)
+
+
+def z11(size: int) -> Json:
+    """Prioritized lists that use up cards, then an observer of all cards under a rule that some of them break."""
+    devices = []
+    for n in range(8):
+        bandwidth = {"value": "1" if n > 4 else "4", "requestPolicy": {"default": "1"}}
+        one = {**device(f"d{n}", i=int(n > 4)), "allowMultipleAllocations": True, "capacity": {"bw": bandwidth}}
+        devices.append(one)
+    amounts = [option(1, capacity={"requests": {"bw": f"{bw}"}}) for bw in (3, 2)]
+    requests: list[Json] = [
+        {"name": f"r{n}", "firstAvailable": [{"name": f"s{k}", **one} for k, one in enumerate(amounts)]}
+        for n in range(size)
+    ]
+    observer: Json = {"deviceClassName": "c", "allocationMode": "All", "adminAccess": True}
+    requests.append({"name": "all", "exactly": observer})
+    return case(pool(devices), [claim(requests, [match("d.x/i")])], False)
+
+
 FAMILIES: dict[str, tuple[Callable[[int], Json], tuple[int, ...]]] = {
     "x1": (x1, (8, 14, 18, 22, 31)),
     "x2": (x2, (7, 8, 16, 31)),
@@ -380,6 +422,9 @@ FAMILIES: dict[str, tuple[Callable[[int], Json], tuple[int, ...]]] = {
     "z6": (z6, (6, 10, 16, 32)),
     "z7": (z7, (4, 8, 16)),
     "z8": (z8, (2, 4, 8, 16)),
+    "z9": (z9, (2, 4, 7, 8)),
+    "z10": (z10, (6, 8, 9)),
+    "z11": (z11, (6, 7, 8)),
 }
 
 

@@ -6,7 +6,8 @@ Every proof charges each demand the least that it could cost and asks for no mor
   those of at least a certain size;
 * totals: summed over all accounts of one name, and over all counters of a pool, since a partition that needs little
   of each still needs something of some;
-* filling: an account can only be filled to an amount that some of the remaining needs add up to.
+* filling: an account can only be filled to an amount that some of the remaining needs add up to;
+* packing: shares of few kinds have only so many ways to go into shared devices (`packing`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from math import gcd
 from fairlead.allocator.demand import Choice, Demand, Shortfall
 from fairlead.allocator.ledger import AccountName, Block
 from fairlead.allocator.moves import Moves, State
+from fairlead.allocator.packing import Packing
 from fairlead.allocator.slot import Slot, bits
 
 _FINEST = 4096
@@ -30,6 +32,7 @@ class Amounts:
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
         self._ledger = moves.problem.ledger
+        self._packing = Packing(moves)
         self._costs: dict[tuple[int, int], dict[AccountName, int]] = {}
         self._ranges: dict[tuple[int, int], dict[AccountName, tuple[int, int]]] = {}
         self._sizes: dict[int, int] = {}
@@ -45,7 +48,7 @@ class Amounts:
             shortfall = self._room(group, state)
             if shortfall is not None:
                 return shortfall
-        return self._totals(paying, state) or self._filling(paying, state)
+        return self._totals(paying, state) or self._filling(paying, state) or self._packed(paying, state)
 
     def size(self, slot: Slot) -> int:
         """The most that a device for the slot costs, as one number; units of different accounts are simply added."""
@@ -225,6 +228,13 @@ class Amounts:
                     concerned = tuple(demand.position for demand in demands)
                     return Shortfall("amount", concerned, wanted, room, account=name[2] or "counters")
         return None
+
+    def _packed(self, demands: list[Demand], state: State) -> Shortfall | None:
+        requests = self._packing.impossible(demands, state)
+        if not requests:
+            return None
+        wanted = sum([demand.least() for demand in demands if demand.position in requests])
+        return Shortfall("amount", requests, wanted, wanted - 1)
 
     def _range(self, choice: Choice) -> dict[AccountName, tuple[int, int]]:
         """The least and the most that a candidate costs of each account."""

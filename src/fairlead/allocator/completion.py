@@ -104,7 +104,13 @@ class Completion:
     def _branch(self, demands: list[Demand], state: State, restricted: int) -> bool:
         hardest = min(demands, key=self._slack)
         others = [demand for demand in demands if demand is not hardest]
-        return any(self._try(choice, hardest, others, state, restricted) for choice in hardest.choices)
+        alike = [] if self._equivalence.limited else [other for other in others if _interchangeable(hardest, other)]
+        for place in range(len(hardest.choices)):
+            if self._try(place, hardest, others, alike, state, restricted):
+                return True
+            for other in alike:
+                restricted |= 1 << other.position
+        return False
 
     def _slack(self, demand: Demand) -> tuple[float, int]:
         """How many candidates it has to spare for its weight; among equals the one that takes most comes first."""
@@ -112,14 +118,18 @@ class Completion:
         spare = sum(c.candidates.bit_count() - c.count for c in demand.choices)
         return (spare + 1) / self._weights.get(demand.position, 1), -self._amounts.size(choice.slot)
 
-    def _try(self, choice: Choice, demand: Demand, others: list[Demand], state: State, restricted: int) -> bool:
+    def _try(
+        self, place: int, demand: Demand, others: list[Demand], alike: list[Demand], state: State, restricted: int
+    ) -> bool:
         moves = self._moves
+        choice = demand.choices[place]
         candidates = choice.candidates
         narrowed = [c.candidates for d in others if restricted >> d.position & 1 for c in d.choices]
         kinds = self._equivalence.representatives(choice, state, narrowed)
         # The device that leaves least behind first: what fits tightly spoils least.
         kinds.sort(key=lambda kind: self._amounts.spare(kind[0], state))
-        for number, alike in kinds:
+        restricted |= 1 << demand.position
+        for number, same in kinds:
             if candidates.bit_count() < choice.count:
                 return False
             after = moves.take(choice.slot, number, state)
@@ -129,10 +139,13 @@ class Completion:
                 rest.candidates &= moves.accepted(choice.slot, after)
                 rest.candidates = moves.affordable(choice.slot, rest.candidates, after)
                 following.append(Demand(demand.position, demand.claim, [rest]))
-            if self._solve(following, after, restricted | 1 << demand.position):
+            if self._solve(following, after, restricted):
                 return True
-            # None of this kind can be among the devices of this demand.
-            candidates &= ~alike
+            # None of this kind can be among the devices of this demand, nor of one that could change places with it.
+            candidates &= ~same
+            for other in alike:
+                other.choices[place].candidates &= ~same
+                restricted |= 1 << other.position
         return False
 
     def _updated(self, demand: Demand, after: State, taken: int) -> list[Choice]:
@@ -148,3 +161,15 @@ class Completion:
 def _copy(demand: Demand) -> Demand:
     choices = [Choice(choice.slot, choice.candidates, choice.count) for choice in demand.choices]
     return Demand(demand.position, demand.claim, choices)
+
+
+def _interchangeable(one: Demand, other: Demand) -> bool:
+    """Whether what one demand gets the other could get instead; only known of demands without rules."""
+    return len(one.choices) == len(other.choices) and all(
+        mine.slot.tariff == theirs.slot.tariff
+        and mine.candidates == theirs.candidates
+        and mine.count == theirs.count
+        and not mine.slot.rules
+        and not theirs.slot.rules
+        for mine, theirs in zip(one.choices, other.choices, strict=True)
+    )

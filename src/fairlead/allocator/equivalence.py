@@ -157,7 +157,7 @@ class Equivalence:
         self.unique = sum(mask for mask in classes.values() if not mask & mask - 1)
         """Devices outside blocks that are like no other."""
         self._observing = any(slot.unit.admin_access for slot in problem.slots)
-        self._limited = any(
+        self.limited = any(
             sum(max(moves.count(slot) for slot in slots) for slots in claim.requests) > MAX_RESULTS
             for claim in problem.claims
         )
@@ -267,7 +267,7 @@ class Equivalence:
         blocks = sorted(
             [(twins.build, twins.condition(state, self._comparing), twins.picture(masks)) for twins in self.twins]
         )
-        return (tuple(parts), tuple(blocks), tuple(rules.items()), state.used if self._limited else 0)
+        return (tuple(parts), tuple(blocks), tuple(rules.items()), state.used if self.limited else 0)
 
     def _counts(self, devices: int) -> list[int]:
         """The devices outside blocks up to exchanges."""

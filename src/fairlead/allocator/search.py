@@ -16,11 +16,12 @@ what comes before the first request that could raise one: such a request, once r
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from fairlead.allocator.bounds import Bounds
 from fairlead.allocator.completion import Completion
-from fairlead.allocator.demand import remaining
+from fairlead.allocator.demand import Choice, Demand, remaining
 from fairlead.allocator.equivalence import Equivalence
 from fairlead.allocator.moves import Moves, Standing, State
 from fairlead.allocator.problem import Problem, over_limit
@@ -278,6 +279,8 @@ class Prover:
         self.completion = Completion(moves, bounds, self._equivalence)
         self._failed: set[object] = set()
         self._dead_ends = 0
+        self._taking: dict[int, Slot] = {}
+        """By slot that takes all devices, one that takes some of them, whatever constraints say."""
 
     def remember(self, key: object) -> None:
         """Takes note that nothing came of the state of this key."""
@@ -300,12 +303,47 @@ class Prover:
             return key, False
         horizon = self._horizon[position + 1]
         demands = everything[: horizon - position]
+        if horizon < total and (all_first := self._all_first(horizon, state)) is not None:
+            demands.append(all_first)
+            restricted |= 1 << horizon
         if self._bounds.shortfall(demands, state) is not None or (
             self._dead_ends > _PATIENCE and not self.completion.possible(demands, state, restricted)
         ):
             self.remember(key)
             return key, True
         return key, False
+
+    def _all_first(self, position: int, state: State) -> Demand | None:
+        """What a request for all devices needs to come to an error at all, where that is the next that may raise one.
+
+        It takes its devices in order and gives up without an error at the first that somebody has or that has no
+        room; a constraint looks at a device after that. So the devices must be there and payable up to the first that
+        a constraint could still forbid when their turn comes.
+        """
+        moves = self._moves
+        slots = moves.problem.alternatives[position]
+        slot = slots[0]
+        if len(slots) > 1 or not slot.unit.all_devices:
+            return None
+        settled = -1
+        for number, rule in slot.constraints:
+            values = state.rules[number]
+            # Once a match is down to one value, that is the value; nothing else is sure to stay accepted.
+            settled &= 0 if rule.distinct or values < 0 or values & values - 1 else rule.accepted(values)
+        needed = 0
+        for number in moves.numbers(slot):
+            # What other requests take may be observed, so only for shares of a device it is sure that they compete.
+            if not slot.unit.admin_access or moves.shared >> number & 1:
+                needed |= 1 << number
+            if not settled >> number & 1 or number in slot.late:
+                break
+        if not needed:
+            return None
+        if slot.number not in self._taking:
+            unit = replace(slot.unit, all_devices=False, admin_access=False)
+            self._taking[slot.number] = replace(slot, unit=unit, rules=(), constraints=(), groups=())
+        mask = moves.affordable(slot, moves.open_to(slot, state) & needed, state)
+        return Demand(position, slot.claim, [Choice(self._taking[slot.number], mask, needed.bit_count())])
 
 
 def horizons(moves: Moves) -> list[int]:
