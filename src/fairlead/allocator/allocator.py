@@ -132,12 +132,14 @@ class Allocator:
         self._by_spec[id(claim.spec)] = (claim.spec, shape)
         return Wanted(claim.key, shape)
 
-    def allocate(self, view: NodeView, claims: Sequence[Wanted]) -> Decision:
+    def allocate(self, view: NodeView, claims: Sequence[Wanted], within: int = -1) -> Decision:
         """Decides for one node.
 
         Args:
             view: the node.
             claims: all unallocated claims of a pod, in the pod's order.
+            within: the devices that may be given; all others count as held. A policy that prefers some devices asks
+                for these alone: what it gets then satisfies every rule, or there is none.
         """
         shapes = tuple([claim.shape for claim in claims])
         local = view.problems.get(shapes)
@@ -150,7 +152,8 @@ class Allocator:
         if local.occupancy is not occupancy:
             local.standing = standing(local.problem, occupancy)
             local.occupancy = occupancy
-        return decide(local.problem, view, local.standing, claims)
+        taken = local.standing if within == -1 else local.standing._replace(free=local.standing.free & within)
+        return decide(local.problem, view, taken, claims)
 
     def problem(self, view: NodeView, shapes: tuple[ClaimShape, ...]) -> Problem:
         """The problem that claims of these shapes are on the node; nodes with the same hardware share it."""
