@@ -105,7 +105,7 @@ class Placed:
     def _change(self, pod: Pod, node_labels: Mapping[str, str], by: int) -> None:
         for terms, counts in self._matching.items():
             _count(terms, counts, pod, node_labels, by)
-        for term in _terms(pod, away=True):
+        for term in terms_of(pod, away=True):
             value = node_labels.get(term.key)
             if value is not None:
                 values = self._against.setdefault(term, {})
@@ -121,14 +121,14 @@ class Placed:
                 self._counts((term,))[term.key],
                 f"the pod's anti-affinity keeps it away from a pod with the same {term.key}",
             )
-            for term in _terms(pod, away=True)
+            for term in terms_of(pod, away=True)
         ]
         away.extend(
             (term.key, values, f"the anti-affinity of a pod with the same {term.key} keeps it away")
             for term, values in self._against.items()
             if term.matches(pod)
         )
-        terms = _terms(pod, away=False)
+        terms = terms_of(pod, away=False)
         counts = self._counts(terms) if terms else {}
         first = not any(any(values.values()) for values in counts.values()) and all(term.matches(pod) for term in terms)
         near = [(term.key, None if first else counts[term.key]) for term in terms]
@@ -158,7 +158,8 @@ def _count(
                 values[value] = values.get(value, 0) + by
 
 
-def _terms(pod: Pod, *, away: bool) -> tuple[Term, ...]:
+def terms_of(pod: Pod, *, away: bool) -> tuple[Term, ...]:
+    """The required terms of a pod: those of its anti-affinity, or those of its affinity."""
     affinity = pod.spec.affinity
     given = affinity.pod_anti_affinity if away else affinity.pod_affinity
     return _as_terms(given.required, pod.namespace) if given is not None else ()

@@ -1,0 +1,299 @@
+"""What the nodes of a cluster offer to a gang: nodes that are the same to it are of one kind.
+
+Two nodes are of one kind when the gang's claims are the same problem on them (`Allocator.likeness`), as much of the
+devices in question is taken, and as many pods of each role fit by CPU, memory and the like. For each kind, and for each
+set of rails, the allocator says once what fits, so the cost of a decision grows with the kinds and not with the nodes.
+
+The cost of an offer is small where links are fast, and among those where little is left over on the node: a gang takes
+broken nodes before whole ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+from fairlead.allocator import Allocator, Decision, Wanted
+from fairlead.inventory import NodeView
+from fairlead.placement.gangs import Costs, Offer, Site, Sites
+from fairlead.placement.groups.roles import PodRole, keep_apart
+from fairlead.placement.node import NodeState
+from fairlead.topology import Tree, Wiring
+
+_MOST_RAIL_SETS = 300
+"""Sets of rails that are looked at; with more of them rails are left alone."""
+
+_MOST_TOGETHER = 64
+"""Combinations of roles on one node that are looked at."""
+
+Chooser = Callable[[NodeView, Sequence[Wanted], int], Decision]
+"""The devices for claims on a node, within a mask."""
+
+Rails = frozenset[int]
+
+
+@dataclass(slots=True)
+class Kind:
+    """Nodes that are the same to the gang; `view` is of one of them."""
+
+    view: NodeView
+    wiring: Wiring
+    free: int
+    """Devices that no claim holds for itself."""
+    vectors: tuple[tuple[int, ...], ...]
+    """Numbers of pods of each role that fit on such a node by what they need beside devices."""
+
+
+class Surveyor:
+    """Looks at nodes for one gang."""
+
+    def __init__(
+        self,
+        roles: Sequence[PodRole],
+        wanted: Sequence[Sequence[Wanted]],
+        allocator: Allocator,
+        choose: Chooser,
+        wiring_of: Callable[[NodeView], Wiring],
+    ) -> None:
+        """A surveyor.
+
+        Args:
+            roles: of the gang.
+            wanted: the own claims of one pod of each role.
+            allocator: tells which nodes are alike.
+            choose: picks devices.
+            wiring_of: how the devices of a node are wired.
+        """
+        self._roles = roles
+        self._wanted = wanted
+        self._allocator = allocator
+        self._choose = choose
+        self._wiring_of = wiring_of
+        self._apart = keep_apart(roles)
+        self._numbers: dict[Hashable, int] = {}
+        self.kinds: list[Kind] = []
+
+    def kind(self, view: NodeView, node: NodeState, allowed: Sequence[bool]) -> int | None:
+        """The number of the node's kind; None where it can hold no pod of the gang.
+
+        Args:
+            view: its devices.
+            node: what else it has.
+            allowed: by role, whether its pods may run there.
+        """
+        vectors = self._vectors(node, allowed)
+        if not vectors:
+            return None
+        shapes = tuple([claim.shape for claims in self._wanted for claim in claims])
+        occupancy = view.occupancy
+        wiring = self._wiring_of(view)
+        taken: Hashable = ()
+        if shapes:
+            asked = self._devices(view)
+            taken = (
+                ~occupancy.held & asked,
+                occupancy.started & asked,
+                occupancy.exhausted & asked,
+                tuple(occupancy.counters.items()),
+                tuple((number, tuple(amounts.items())) for number, amounts in occupancy.consumed.items()),
+                tuple(occupancy.groups.items()),
+            )
+        key = (self._allocator.likeness(view, shapes), taken, wiring.locations, vectors)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.kinds)
+            self.kinds.append(Kind(view, wiring, ~occupancy.held & (1 << view.size) - 1, vectors))
+        return number
+
+    def _devices(self, view: NodeView) -> int:
+        """The devices that any claim of the gang could use."""
+        mask = 0
+        for claims in self._wanted:
+            if claims:
+                for slot in self._allocator.problem(view, tuple([claim.shape for claim in claims])).slots:
+                    mask |= slot.mask | slot.all_mask
+        return mask
+
+    def _vectors(self, node: NodeState, allowed: Sequence[bool]) -> tuple[tuple[int, ...], ...]:
+        most = []
+        for number, role in enumerate(self._roles):
+            room = _room(node, role) if allowed[number] else 0
+            most.append(min(len(role.pods), room, 1 if self._apart[number][number] else room))
+        if len(most) == 1:
+            return tuple((count,) for count in range(1, most[0] + 1))
+        while _count(most) > _MOST_TOGETHER:
+            most[most.index(max(most))] -= 1
+        return tuple(
+            vector for vector in product(*[range(count + 1) for count in most]) if any(vector) and self._fits(node, vector)
+        )
+
+    def _fits(self, node: NodeState, vector: Sequence[int]) -> bool:
+        for one, count in enumerate(vector):
+            for other in range(one):
+                if count and vector[other] and self._apart[one][other]:
+                    return False
+        needs: dict[str, int] = {}
+        for role, count in zip(self._roles, vector, strict=True):
+            for name, amount in role.needs.amounts:
+                needs[name] = needs.get(name, 0) + count * amount
+        return all(
+            name not in node.allocatable or node.used.get(name, 0) + amount <= node.allocatable[name]
+            for name, amount in needs.items()
+        )
+
+    def rail_sets(self) -> list[Rails]:
+        """The sets of rails that every pod could have its GPUs on; empty where GPUs or their rails are not known."""
+        rails: set[int] = set()
+        size = 0
+        for kind in self.kinds:
+            rails.update(place.rail for place in kind.wiring.locations if place.kind == "gpu" and place.rail is not None)
+        for number, claims in enumerate(self._wanted):
+            if not claims:
+                continue
+            own = next((size for kind in self.kinds if (size := self._gpus(kind, number)) is not None), None)
+            if own is None:
+                continue
+            if size and own != size:
+                return []
+            size = own
+        made = combinations(sorted(rails), size) if 0 < size <= len(rails) else iter(())
+        sets = [frozenset(chosen) for _, chosen in zip(range(_MOST_RAIL_SETS + 1), made, strict=False)]
+        return sets if len(sets) <= _MOST_RAIL_SETS else []
+
+    def _gpus(self, kind: Kind, role: int) -> int | None:
+        """How many GPUs a pod of the role gets; None where it finds none here."""
+        vector = tuple(int(number == role) for number in range(len(self._roles)))
+        if vector not in kind.vectors:
+            return None
+        decision = self._choose(kind.view, self._wanted[role], -1)
+        if decision.picks is None:
+            return None
+        return sum(kind.wiring.locations[pick.number].kind == "gpu" for pick in decision.picks)
+
+    def offers(self, rail_sets: Iterable[Rails]) -> list[Offer]:
+        """What each kind holds, for each set of rails, and without regard to rails."""
+        made = [Offer(rails, 0, self._by_kind(rails)) for rails in rail_sets]
+        return [*(offer for offer in made if offer.kinds), Offer(None, 1 if made else 0, self._by_kind(None))]
+
+    def _by_kind(self, rails: Rails | None) -> Mapping[int, Costs]:
+        found: dict[int, Costs] = {}
+        for number, kind in enumerate(self.kinds):
+            within = -1 if rails is None else within_rails(kind.wiring, rails)
+            costs: dict[tuple[int, ...], int] = {}
+            failed: list[tuple[int, ...]] = []
+            for vector in kind.vectors:
+                if any(all(less <= more for less, more in zip(small, vector, strict=True)) for small in failed):
+                    continue
+                cost = self._cost(kind, vector, within, rails)
+                if cost is None:
+                    failed.append(vector)
+                else:
+                    costs[vector] = cost
+            if costs:
+                found[number] = costs
+        return found
+
+    def _cost(self, kind: Kind, vector: tuple[int, ...], within: int, rails: Rails | None) -> int | None:
+        wanted = [claims for claims, count in zip(self._wanted, vector, strict=True) for _ in range(count) if claims]
+        if not wanted:
+            return 0
+        sets = self._device_sets(kind, wanted, within)
+        if sets is None:
+            return None
+        slowness = 0
+        taken: set[int] = set()
+        for devices in sets:
+            taken.update(devices)
+            used = {kind.wiring.locations[n].rail for n in devices if kind.wiring.locations[n].kind == "gpu"}
+            if rails is not None and used and used != rails:
+                return None
+            slowness += slowness_of(kind.wiring, devices)
+        left = sum(
+            kind.free >> number & 1 and number not in taken and place.kind in ("gpu", "accelerator")
+            for number, place in enumerate(kind.wiring.locations)
+        )
+        return (slowness << 8) + min(left, 255)
+
+    def _device_sets(self, kind: Kind, wanted: Sequence[Sequence[Wanted]], within: int) -> list[list[int]] | None:
+        """The devices of each pod; None where they do not fit together."""
+        problem = self._allocator.problem(kind.view, tuple([claim.shape for claim in wanted[0]]))
+        if not problem.ledger.fields and not problem.shared and not problem.group_rules:
+            # Devices that one pod has alone: one pod after the other, each as close together as it can be.
+            sets = []
+            for claims in wanted:
+                decision = self._choose(kind.view, claims, within)
+                if decision.picks is None:
+                    break
+                sets.append([pick.number for pick in decision.picks])
+                for number in sets[-1]:
+                    within &= ~(1 << number)
+            else:
+                return sets
+            if len(wanted) == 1:
+                return None
+        together = self._allocator.allocate(kind.view, [claim for claims in wanted for claim in claims], within)
+        if together.picks is None:
+            return None
+        owner = [pod for pod, claims in enumerate(wanted) for _ in claims]
+        sets = [[] for _ in wanted]
+        for pick in together.picks:
+            sets[owner[pick.claim]].append(pick.number)
+        return sets
+
+
+def slowness_of(wiring: Wiring, devices: Iterable[int]) -> int:
+    """A cost of a pod's devices: 10,000 divided by the GB/s of an all-reduce, and of the way out of the node."""
+    numbers = list(devices)
+    gpus = sum(wiring.locations[number].kind == "gpu" for number in numbers)
+    nics = sum(wiring.locations[number].kind == "nic" for number in numbers)
+    if not gpus:
+        return 0
+    speed = wiring.bandwidth(numbers)
+    inside = round(10_000 / max(speed.all_reduce, 1.0)) if gpus > 1 else 0
+    outside = round(10_000 / max(speed.network, 1.0)) if nics else 0
+    return inside + outside
+
+
+def within_rails(wiring: Wiring, rails: Rails) -> int:
+    """The devices on the rails, and those that have nothing to do with rails."""
+    mask = 0
+    for number, place in enumerate(wiring.locations):
+        if place.rail in rails or (place.rail is None and place.kind != "gpu"):
+            mask |= 1 << number
+    return mask
+
+
+def sites_of(tree: Tree, levels: Sequence[str], kinds: Mapping[str, int | None]) -> Sites:
+    """The nodes that can hold something, where they are."""
+    places = [at for at, level in enumerate(tree.levels) if level.name in levels]
+    return Sites(
+        [tree.levels[at].name for at in places],
+        [
+            Site(name, tuple([tree.paths[name][at] for at in places]), kind)
+            for name, kind in kinds.items()
+            if kind is not None
+        ],
+    )
+
+
+def _room(node: NodeState, role: PodRole) -> int:
+    """How many pods of the role the node could run, devices aside."""
+    if not node.allocatable:
+        return len(role.pods)
+    fits = [
+        (node.allocatable[name] - node.used.get(name, 0)) // amount
+        for name, amount in role.needs.amounts
+        if name in node.allocatable
+    ]
+    if role.needs.ports:
+        fits.append(1)
+    return max(0, min([len(role.pods), *fits]))
+
+
+def _count(most: Sequence[int]) -> int:
+    total = 1
+    for count in most:
+        total *= count + 1
+    return total
+

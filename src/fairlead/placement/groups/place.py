@@ -1,0 +1,311 @@
+"""Places a gang whole or not at all: devices, nodes and levels are chosen together, then every pod is placed there.
+
+The solver (`placement.gangs`) says how many pods of which role go to which node, and on which rails. Each pod is then
+placed on its node as any other pod is: the allocator and the node's own rules have the last word, so nothing that is
+planned here can break a rule of the API. Where they disagree with the solver, and where the gang has conditions that
+the solver does not know (extended resources, affinity to other pods, devices that cost CPU), the pods are placed one
+after another, all or none, and nobody says that this is the best.
+
+Claims that all pods share get their devices first: each pool that could serve them comes with the nodes that reach it,
+and the gang is placed inside the best of those sets of nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fairlead.allocator import Decision, Wanted
+from fairlead.inventory import DeviceId, NodeView, SelectorError, selects
+from fairlead.placement.gangs import Gang, Objective, Role, Shortage, Slices, solve
+from fairlead.placement.gangs import Placement as Chosen
+from fairlead.placement.groups.ask import AskError, GangAsk, ask_of
+from fairlead.placement.groups.offers import Surveyor, sites_of, within_rails
+from fairlead.placement.groups.outcome import GangOutcome, helps_of, reasons_of
+from fairlead.placement.groups.release import releases
+from fairlead.placement.groups.roles import PodRole, roles_of
+from fairlead.placement.node import HOSTNAME
+from fairlead.placement.plan import Placement
+from fairlead.placement.planner import PlacementRefusedError, Planner
+from fairlead.placement.reasons import Obstacle
+from fairlead.resource import PlannedPod, ResourceClaim
+from fairlead.topology import Rules, Tree, build_tree, default_rules, job_bandwidth
+
+_MOST_HOMES = 64
+"""Pools for shared claims that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """Devices for the shared claims, and the nodes that reach them; None for all."""
+
+    devices: frozenset[DeviceId]
+    nodes: frozenset[str] | None
+
+
+class GangPlanner:
+    """Places gangs with a planner; knows where nodes are."""
+
+    def __init__(self, planner: Planner, rules: Rules | None = None) -> None:
+        """Takes the nodes of the planner.
+
+        Args:
+            planner: places the pods, and keeps what they take.
+            rules: what labels and attributes say of wiring; the default ones, where none are given.
+        """
+        self._planner = planner
+        self._rules = rules or default_rules()
+        self._trees: dict[tuple[str, ...], Tree] = {}
+
+    def tree(self, named: Sequence[str] = ()) -> Tree:
+        """The levels of the cluster, with those that a user named."""
+        key = tuple(named)
+        if key not in self._trees:
+            labels = {name: node.labels for name, node in self._planner.nodes.items()}
+            self._trees[key] = build_tree(labels, self._rules, key)
+        return self._trees[key]
+
+    def place(self, pods: Sequence[PlannedPod]) -> tuple[list[Placement], GangOutcome]:
+        """The pods of one gang, all placed or none.
+
+        Returns:
+            One placement a pod, in their order, and what became of the gang.
+        """
+        name = pods[0].group or pods[0].pod.key
+        try:
+            ask = ask_of(pods)
+            return self._place(name, pods, ask)
+        except (AskError, PlacementRefusedError) as error:
+            return self._refused(pods, GangOutcome(name, len(pods), False, reasons=(str(error),)))
+
+    def _place(self, name: str, pods: Sequence[PlannedPod], ask: GangAsk) -> tuple[list[Placement], GangOutcome]:
+        roles, shared = roles_of(pods)
+        if any(self._special(role) for role in roles):
+            return self._one_by_one(name, pods)
+        tree = self.tree(ask.levels)
+        found: Chosen | Shortage | None = None
+        best_home = None
+        surveyor = None
+        for home in self._homes(shared):
+            looked, result = self._solve(roles, ask, tree, home)
+            if found is None or _better(result, found):
+                found, best_home, surveyor = result, home, looked
+        if found is None or surveyor is None:
+            return self._refused(
+                pods, GangOutcome(name, len(pods), False, reasons=("no node can serve the claims that its pods share",))
+            )
+        if isinstance(found, Shortage):
+            reasons = reasons_of(found, len(pods))
+            helps = (*helps_of(found), *releases(self._planner, roles, found, tree))
+            return self._refused(pods, GangOutcome(name, len(pods), False, reasons=reasons, helps=helps))
+        placements = self._realize(roles, found, best_home, shared)
+        if placements is None:
+            return self._one_by_one(name, pods)
+        rails = found.alignment if isinstance(found.alignment, frozenset) else None
+        outcome = GangOutcome(
+            name,
+            len(pods),
+            True,
+            levels=found.levels,
+            objective=found.objective,
+            bound=found.bound,
+            rails=tuple(sorted(rails)) if rails is not None else None,
+            bandwidth=self._bandwidth(placements.values(), tree),
+            proven=found.proven,
+        )
+        return [placements[pod.pod.key] for pod in pods], outcome
+
+    def _special(self, role: PodRole) -> bool:
+        """Whether a pod has conditions that the solver does not know."""
+        affinity = role.first.pod.spec.affinity
+        apart = affinity.pod_anti_affinity
+        return (
+            any(used.extended for used in role.first.claims)
+            or self._planner.devices_cost_resources
+            or (affinity.pod_affinity is not None and bool(affinity.pod_affinity.required))
+            or (apart is not None and any(term.topology_key != HOSTNAME for term in apart.required))
+        )
+
+    def _solve(
+        self, roles: Sequence[PodRole], ask: GangAsk, tree: Tree, home: _Home
+    ) -> tuple[Surveyor, Chosen | Shortage]:
+        planner = self._planner
+        wanted = [
+            [planner.wanted(claim) for claim in role.claims if planner.present(claim).status.allocation is None]
+            for role in roles
+        ]
+        surveyor = Surveyor(roles, wanted, planner.allocator, planner.choose, planner.wiring_of)
+        kinds: dict[str, int | None] = {}
+        for name, node in planner.nodes.items():
+            if home.nodes is not None and name not in home.nodes:
+                continue
+            allowed = [planner.refusal(role.first, name) is None for role in roles]
+            view = planner.view(name) if any(allowed) else None
+            kinds[name] = surveyor.kind(view, node, allowed) if view is not None else None
+        levels = {level.name for level in tree.levels}
+        named = {level.label: level.name for level in tree.levels}
+        sites = sites_of(tree, tuple(levels), kinds)
+
+        def known(names: Sequence[str]) -> list[str]:
+            # A level that does not hold together is named by the tree's problems; the gang is placed without it.
+            resolved = [named.get(one, one) for one in names]
+            return [one for one in dict.fromkeys(resolved) if one in levels]
+
+        slices = None
+        if ask.slices is not None and (level := known([ask.slices.level])):
+            slices = Slices(level[0], ask.slices.size, ask.slices.balanced)
+        gang = Gang(
+            tuple(Role(role.name, len(role.pods)) for role in roles),
+            limits=dict.fromkeys(known(ask.required), 1),
+            slices=slices,
+            prefer=tuple(known(ask.preferred)) if ask.preferred is not None else None,
+            aligned=ask.rails == "required",
+        )
+        rail_sets = surveyor.rail_sets() if ask.rails != "any" else []
+        return surveyor, solve(sites, gang, surveyor.offers(rail_sets))
+
+    def _homes(self, shared: Sequence[ResourceClaim]) -> list[_Home]:
+        """The sets of nodes in which the shared claims that have no devices yet could get some."""
+        planner = self._planner
+        wanted = self._open(shared)
+        if not wanted:
+            return [_Home(frozenset(), None)]
+        homes: list[_Home] = []
+        seen: set[str] = set()
+        for name in planner.nodes:
+            view = planner.view(name)
+            if name in seen or view is None:
+                continue
+            decision = planner.allocator.allocate(view, wanted)
+            if not decision.fits or len(homes) == _MOST_HOMES:
+                continue
+            homes.append(_Home(_devices(decision), self._reached(decision)))
+            seen.update(homes[-1].nodes or planner.nodes)
+        return homes
+
+    def _open(self, shared: Sequence[ResourceClaim]) -> list[Wanted]:
+        planner = self._planner
+        return [planner.wanted(claim) for claim in shared if planner.present(claim).status.allocation is None]
+
+    def _reached(self, decision: Decision) -> frozenset[str] | None:
+        selectors = [allocation.node_selector for allocation in decision.allocations(lambda: "")]
+        given = [selector for selector in selectors if selector is not None]
+        if not given:
+            return None
+        try:
+            return frozenset(
+                name
+                for name, node in self._planner.nodes.items()
+                if all(selects(selector, name, node.labels) for selector in given)
+            )
+        except SelectorError:
+            return frozenset((decision.view.name,))
+
+    def _realize(
+        self, roles: Sequence[PodRole], chosen: Chosen, home: _Home | None, shared: Sequence[ResourceClaim]
+    ) -> dict[str, Placement] | None:
+        """Places every pod where the solver wants it; None, and nothing is taken, where one does not fit there."""
+        planner = self._planner
+        waiting = [list(role.pods) for role in roles]
+        placements: dict[str, Placement] = {}
+        rails = chosen.alignment if isinstance(chosen.alignment, frozenset) else None
+        for share in chosen.shares:
+            view = planner.view(share.site)
+            within = -1
+            if view is not None and rails is not None:
+                within &= within_rails(planner.wiring_of(view), rails)
+            if view is not None and home is not None and home.devices:
+                within &= ~self._other_homes(view, home, shared)
+            for role, count in enumerate(share.pods):
+                for _ in range(count):
+                    pod = waiting[role].pop(0)
+                    placement = planner.place_on(pod, share.site, within)
+                    if not placement.placed:
+                        self._take_back(placements.values())
+                        return None
+                    placements[pod.pod.key] = placement
+        return placements
+
+    def _other_homes(self, view: NodeView, home: _Home, shared: Sequence[ResourceClaim]) -> int:
+        """The devices that could serve the shared claims but are not the chosen ones."""
+        wanted = self._open(shared)
+        if not wanted:
+            return 0
+        others = 0
+        for slot in self._planner.allocator.problem(view, tuple([claim.shape for claim in wanted])).slots:
+            others |= slot.mask
+        for device in home.devices:
+            number = view.number_of(device)
+            if number is not None:
+                others &= ~(1 << number)
+        return others
+
+    def _one_by_one(self, name: str, pods: Sequence[PlannedPod]) -> tuple[list[Placement], GangOutcome]:
+        placements: list[Placement] = []
+        for pod in pods:
+            placement = self._planner.place(pod)
+            if not placement.placed:
+                self._take_back(placements)
+                reason = f"{pod.pod.name} fits on no node once the {len(placements)} before it are placed"
+                outcome = GangOutcome(name, len(pods), False, reasons=(reason,), proven=False)
+                return self._waiting(pods, outcome, placement.obstacles), outcome
+            placements.append(placement)
+        bandwidth = self._bandwidth(placements, self.tree())
+        return placements, GangOutcome(name, len(pods), True, bandwidth=bandwidth, proven=False)
+
+    def _refused(self, pods: Sequence[PlannedPod], outcome: GangOutcome) -> tuple[list[Placement], GangOutcome]:
+        """No pod is placed; what keeps the first one that finds no node is looked up for the reasons."""
+        placements: list[Placement] = []
+        obstacles: tuple[Obstacle, ...] = ()
+        for pod in pods:
+            placement = self._planner.place(pod)
+            if not placement.placed:
+                obstacles = placement.obstacles
+                break
+            placements.append(placement)
+        self._take_back(placements)
+        return self._waiting(pods, outcome, obstacles), outcome
+
+    def _waiting(
+        self, pods: Sequence[PlannedPod], outcome: GangOutcome, obstacles: Sequence[Obstacle]
+    ) -> list[Placement]:
+        first = Obstacle("claim", f"all {outcome.pods} pods of {outcome.name} or none: {'; '.join(outcome.reasons)}")
+        return [Placement(pod, obstacles=(first, *obstacles)) for pod in pods]
+
+    def _take_back(self, placements: Sequence[Placement] | Mapping[str, Placement]) -> None:
+        for placement in list(placements.values() if isinstance(placements, Mapping) else placements):
+            self._planner.remove(placement.pod)
+
+    def _bandwidth(self, placements: Sequence[Placement], tree: Tree) -> object:
+        members = []
+        for placement in placements:
+            view = self._planner.view(placement.node)
+            if view is not None:
+                members.append((placement.node, self._planner.wiring_of(view), devices_of(view, placement)))
+        return job_bandwidth(members, tree, self._rules)
+
+
+def devices_of(view: NodeView, placement: Placement) -> list[int]:
+    """The numbers of the devices that a placed pod has on its node."""
+    numbers = []
+    for used in placement.claims:
+        if used.claim.status.allocation is not None:
+            for result in used.claim.status.allocation.devices.results:
+                number = view.number_of(DeviceId(result.driver, result.pool, result.device))
+                if number is not None:
+                    numbers.append(number)
+    return numbers
+
+
+def _devices(decision: Decision) -> frozenset[DeviceId]:
+    return frozenset(decision.view.device_id(pick.number) for pick in decision.picks or ())
+
+
+def _better(one: Chosen | Shortage, other: Chosen | Shortage) -> bool:
+    if isinstance(one, Shortage):
+        return False
+    return isinstance(other, Shortage) or _order(one.objective) < _order(other.objective)
+
+
+def _order(objective: Objective) -> tuple[tuple[int, ...], int, int, int]:
+    return objective.domains, objective.nodes, objective.rank, objective.cost
