@@ -8,7 +8,8 @@ from fairlead.placement.advice import Advisor, Help
 from fairlead.placement.cluster import Cluster, assumed_node, named_nodes
 from fairlead.placement.diagnosis import Diagnosis, NodeDiagnosis, RequestTally, diagnose
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
-from fairlead.placement.planner import Planner, plan
+from fairlead.placement.planner import Planner
+from fairlead.placement.planning import plan
 from fairlead.placement.policy import Candidate, FirstFit, Policy
 from fairlead.placement.reasons import Finding, Obstacle
 from fairlead.placement.requests import pod_requests

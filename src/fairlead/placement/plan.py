@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from fairlead.placement.groups.outcome import GangOutcome
 from fairlead.placement.reasons import Obstacle
 from fairlead.resource import PlannedPod, ResourceClaim
+from fairlead.topology import TopologyProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Plan:
     """All pods, in the order in which they were placed."""
 
     placements: Sequence[Placement]
+    gangs: Sequence[GangOutcome] = ()
+    """What became of the gangs among them."""
+    topology: Sequence[TopologyProblem] = ()
+    """What labels say of racks, blocks and the like that does not hold together; such a level is left out."""
 
     def __iter__(self) -> Iterator[Placement]:
         return iter(self.placements)

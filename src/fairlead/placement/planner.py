@@ -29,7 +29,7 @@ from fairlead.placement.cluster import Cluster
 from fairlead.placement.extended import resources_of_requests, without
 from fairlead.placement.finder import Finder
 from fairlead.placement.node import NodeState, PodNeeds
-from fairlead.placement.plan import PlacedClaim, Placement, Plan
+from fairlead.placement.plan import PlacedClaim, Placement
 from fairlead.placement.policy import Candidate, FirstFit, Policy
 from fairlead.placement.reasons import Finding, Obstacle, add_up
 from fairlead.placement.requests import Amounts
@@ -48,7 +48,7 @@ MAX_CONSUMERS = 256
 """`ResourceClaimReservedForMaxSize`."""
 
 
-class _RefusedError(Exception):
+class PlacementRefusedError(Exception):
     """The pod fits on no node, whatever is free there; the text is the reason."""
 
 
@@ -95,24 +95,6 @@ class _DeadEnd:
     findings: tuple[Finding, ...] | None = None
 
 
-def plan(
-    cluster: Cluster,
-    pods: Iterable[PlannedPod],
-    policy: Policy | None = None,
-    share_id: Callable[[], str] = random_share_id,
-) -> Plan:
-    """Places the pods in order on the cluster.
-
-    Args:
-        cluster: the snapshot to place them on; it is not changed.
-        pods: pods without a node.
-        policy: which of the nodes that fit; the first, where none is given.
-        share_id: names the shares of shared devices.
-    """
-    planner = Planner(cluster, policy, share_id)
-    return Plan(tuple(planner.place(pod) for pod in pods))
-
-
 class Planner:
     """A cluster with the pods that were placed on it so far."""
 
@@ -130,6 +112,8 @@ class Planner:
         self._costs = DeviceCosts(cluster.slices if cluster.features.node_allocatable_resources else ())
         self._placed = Placed()
         self._running: dict[str, _Running] = {}
+        self._owners = {pod.key: _owner(pod) for pod in cluster.pods}
+        """By pod: the workload that it belongs to; empty where it stands alone."""
         self._in_use: dict[str, _InUse] = {}
         self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...]], _DeadEnd] = {}
         self._variants: dict[str, dict[frozenset[str], ResourceClaim]] = {}
@@ -148,7 +132,7 @@ class Planner:
             chosen = self._policy.choose(pod, self._found(task))
             if chosen is None:
                 chosen = self._policy.choose(pod, self._candidates(task, findings, tried))
-        except _RefusedError as refusal:
+        except PlacementRefusedError as refusal:
             return Placement(pod, obstacles=(Obstacle("claim", str(refusal)),))
         if chosen is not None:
             return self._take(task, chosen)
@@ -158,6 +142,79 @@ class Planner:
             elif not candidate.fits:
                 findings[candidate.node.name] = self._findings(candidate)
         return Placement(pod, obstacles=add_up(findings) or (Obstacle("claim", "no node is known"),))
+
+    def place_on(self, pod: PlannedPod, name: str, within: int = -1) -> Placement:
+        """Places a pod on one node, with devices of a mask of its view only; a pod that does not fit takes nothing.
+
+        Raises:
+            PlacementRefusedError: the pod fits on no node, whatever is free there.
+        """
+        task = self._task(pod)
+        node = self._nodes[name]
+        finding = self._refusal(task, node)
+        if finding is None:
+            claims = self._open_claims(task, node)
+            view = self.view(name) if claims else None
+            wanted = [self.wanted(claim) for claim in claims]
+            decision = self.choose(view, wanted, within) if view is not None else None
+            candidate = self._candidate(task, node, partial(_same, decision), claims)
+            if candidate.fits:
+                return self._take(task, candidate)
+            finding = candidate.lack
+            if finding is None and decision is not None:
+                return Placement(pod, obstacles=add_up({name: _explained(decision)}))
+        return Placement(pod, obstacles=add_up({name: (finding,)} if finding is not None else {}))
+
+    @property
+    def nodes(self) -> Mapping[str, NodeState]:
+        """All nodes, in order of name."""
+        return self._nodes
+
+    @property
+    def allocator(self) -> Allocator:
+        """What decides about devices."""
+        return self._allocator
+
+    @property
+    def devices_cost_resources(self) -> bool:
+        """Whether there are devices that cost CPU, memory and the like."""
+        return bool(self._costs)
+
+    def view(self, name: str) -> NodeView | None:
+        """The devices of a node; None where it cannot be told which they are."""
+        node = self._nodes[name]
+        try:
+            return self._inventory.view(node.name, node.labels, node.declared)
+        except InventoryError:
+            return None
+
+    def refusal(self, pod: PlannedPod, name: str) -> Finding | None:
+        """Why a pod may not run on a node now, devices aside; None where it may.
+
+        Raises:
+            PlacementRefusedError: it fits on no node.
+        """
+        return self._refusal(self._task(pod), self._nodes[name])
+
+    def present(self, claim: ResourceClaim) -> ResourceClaim:
+        """A claim in its present state."""
+        return self._claims.get(claim.key, claim)
+
+    def owner_of(self, claim: str) -> str:
+        """Whose work a claim (`namespace/name`) serves: `Job ml/train`, or what is known of it."""
+        known = self._claims.get(claim)
+        if known is None:
+            return f"claim {claim}"
+        for consumer in known.status.reserved_for:
+            if consumer.resource == "pods":
+                pod = f"{known.namespace}/{consumer.name}"
+                return self._owners.get(pod) or f"pod {pod}"
+            return f"{consumer.resource} {known.namespace}/{consumer.name}"
+        return f"claim {claim}"
+
+    def choose(self, view: NodeView, claims: Sequence[Wanted], within: int = -1) -> Decision:
+        """The devices for claims on a node, among those of a mask."""
+        return self._allocator.allocate(view, claims, within)
 
     def remove(self, pod: PlannedPod) -> None:
         """Gives back what a placed pod took, as if it had never been placed.
@@ -209,19 +266,26 @@ class Planner:
 
     def _check(self, claim: ResourceClaim, pod: PlannedPod) -> None:
         if claim.metadata.deletion_timestamp is not None:
-            raise _RefusedError(f"claim {claim.key} is being deleted")
+            raise PlacementRefusedError(f"claim {claim.key} is being deleted")
         if len(claim.status.reserved_for) >= MAX_CONSUMERS and not _reserved(claim, _consumer(pod, claim)):
-            raise _RefusedError(f"claim {claim.key} has {MAX_CONSUMERS} consumers, more it may not have")
+            raise PlacementRefusedError(f"claim {claim.key} has {MAX_CONSUMERS} consumers, more it may not have")
         if claim.status.allocation is None:
-            self._wanted(claim)
+            self.wanted(claim)
         elif claim.status.reserved_for and not _reserved(claim, _consumer(pod, claim)) and self._costs.mapped(claim):
-            raise _RefusedError(f"claim {claim.key} has devices that stand for CPU or memory: only one pod can use it")
+            raise PlacementRefusedError(
+                f"claim {claim.key} has devices that stand for CPU or memory: only one pod can use it"
+            )
 
-    def _wanted(self, claim: ResourceClaim) -> Wanted:
+    def wanted(self, claim: ResourceClaim) -> Wanted:
+        """A claim, ready to be allocated.
+
+        Raises:
+            PlacementRefusedError: it cannot be allocated on any node.
+        """
         try:
             return self._allocator.wanted(claim)
         except RequestError as error:
-            raise _RefusedError(str(error)) from None
+            raise PlacementRefusedError(str(error)) from None
 
     def _find_from(self, nodes: Iterable[NodeState]) -> Finder | None:
         labels = {node.name: node.labels for node in nodes}
@@ -243,9 +307,9 @@ class Planner:
         def allowed(name: str) -> bool:
             return self._refusal(task, self._nodes[name]) is None
 
-        for decision in self._finder.find([self._wanted(claim) for claim in claims], allowed):
+        for decision in self._finder.find([self.wanted(claim) for claim in claims], allowed):
             if decision.error:
-                raise _RefusedError(decision.error)
+                raise PlacementRefusedError(decision.error)
             yield self._candidate(task, self._nodes[decision.view.name], partial(_same, decision), claims)
 
     def _refusal(self, task: _Task, node: NodeState) -> Finding | None:
@@ -333,14 +397,14 @@ class Planner:
     def _decide(self, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
         if view is None:
             return None
-        wanted = [self._wanted(claim) for claim in claims]
+        wanted = [self.wanted(claim) for claim in claims]
         place = (view.name, tuple([claim.shape for claim in wanted]))
         dead_end = self._dead_ends.get(place)
         if dead_end is not None and dead_end.occupancy is view.occupancy:
             return dead_end.decision
         decision = self._allocator.allocate(view, wanted)
         if decision.error and not decision.node_error:
-            raise _RefusedError(decision.error)
+            raise PlacementRefusedError(decision.error)
         if not decision.fits:
             self._dead_ends[place] = _DeadEnd(view.occupancy, decision)
         return decision
@@ -373,13 +437,14 @@ class Planner:
             in_use.users[task.pod.pod.key] = _consumer(task.pod, claim)
         needs = self._needs(task, {key: got for key, (_, got) in given.items()})
         node.add(needs)
+        self._owners[task.pod.pod.key] = task.pod.owner
         self._placed.add(task.pod.pod, node.labels)
         keys = tuple(used.claim.key for used in placed)
         self._running[task.pod.pod.key] = _Running(task.pod.pod, node, needs, keys)
         return Placement(task.pod, node.name, tuple(placed))
 
 
-def _same(decision: Decision) -> Decision:
+def _same(decision: Decision | None) -> Decision | None:
     return decision
 
 
@@ -404,6 +469,13 @@ def _explained(decision: Decision) -> tuple[Finding, ...]:
         Finding(reason.kind, reason.text, max(0, reason.wanted - reason.available), reason.holders)
         for reason in decision.reasons(named=False)
     )
+
+
+def _owner(pod: Pod) -> str:
+    for owner in pod.metadata.owner_references:
+        if owner.controller:
+            return f"{owner.kind} {pod.namespace}/{owner.name}"
+    return ""
 
 
 def _consumer(pod: PlannedPod, claim: ResourceClaim) -> ResourceClaimConsumerReference:

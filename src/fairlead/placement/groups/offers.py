@@ -125,7 +125,9 @@ class Surveyor:
         while _count(most) > _MOST_TOGETHER:
             most[most.index(max(most))] -= 1
         return tuple(
-            vector for vector in product(*[range(count + 1) for count in most]) if any(vector) and self._fits(node, vector)
+            vector
+            for vector in product(*[range(count + 1) for count in most])
+            if any(vector) and self._fits(node, vector)
         )
 
     def _fits(self, node: NodeState, vector: Sequence[int]) -> bool:
@@ -147,7 +149,9 @@ class Surveyor:
         rails: set[int] = set()
         size = 0
         for kind in self.kinds:
-            rails.update(place.rail for place in kind.wiring.locations if place.kind == "gpu" and place.rail is not None)
+            rails.update(
+                place.rail for place in kind.wiring.locations if place.kind == "gpu" and place.rail is not None
+            )
         for number, claims in enumerate(self._wanted):
             if not claims:
                 continue
@@ -296,4 +300,3 @@ def _count(most: Sequence[int]) -> int:
     for count in most:
         total *= count + 1
     return total
-

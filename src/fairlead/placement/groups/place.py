@@ -12,7 +12,7 @@ and the gang is placed inside the best of those sets of nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fairlead.allocator import Decision, Wanted
@@ -29,7 +29,15 @@ from fairlead.placement.plan import Placement
 from fairlead.placement.planner import PlacementRefusedError, Planner
 from fairlead.placement.reasons import Obstacle
 from fairlead.resource import PlannedPod, ResourceClaim
-from fairlead.topology import Rules, Tree, build_tree, default_rules, job_bandwidth
+from fairlead.topology import (
+    Bandwidth,
+    Rules,
+    TopologyProblem,
+    Tree,
+    build_tree,
+    default_rules,
+    job_bandwidth,
+)
 
 _MOST_HOMES = 64
 """Pools for shared claims that are looked at."""
@@ -64,6 +72,11 @@ class GangPlanner:
             labels = {name: node.labels for name, node in self._planner.nodes.items()}
             self._trees[key] = build_tree(labels, self._rules, key)
         return self._trees[key]
+
+    @property
+    def problems(self) -> tuple[TopologyProblem, ...]:
+        """What does not hold together in the levels that were looked at."""
+        return tuple(dict.fromkeys(problem for tree in self._trees.values() for problem in tree.problems))
 
     def place(self, pods: Sequence[PlannedPod]) -> tuple[list[Placement], GangOutcome]:
         """The pods of one gang, all placed or none.
@@ -272,11 +285,11 @@ class GangPlanner:
         first = Obstacle("claim", f"all {outcome.pods} pods of {outcome.name} or none: {'; '.join(outcome.reasons)}")
         return [Placement(pod, obstacles=(first, *obstacles)) for pod in pods]
 
-    def _take_back(self, placements: Sequence[Placement] | Mapping[str, Placement]) -> None:
-        for placement in list(placements.values() if isinstance(placements, Mapping) else placements):
+    def _take_back(self, placements: Iterable[Placement]) -> None:
+        for placement in placements:
             self._planner.remove(placement.pod)
 
-    def _bandwidth(self, placements: Sequence[Placement], tree: Tree) -> object:
+    def _bandwidth(self, placements: Iterable[Placement], tree: Tree) -> Bandwidth:
         members = []
         for placement in placements:
             view = self._planner.view(placement.node)

@@ -1,0 +1,59 @@
+"""A whole plan: pods in order, the pods of a gang together where the first of them stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from fairlead.allocator.result import random_share_id
+from fairlead.placement.cluster import Cluster
+from fairlead.placement.groups import GangPlanner
+from fairlead.placement.plan import Plan
+from fairlead.placement.planner import Planner
+from fairlead.placement.policy import Policy
+from fairlead.resource import PlannedPod
+from fairlead.topology import Rules
+
+
+def plan(
+    cluster: Cluster,
+    pods: Iterable[PlannedPod],
+    policy: Policy | None = None,
+    share_id: Callable[[], str] = random_share_id,
+    rules: Rules | None = None,
+) -> Plan:
+    """Places the pods in order on the cluster.
+
+    Args:
+        cluster: the snapshot to place them on; it is not changed.
+        pods: pods without a node.
+        policy: which of the nodes that fit; the first, where none is given.
+        share_id: names the shares of shared devices.
+        rules: what attributes and labels say of wiring; the default ones, where none are given.
+    """
+    planner = Planner(cluster, policy, share_id)
+    gangs = GangPlanner(planner, rules)
+    placements = []
+    outcomes = []
+    for members in together(pods):
+        if len(members) == 1:
+            placements.append(planner.place(members[0]))
+            continue
+        placed, outcome = gangs.place(members)
+        placements += placed
+        outcomes.append(outcome)
+    problems = gangs.problems
+    return Plan(tuple(placements), tuple(outcomes), problems)
+
+
+def together(pods: Iterable[PlannedPod]) -> Iterator[list[PlannedPod]]:
+    """The pods in order; those of a gang as one, where its first pod stands."""
+    units: list[list[PlannedPod]] = []
+    gangs: dict[str, list[PlannedPod]] = {}
+    for pod in pods:
+        if pod.group is not None and pod.group in gangs:
+            gangs[pod.group].append(pod)
+            continue
+        units.append([pod])
+        if pod.group is not None:
+            gangs[pod.group] = units[-1]
+    return iter(units)
