@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fairlead.placement.groups.outcome import GangOutcome
+from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.reasons import Obstacle
 from fairlead.resource import PlannedPod, ResourceClaim
 from fairlead.topology import TopologyProblem

@@ -19,7 +19,8 @@ from fairlead.inventory import NodeView
 from fairlead.placement.gangs import Costs, Offer, Site, Sites
 from fairlead.placement.groups.roles import PodRole, keep_apart
 from fairlead.placement.node import NodeState
-from fairlead.topology import Tree, Wiring
+from fairlead.placement.wiring.setting import Setting
+from fairlead.topology import Rules, Tree, Wiring
 
 _MOST_RAIL_SETS = 300
 """Sets of rails that are looked at; with more of them rails are left alone."""
@@ -54,7 +55,7 @@ class Surveyor:
         wanted: Sequence[Sequence[Wanted]],
         allocator: Allocator,
         choose: Chooser,
-        wiring_of: Callable[[NodeView], Wiring],
+        rules: Rules,
     ) -> None:
         """A surveyor.
 
@@ -63,13 +64,13 @@ class Surveyor:
             wanted: the own claims of one pod of each role.
             allocator: tells which nodes are alike.
             choose: picks devices.
-            wiring_of: how the devices of a node are wired.
+            rules: what attributes say of wiring.
         """
         self._roles = roles
         self._wanted = wanted
         self._allocator = allocator
         self._choose = choose
-        self._wiring_of = wiring_of
+        self._rules = rules
         self._apart = keep_apart(roles)
         self._numbers: dict[Hashable, int] = {}
         self.kinds: list[Kind] = []
@@ -87,7 +88,7 @@ class Surveyor:
             return None
         shapes = tuple([claim.shape for claims in self._wanted for claim in claims])
         occupancy = view.occupancy
-        wiring = self._wiring_of(view)
+        setting = Setting.of(view, self._rules)
         taken: Hashable = ()
         if shapes:
             asked = self._devices(view)
@@ -99,11 +100,11 @@ class Surveyor:
                 tuple((number, tuple(amounts.items())) for number, amounts in occupancy.consumed.items()),
                 tuple(occupancy.groups.items()),
             )
-        key = (self._allocator.likeness(view, shapes), taken, wiring.locations, vectors)
+        key = (self._allocator.likeness(view, shapes), taken, setting.likeness, vectors)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.kinds)
-            self.kinds.append(Kind(view, wiring, ~occupancy.held & (1 << view.size) - 1, vectors))
+            self.kinds.append(Kind(view, setting.wiring, ~occupancy.held & (1 << view.size) - 1, vectors))
         return number
 
     def _devices(self, view: NodeView) -> int:
@@ -155,7 +156,8 @@ class Surveyor:
         for number, claims in enumerate(self._wanted):
             if not claims:
                 continue
-            own = next((size for kind in self.kinds if (size := self._gpus(kind, number)) is not None), None)
+            counts = (self._gpus(kind, number) for kind in self.kinds)
+            own = next((count for count in counts if count is not None), None)
             if own is None:
                 continue
             if size and own != size:

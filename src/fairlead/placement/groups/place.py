@@ -21,19 +21,21 @@ from fairlead.placement.gangs import Gang, Objective, Role, Shortage, Slices, so
 from fairlead.placement.gangs import Placement as Chosen
 from fairlead.placement.groups.ask import AskError, GangAsk, ask_of
 from fairlead.placement.groups.offers import Surveyor, sites_of, within_rails
-from fairlead.placement.groups.outcome import GangOutcome, helps_of, reasons_of
+from fairlead.placement.outcome import GangOutcome, helps_of, reasons_of
 from fairlead.placement.groups.release import releases
 from fairlead.placement.groups.roles import PodRole, roles_of
 from fairlead.placement.node import HOSTNAME
 from fairlead.placement.plan import Placement
 from fairlead.placement.planner import PlacementRefusedError, Planner
 from fairlead.placement.reasons import Obstacle
+from fairlead.placement.wiring.setting import Setting
 from fairlead.resource import PlannedPod, ResourceClaim
 from fairlead.topology import (
     Bandwidth,
     Rules,
     TopologyProblem,
     Tree,
+    Wiring,
     build_tree,
     default_rules,
     job_bandwidth,
@@ -147,7 +149,7 @@ class GangPlanner:
             [planner.wanted(claim) for claim in role.claims if planner.present(claim).status.allocation is None]
             for role in roles
         ]
-        surveyor = Surveyor(roles, wanted, planner.allocator, planner.choose, planner.wiring_of)
+        surveyor = Surveyor(roles, wanted, planner.allocator, planner.choose, self._rules)
         kinds: dict[str, int | None] = {}
         for name, node in planner.nodes.items():
             if home.nodes is not None and name not in home.nodes:
@@ -226,7 +228,7 @@ class GangPlanner:
             view = planner.view(share.site)
             within = -1
             if view is not None and rails is not None:
-                within &= within_rails(planner.wiring_of(view), rails)
+                within &= within_rails(self._wiring(view), rails)
             if view is not None and home is not None and home.devices:
                 within &= ~self._other_homes(view, home, shared)
             for role, count in enumerate(share.pods):
@@ -289,12 +291,15 @@ class GangPlanner:
         for placement in placements:
             self._planner.remove(placement.pod)
 
+    def _wiring(self, view: NodeView) -> Wiring:
+        return Setting.of(view, self._rules).wiring
+
     def _bandwidth(self, placements: Iterable[Placement], tree: Tree) -> Bandwidth:
         members = []
         for placement in placements:
             view = self._planner.view(placement.node)
             if view is not None:
-                members.append((placement.node, self._planner.wiring_of(view), devices_of(view, placement)))
+                members.append((placement.node, self._wiring(view), devices_of(view, placement)))
         return job_bandwidth(members, tree, self._rules)
 
 

@@ -82,14 +82,18 @@ class Demand:
         self._rules = _rules(problem, counted)
         unique = unique or any(slot.error_mask or slot.late for slot in problem.slots)
         self.classes = self._classes(view, setting, unique)
-        self.members = tuple([problem.positions[place] for place, one in enumerate(problem.alternatives) if _gives(one)])
+        self.members = tuple(
+            [problem.positions[place] for place, one in enumerate(problem.alternatives) if _gives(one)]
+        )
         """Claim and request of the requests that take a number of devices."""
 
     def room(self, counts: Sequence[tuple[int, int]]) -> bool:
         """Whether so many devices that serve these kinds of slots can all be of use (Hall's condition)."""
         if self.sharing:
             return True
-        return all(sum([count for serves, count in counts if not serves & ~union]) <= room for union, room in self._rooms)
+        return all(
+            sum([count for serves, count in counts if not serves & ~union]) <= room for union, room in self._rooms
+        )
 
     def reach(self, devices: int) -> bool:
         """Whether every kind of slot could be served out of these devices."""
@@ -159,9 +163,7 @@ class Demand:
 
     def _classes(self, view: NodeView, setting: Setting, unique: bool) -> tuple[Class, ...]:
         problem = self._problem
-        looks = list(
-            dict.fromkeys([*problem.rules, *(rule for slot in problem.slots for _, rule in slot.constraints)])
-        )
+        looks = list(dict.fromkeys([*problem.rules, *(rule for slot in problem.slots for _, rule in slot.constraints)]))
         groups: dict[Hashable, list[int]] = {}
         serving: dict[Hashable, int] = {}
         for number in bits(self.candidates):
@@ -192,7 +194,11 @@ def _gives(slots: Sequence[Slot]) -> bool:
 def _consumption(view: NodeView, number: int) -> Hashable:
     return tuple(
         [
-            (view.pool_number(number), one.counter_set, tuple(sorted((n, c.value.nano) for n, c in one.counters.items())))
+            (
+                view.pool_number(number),
+                one.counter_set,
+                tuple(sorted((n, c.value.nano) for n, c in one.counters.items())),
+            )
             for one in view.device(number).consumes_counters
         ]
     )
