@@ -22,7 +22,7 @@ class Level:
 
     name: str
     label: str
-    """The label that names its domains."""
+    """The first of its labels that a node has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def build_tree(labels: Mapping[str, Mapping[str, str]], rules: Rules, extra: Seq
             text = f"no label {' or '.join(levels[name].labels)} on {some(lacking)}, while other nodes have it"
             problems.append(TopologyProblem("missing-label", name, "", lacking, text))
     return Tree(
-        tuple(Level(name, levels[name].labels[0]) for name in kept),
+        tuple(Level(name, _found_label(levels[name], labels)) for name in kept),
         {node: tuple(domains[name].get(node, "") for name in kept) for node in labels},
         tuple(problems),
     )
@@ -110,6 +110,10 @@ def _levels(
             by_label[label] = name
         named.append(name)
     return levels, tuple(named)
+
+
+def _found_label(rule: LevelRule, labels: Mapping[str, Mapping[str, str]]) -> str:
+    return next(label for label in rule.labels if any(given.get(label) for given in labels.values()))
 
 
 def _domains(
