@@ -18,7 +18,7 @@ from fairlead.cli.assumed import assumed_classes
 from fairlead.cli.checks import one_line, problems_of
 from fairlead.cli.options import LabelledNode, read_stdin
 from fairlead.inventory import Features
-from fairlead.placement import Cluster, assumed_node, named_nodes
+from fairlead.placement import Cluster, ask_problems, assumed_node, named_nodes
 from fairlead.resource import (
     DeviceClass,
     Node,
@@ -114,7 +114,7 @@ def load(
         )
     notes += [f"note: {one_line(one)}" for one in suspended(objects)]
     pods, left_out = expand(objects, list(names))
-    problems = _missing_classes(objects, pods)
+    problems = [*_missing_classes(objects, pods), *ask_problems(pods)]
     if problems or (left_out and not pods):
         raise BadInputError([*left_out, *problems])
     used = {name for pod in pods for claim in pod.claims for _, name in _named_classes(claim.claim)}

@@ -78,6 +78,8 @@ def plan(
         text = to_json(result) if output == "json" else to_yaml(result)
     for note in given.notes:
         click.echo(note, err=True)
+    for contradiction in result.topology:
+        click.echo(f"topology: {contradiction.text}", err=True)
     click.echo(text, nl=False)
     for problem in given.left_out:
         click.echo(f"left out: {one_line(problem)}", err=True)

@@ -7,21 +7,41 @@ from typing import Any
 
 import yaml
 
-from fairlead.placement import Placement, Plan
+from fairlead.placement import GangOutcome, Placement, Plan
 from fairlead.resource import to_builtins
 
 
 def to_json(plan: Plan) -> str:
     """The records as indented JSON."""
-    return json.dumps([record(placement) for placement in plan], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_records(plan), indent=2, ensure_ascii=False) + "\n"
 
 
 def to_yaml(plan: Plan) -> str:
     """The records as YAML."""
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    records = [record(placement) for placement in plan]
-    text: str = yaml.dump(records, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+    text: str = yaml.dump(_records(plan), Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
     return text
+
+
+def _records(plan: Plan) -> list[dict[str, Any]]:
+    gangs = {outcome.name: _gang(outcome) for outcome in plan.gangs}
+    return [{**record(placement), "gang": gangs.get(placement.pod.group or "")} for placement in plan]
+
+
+def _gang(outcome: GangOutcome) -> dict[str, Any]:
+    """What became of a gang; the same in the records of all its pods."""
+    objective = outcome.objective
+    return {
+        "placed": outcome.placed,
+        "text": outcome.text,
+        "domains": dict(zip(outcome.levels, objective.domains, strict=True)) if objective is not None else None,
+        "nodes": objective.nodes if objective is not None else None,
+        "rails": list(outcome.rails) if outcome.rails is not None else None,
+        "proven": outcome.proven,
+        "allReduceGBps": round(outcome.bandwidth.all_reduce, 1) if outcome.bandwidth is not None else None,
+        "reasons": list(outcome.reasons),
+        "wouldFit": list(outcome.helps),
+    }
 
 
 def record(placement: Placement) -> dict[str, Any]:

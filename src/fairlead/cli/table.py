@@ -60,6 +60,7 @@ def draw(
     if placed:
         console.print(_placed_table(placed, DeviceBook(slices), width, common))
         console.print()
+    _print_gangs(console, plan)
     _print_unplaced(console, [placement for placement in plan if not placement.placed], common, advice)
     console.print(summary(plan))
     return _text(buffer)
@@ -148,6 +149,16 @@ def _rows(placements: Sequence[Placement], common: str) -> Iterator[_Row]:
             for result in allocation.devices.results:
                 pool = "" if result.pool == placement.node else f"{result.pool}/"
                 yield f"  {prefix}{result.request}", f"  {pool}{result.device}", used, result
+
+
+def _print_gangs(console: Console, plan: Plan) -> None:
+    if plan.gangs:
+        console.print(Text("GANGS", "bold"))
+        for outcome in plan.gangs:
+            console.print(Text(_filled(f"{outcome.name}: {outcome.text}", console.width, 0)))
+            for help_ in outcome.helps:
+                console.print(Text(_filled(f"it would fit {help_}", console.width, 4), "dim"))
+        console.print()
 
 
 def _print_unplaced(console: Console, placements: Sequence[Placement], common: str, advice: Mapping[str, str]) -> None:

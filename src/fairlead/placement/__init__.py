@@ -7,6 +7,8 @@ Nothing here reads a file, asks a server or looks at a clock.
 from fairlead.placement.advice import Advisor, Help
 from fairlead.placement.cluster import Cluster, assumed_node, named_nodes
 from fairlead.placement.diagnosis import Diagnosis, NodeDiagnosis, RequestTally, diagnose
+from fairlead.placement.groups import GangPlanner, ask_problems
+from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
 from fairlead.placement.planner import Planner
 from fairlead.placement.planning import plan
@@ -21,6 +23,8 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "FirstFit",
+    "GangOutcome",
+    "GangPlanner",
     "Help",
     "NodeDiagnosis",
     "Obstacle",
@@ -30,6 +34,7 @@ __all__ = [
     "Planner",
     "Policy",
     "RequestTally",
+    "ask_problems",
     "assumed_node",
     "diagnose",
     "named_nodes",

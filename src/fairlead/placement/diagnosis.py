@@ -15,11 +15,15 @@ from fairlead.allocator.explain import tally
 from fairlead.allocator.moves import Moves, standing
 from fairlead.placement.advice import Help, Search, sum_up
 from fairlead.placement.cluster import Cluster
+from fairlead.placement.groups import GangPlanner
+from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.plan import Placement
 from fairlead.placement.planner import Planner
+from fairlead.placement.planning import place_unit, together
 from fairlead.placement.policy import Candidate, FirstFit, Policy
 from fairlead.placement.reasons import Obstacle
 from fairlead.resource import PlannedPod
+from fairlead.topology import Rules
 
 _NODES: Final = 2_000
 _DECISIONS: Final = 20_000
@@ -75,6 +79,8 @@ class Diagnosis:
     obstacles: tuple[Obstacle, ...] = ()
     """What stands in the way on nodes where the pod does not fit, in order of use; of a placed pod too."""
     help: tuple[Help, ...] = ()
+    gang: GangOutcome | None = None
+    """What became of the pod's gang; the rest is about the pod alone, before any other of its gang is placed."""
     complete: bool = True
     """False where a bound ended the search for what would help."""
 
@@ -106,6 +112,7 @@ def diagnose(
     *,
     only: Collection[str] = (),
     policy: Policy | None = None,
+    rules: Rules | None = None,
 ) -> Diagnosis:
     """Explains what a plan does with one of its pods.
 
@@ -115,12 +122,18 @@ def diagnose(
         position: which of them.
         only: nodes to look at; none named: all. The pod is placed on any node all the same.
         policy: as for the plan.
+        rules: as for the plan.
     """
     survey = _Survey(policy or FirstFit())
     planner = Planner(cluster, survey)
-    for pod in pods[:position]:
-        planner.place(pod)
+    gangs = GangPlanner(planner, rules)
     pod = pods[position]
+    members = [pod]
+    for unit in together(pods):
+        if pod in unit:
+            members = unit
+            break
+        place_unit(planner, gangs, unit)
     survey.looking = True
     looked = planner.place(pod)
     obstacles: dict[str, list[Obstacle]] = {}
@@ -141,8 +154,10 @@ def diagnose(
         found = search.look(pod, failed, nodes=_NODES, total=_DECISIONS, effort=_EFFORT)
     nodes = [_on_node(name, candidates.get(name), tuple(obstacles.get(name, ())), found.get(name)) for name in names]
     survey.looking = False
+    placements, outcome = place_unit(planner, gangs, members)
     return Diagnosis(
-        placement=planner.place(pod),
+        placement=placements[members.index(pod)],
+        gang=outcome,
         nodes=tuple(nodes),
         obstacles=tuple(obstacle for obstacle in looked.obstacles if obstacle.nodes or not nodes),
         help=sum_up({name: one.found for name, one in found.items()}),

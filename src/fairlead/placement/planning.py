@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from fairlead.allocator.result import random_share_id
 from fairlead.placement.cluster import Cluster
 from fairlead.placement.groups import GangPlanner
-from fairlead.placement.plan import Plan
+from fairlead.placement.outcome import GangOutcome
+from fairlead.placement.plan import Placement, Plan
 from fairlead.placement.planner import Planner
 from fairlead.placement.policy import Policy
 from fairlead.resource import PlannedPod
@@ -34,15 +35,21 @@ def plan(
     gangs = GangPlanner(planner, rules)
     placements = []
     outcomes = []
-    for members in together(pods):
-        if len(members) == 1:
-            placements.append(planner.place(members[0]))
-            continue
-        placed, outcome = gangs.place(members)
+    for unit in together(pods):
+        placed, outcome = place_unit(planner, gangs, unit)
         placements += placed
-        outcomes.append(outcome)
-    problems = gangs.problems
-    return Plan(tuple(placements), tuple(outcomes), problems)
+        if outcome is not None:
+            outcomes.append(outcome)
+    return Plan(tuple(placements), tuple(outcomes), gangs.problems)
+
+
+def place_unit(
+    planner: Planner, gangs: GangPlanner, unit: Sequence[PlannedPod]
+) -> tuple[list[Placement], GangOutcome | None]:
+    """Places a pod that stands alone, or the pods of a gang."""
+    if len(unit) == 1:
+        return [planner.place(unit[0])], None
+    return gangs.place(unit)
 
 
 def together(pods: Iterable[PlannedPod]) -> Iterator[list[PlannedPod]]:
