@@ -107,6 +107,7 @@ class TestRecords:
                 }
             ],
             "reasons": [],
+            "gang": None,
         }
 
     def test_yaml_holds_the_same(self, run: Run, cluster: Path, workload: Path) -> None:

@@ -70,7 +70,9 @@ def valid(levels: Sequence[str], gang: Gang, sites: Sequence[Site], offer: Offer
     return True
 
 
-def objective(levels: Sequence[str], gang: Gang, sites: Sequence[Site], offer: Offer, given: Given) -> tuple[object, ...]:
+def objective(
+    levels: Sequence[str], gang: Gang, sites: Sequence[Site], offer: Offer, given: Given
+) -> tuple[object, ...]:
     used = [(site, vector) for site, vector in zip(sites, given, strict=True) if any(vector)]
     counted = list(levels if gang.prefer is None else gang.prefer)
     if gang.slices and gang.slices.balanced and gang.slices.level not in counted:

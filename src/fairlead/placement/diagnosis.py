@@ -1,7 +1,8 @@
 """One pod looked at on every node: where it fits, what stands in the way elsewhere, and what would help.
 
-The pods before it are placed first, as a plan does. Then a policy that takes nothing looks at all nodes, and only after
-that the pod is placed itself, so the answer is about the state on which the plan decides, and is the plan's answer.
+The pods before it are placed first, as a plan does, then the pod and its gang. After that the pod alone is taken back, and
+a policy that takes nothing looks at all nodes: so the answer is about the state on which the plan decides, and is the
+plan's answer.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Diagnosis:
     """What stands in the way on nodes where the pod does not fit, in order of use; of a placed pod too."""
     help: tuple[Help, ...] = ()
     gang: GangOutcome | None = None
-    """What became of the pod's gang; the rest is about the pod alone, before any other of its gang is placed."""
+    """What became of the pod's gang; the rest is about the pod, with the others of a gang that was placed in place."""
     complete: bool = True
     """False where a bound ended the search for what would help."""
 
@@ -134,6 +135,11 @@ def diagnose(
             members = unit
             break
         place_unit(planner, gangs, unit)
+    placements, outcome = place_unit(planner, gangs, members)
+    placement = placements[members.index(pod)]
+    if placement.placed:
+        # The others of its gang stay where they are.
+        planner.remove(pod)
     survey.looking = True
     looked = planner.place(pod)
     obstacles: dict[str, list[Obstacle]] = {}
@@ -153,10 +159,8 @@ def diagnose(
         search = Search(cluster)
         found = search.look(pod, failed, nodes=_NODES, total=_DECISIONS, effort=_EFFORT)
     nodes = [_on_node(name, candidates.get(name), tuple(obstacles.get(name, ())), found.get(name)) for name in names]
-    survey.looking = False
-    placements, outcome = place_unit(planner, gangs, members)
     return Diagnosis(
-        placement=placements[members.index(pod)],
+        placement=placement,
         gang=outcome,
         nodes=tuple(nodes),
         obstacles=tuple(obstacle for obstacle in looked.obstacles if obstacle.nodes or not nodes),

@@ -63,7 +63,7 @@ class Setting:
         self.units = self._units()
         """Sets of compute devices, each of them one physical device with all its partitions."""
         self.kin = self._kin()
-        """By device: equal for compute devices that are interchangeable as far as only compute devices are concerned."""
+        """By device: equal for compute devices that are interchangeable where only compute devices matter."""
         self._near: dict[tuple[int, int], int] = {}
 
     @classmethod
