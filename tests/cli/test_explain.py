@@ -31,7 +31,8 @@ class TestPlacedPods:
         lines = rows(result.stdout)
         assert lines[0] == "Pod ml/train-0 (Job ml/train) goes to falcon-1."
         assert "nic nic-0 pcieRoot=pci0000:10 rdma=true" in lines
-        assert "It fits on 2 nodes (falcon-1, falcon-2): the first by name is taken." in lines
+        assert "Of 4 nodes it fits on this one only." in lines
+        assert any(line.startswith("Its gang: 4 pods, on 2 nodes, no placement is better") for line in lines)
         assert "WHAT STANDS IN THE WAY ELSEWHERE" in lines
         assert "WHAT WOULD HELP" not in lines
 

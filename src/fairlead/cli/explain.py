@@ -16,7 +16,7 @@ import msgspec
 from fairlead.cli.checks import one_line
 from fairlead.cli.inputs import BadInputError, Input, load
 from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes
-from fairlead.cli.records import record
+from fairlead.cli.records import gang_record, record
 from fairlead.inventory import Features
 from fairlead.placement import Cluster, Diagnosis, Help, NodeDiagnosis, Obstacle, RequestTally, diagnose
 from fairlead.resource import PlannedPod
@@ -160,6 +160,7 @@ def to_record(diagnosis: Diagnosis) -> dict[str, Any]:
         "nodes": {one.node: _node_record(one) for one in diagnosis.nodes},
         "relaxations": [{**msgspec.to_builtins(one.relaxation), "nodes": list(one.nodes)} for one in diagnosis.help],
         "complete": diagnosis.complete,
+        "gang": gang_record(diagnosis.gang) if diagnosis.gang is not None else None,
     }
 
 
@@ -193,7 +194,7 @@ def draw(diagnosis: Diagnosis, cluster: Cluster, width: int, colour: bool, detai
         lines += ["", _bold("WHAT STANDS IN THE WAY" + (" ELSEWHERE" if diagnosis.placement.placed else ""), colour)]
         order = [obstacle.text for obstacle in diagnosis.obstacles]
         lines += _each(failing, width) if detailed else _together(failing, order, width)
-    if not diagnosis.placement.placed and diagnosis.nodes:
+    if not diagnosis.placement.placed and diagnosis.nodes and not any(node.fits for node in diagnosis.nodes):
         lines += ["", _bold("WHAT WOULD HELP", colour), *_helps(diagnosis, width)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -207,6 +208,14 @@ def _head(diagnosis: Diagnosis, cluster: Cluster, width: int, colour: bool) -> I
     owner = placement.pod.owner
     name = f"Pod {placement.pod.pod.key}{f' ({owner})' if owner and not owner.startswith('Pod ') else ''}"
     fitting = [node.node for node in diagnosis.nodes if node.fits]
+    gang = diagnosis.gang
+    if gang is not None and not placement.placed:
+        yield from _filled(f"{name} waits for its gang: {gang.text}.", width, 0)
+        for help_ in gang.helps:
+            yield from _filled(f"it would fit {help_}", width, 4)
+        if fitting:
+            yield from _filled(f"By itself it fits on {_nodes(fitting)}.", width, 0)
+        return
     if placement.placed:
         yield from _filled(f"{name} goes to {placement.node}.", width, 0)
         if any(used.claim.status.allocation is not None for used in placement.claims):
@@ -215,10 +224,14 @@ def _head(diagnosis: Diagnosis, cluster: Cluster, width: int, colour: bool) -> I
             yield ""
             yield from draw_placed(placement, cluster.slices, width, colour).splitlines()
             yield ""
+        if gang is not None:
+            yield from _filled(f"Its gang: {gang.text}. With the others of it in place:", width, 0)
         others = [node for node in fitting if node != placement.node]
         if placement.node not in fitting:
             return  # only some nodes were asked about
-        if others:
+        if others and gang is not None:
+            yield from _filled(f"It fits on {_nodes(fitting)}.", width, 0)
+        elif others:
             yield from _filled(f"It fits on {_nodes(fitting)}: the first by name is taken.", width, 0)
         elif len(diagnosis.nodes) > 1:
             yield from _filled(f"Of {len(diagnosis.nodes)} nodes it fits on this one only.", width, 0)

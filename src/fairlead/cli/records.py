@@ -24,11 +24,11 @@ def to_yaml(plan: Plan) -> str:
 
 
 def _records(plan: Plan) -> list[dict[str, Any]]:
-    gangs = {outcome.name: _gang(outcome) for outcome in plan.gangs}
+    gangs = {outcome.name: gang_record(outcome) for outcome in plan.gangs}
     return [{**record(placement), "gang": gangs.get(placement.pod.group or "")} for placement in plan]
 
 
-def _gang(outcome: GangOutcome) -> dict[str, Any]:
+def gang_record(outcome: GangOutcome) -> dict[str, Any]:
     """What became of a gang; the same in the records of all its pods."""
     objective = outcome.objective
     return {
