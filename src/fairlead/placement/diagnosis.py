@@ -1,8 +1,8 @@
 """One pod looked at on every node: where it fits, what stands in the way elsewhere, and what would help.
 
-The pods before it are placed first, as a plan does, then the pod and its gang. After that the pod alone is taken back, and
-a policy that takes nothing looks at all nodes: so the answer is about the state on which the plan decides, and is the
-plan's answer.
+The pods before it are placed first, as a plan does, then the pod and its gang. After that the pod alone is taken back,
+and a policy that takes nothing looks at all nodes: so the answer is about the state on which the plan decides, and is
+the plan's answer.
 """
 
 from __future__ import annotations
