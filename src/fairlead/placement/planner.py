@@ -188,13 +188,14 @@ class Planner:
         except InventoryError:
             return None
 
-    def refusal(self, pod: PlannedPod, name: str) -> Finding | None:
-        """Why a pod may not run on a node now, devices aside; None where it may.
+    def refusals(self, pod: PlannedPod) -> Callable[[str], Finding | None]:
+        """By node, why a pod may not run there now, devices aside; None where it may. Good until something is placed.
 
         Raises:
             PlacementRefusedError: it fits on no node.
         """
-        return self._refusal(self._task(pod), self._nodes[name])
+        task = self._task(pod)
+        return lambda name: self._refusal(task, self._nodes[name])
 
     def present(self, claim: ResourceClaim) -> ResourceClaim:
         """A claim in its present state."""

@@ -150,11 +150,12 @@ class GangPlanner:
             for role in roles
         ]
         surveyor = Surveyor(roles, wanted, planner.allocator, planner.choose, self._rules)
+        refusals = [planner.refusals(role.first) for role in roles]
         kinds: dict[str, int | None] = {}
         for name, node in planner.nodes.items():
             if home.nodes is not None and name not in home.nodes:
                 continue
-            allowed = [planner.refusal(role.first, name) is None for role in roles]
+            allowed = [refuses(name) is None for refuses in refusals]
             view = planner.view(name) if any(allowed) else None
             kinds[name] = surveyor.kind(view, node, allowed) if view is not None else None
         levels = {level.name for level in tree.levels}
