@@ -159,6 +159,12 @@ def test_a_nic_of_unknown_speed_is_named_and_not_counted() -> None:
     assert found.parts == ("n: its speed is unknown, so it is not counted",)
 
 
+def test_gpus_with_network_ports_of_their_own() -> None:
+    cards = [device("gaudi.intel.com", f"g{i}", {"model": "Gaudi3"}) for i in range(8)]
+    found = wired(cards).bandwidth(range(8))
+    assert (found.ring, found.all_reduce, found.network) == (75, 525, 600)
+
+
 def test_nics_without_gpus_count_alone() -> None:
     assert wired(hgx()).bandwidth([8, 9]).network == 100
 

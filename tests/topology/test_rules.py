@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from machines import device, gb200, gpu, nic, wired
 
@@ -193,3 +195,14 @@ def test_what_is_wrong_is_named(text: str, field: str, reason: str) -> None:
     assert reason in caught.value.reason
     assert str(caught.value).startswith(f"mine.yaml: {field}" if field else "mine.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_the_example_of_the_manual_can_be_read() -> None:
+    manual = Path(__file__).parents[2] / "docs" / "topology.md"
+    example = manual.read_text("utf-8").split("```yaml\n")[1]
+    rules = read_rules(example.split("```")[0], "topology.md")
+    npus = [device("npu.example.com", f"n{i}", {"chip": "NPU-7", "address": f"0000:{i}0:00.0"}) for i in (1, 9)]
+    wiring = wired(npus, rules)
+    assert [one.numa for one in wiring.locations] == [0, 1]
+    assert wiring.link(0, 1).gbytes == 100
+    assert rules.levels["spine"].oversubscription == 3

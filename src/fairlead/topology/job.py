@@ -169,9 +169,9 @@ def _rails(member: _Member) -> frozenset[int] | None:
     """The rails of the NICs that count of a member; None when one is unknown."""
     found = set()
     for device in member.devices:
-        model = member.wiring.models[device]
-        if model is not None and model.network:
-            rail = member.wiring.locations[device].rail
+        model, location = member.wiring.models[device], member.wiring.locations[device]
+        if location.kind in ("nic", "dpu") and model is not None and model.network:
+            rail = location.rail
             if rail is None:
                 return None
             found.add(rail)
