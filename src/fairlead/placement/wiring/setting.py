@@ -6,6 +6,7 @@ node's view. Two nodes of equal `likeness` have the same wiring, device by devic
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -34,6 +35,11 @@ def bits(mask: int) -> list[int]:
     return numbers
 
 
+def _card(location: Location) -> str:
+    """The physical card of a device: its address without the function."""
+    return location.port.partition(".")[0]
+
+
 class Setting:
     """One node's devices with their wiring."""
 
@@ -52,16 +58,12 @@ class Setting:
         self.network = self._of_kind(NETWORK)
         self.places: dict[str, tuple[int, ...]] = {place: self._groups(place) for place in PLACES}
         """By fact: the sets of devices that share one value of it, in order of their first device."""
-        cards: dict[str, int] = {}
-        for number, location in enumerate(self.locations):
-            if location.card:
-                cards[location.card] = cards.get(location.card, 0) | 1 << number
-        self.cards = {card: mask for card, mask in cards.items() if mask & mask - 1}
-        """The cards that several devices are parts of."""
+        self._together = Counter(fact for location in self.locations for fact in (_card(location), location.port))
+        """How many devices share a card, or a port of one."""
         self.units = self._units()
         """Sets of compute devices, each of them one physical device with all its partitions."""
         self.kin = self._kin()
-        """By device: equal for compute devices that are interchangeable as far as only compute devices are concerned."""
+        """By device: equal for compute devices that are interchangeable where only compute devices matter."""
         self._near: dict[tuple[int, int], int] = {}
 
     @classmethod
@@ -87,7 +89,6 @@ class Setting:
                 (
                     location.kind,
                     location.model,
-                    location.rail,
                     location.rdma,
                     location.part,
                     *[
@@ -97,7 +98,8 @@ class Setting:
                             ("root", location.root),
                             ("numa", "" if location.numa is None else str(location.numa)),
                             ("nvlink", location.nvlink),
-                            ("card", location.card),
+                            ("card", _card(location)),
+                            ("port", location.port),
                         )
                     ],
                 )
@@ -108,8 +110,11 @@ class Setting:
     def position(self, number: int) -> Hashable:
         """Equal for devices that are in the same places and of the same make: nothing tells them apart in a score."""
         location = self.locations[number]
-        card = location.card if location.card in self.cards else ""
-        return replace(location, bus="", card=card, sources={})
+        card, port = _card(location), location.port
+        # Rails matter between nodes only; an address matters where it says which devices are of one card or port.
+        card = card if self._together[card] > 1 else ""
+        port = port if self._together[port] > 1 else ""
+        return card, replace(location, bus="", rail=None, port=port)
 
     def value(self, fact: str, number: int) -> str | int | None:
         """One fact of a device; None where it is not known."""
@@ -141,7 +146,7 @@ class Setting:
     def _units(self) -> tuple[int, ...]:
         units: dict[object, int] = {}
         for number in bits(self.compute):
-            unit: object = self.locations[number].card or number
+            unit: object = self.locations[number].port or number
             units[unit] = units.get(unit, 0) | 1 << number
         return tuple(units.values())
 
