@@ -5,9 +5,8 @@ from fairlead.allocator.moves import Standing, standing
 from fairlead.allocator.problem import Problem
 from fairlead.allocator.reasons import Excluded, Kind, Reason
 from fairlead.allocator.relax import Relaxation, Relaxations, Relaxer, relaxations
-from fairlead.allocator.request import ClaimShape, RequestError
-from fairlead.allocator.request import Request
-from fairlead.allocator.rules import Across
+from fairlead.allocator.request import ClaimShape, Request, RequestError
+from fairlead.allocator.rules import Across, GroupRule
 from fairlead.allocator.search import FatalError, Pick
 from fairlead.allocator.slot import Slot
 
@@ -18,6 +17,7 @@ __all__ = [
     "Decision",
     "Excluded",
     "FatalError",
+    "GroupRule",
     "Kind",
     "Pick",
     "Problem",

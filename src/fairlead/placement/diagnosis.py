@@ -126,8 +126,8 @@ def diagnose(
         rules: as for the plan.
     """
     survey = _Survey(policy or FirstFit())
-    planner = Planner(cluster, survey)
-    gangs = GangPlanner(planner, rules)
+    planner = Planner(cluster, survey, rules=rules)
+    gangs = GangPlanner(planner)
     pod = pods[position]
     members = [pod]
     for unit in together(pods):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.reasons import Obstacle
+from fairlead.placement.wiring import Choice
 from fairlead.resource import PlannedPod, ResourceClaim
 from fairlead.topology import TopologyProblem
 
@@ -27,6 +28,8 @@ class Placement:
     node: str = ""
     claims: tuple[PlacedClaim, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
+    choice: Choice | None = None
+    """What the devices are worth, where a device policy was asked for."""
 
     @property
     def placed(self) -> bool:

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import msgspec
 
-from fairlead.allocator import Allocator, Decision, RequestError, Wanted
+from fairlead.allocator import Across, Allocator, Decision, RequestError, Wanted
 from fairlead.allocator.request import ClaimShape
 from fairlead.allocator.result import random_share_id
 from fairlead.inventory import Inventory, InventoryError, NodeView, Occupancy, SelectorError, selects
@@ -34,6 +34,18 @@ from fairlead.placement.policy import Candidate, FirstFit, Policy
 from fairlead.placement.reasons import Finding, Obstacle, add_up
 from fairlead.placement.requests import Amounts
 from fairlead.placement.spread import Placed, Spread
+from fairlead.placement.wiring import (
+    COMPACT,
+    Choice,
+    Chooser,
+    DevicePolicy,
+    Setting,
+    WishError,
+    Wishes,
+    contradicts,
+    joined,
+    wishes,
+)
 from fairlead.resource import (
     AllocationResult,
     PlannedPod,
@@ -43,6 +55,10 @@ from fairlead.resource import (
     ResourceClaimConsumerReference,
     ResourceClaimStatus,
 )
+from fairlead.topology import Rules, default_rules
+
+Picker = Callable[[NodeView, Sequence[Wanted], int], Decision]
+"""The devices for claims on a node, within a mask."""
 
 MAX_CONSUMERS = 256
 """`ResourceClaimReservedForMaxSize`."""
@@ -65,6 +81,7 @@ class _Task:
     plugins: dict[str, dict[str, str]]
     """For claims made for extended resources: the resource of each request, by claim."""
     through_claims: frozenset[str]
+    wishes: Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +116,17 @@ class Planner:
     """A cluster with the pods that were placed on it so far."""
 
     def __init__(
-        self, cluster: Cluster, policy: Policy | None = None, share_id: Callable[[], str] = random_share_id
+        self,
+        cluster: Cluster,
+        policy: Policy | None = None,
+        share_id: Callable[[], str] = random_share_id,
+        devices: DevicePolicy | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self._policy = policy or FirstFit()
         self._share_id = share_id
+        self._devices = devices
+        self._given_rules = rules
         self._inventory = Inventory(cluster.slices, cluster.claims, cluster.taint_rules, cluster.features)
         self._allocator = Allocator(cluster.classes, cluster.features)
         self._given = {claim.key for claim in cluster.claims}
@@ -115,7 +139,7 @@ class Planner:
         self._owners = {pod.key: _owner(pod) for pod in cluster.pods}
         """By pod: the workload that it belongs to; empty where it stands alone."""
         self._in_use: dict[str, _InUse] = {}
-        self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...]], _DeadEnd] = {}
+        self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...], tuple[Across, ...]], _DeadEnd] = {}
         self._variants: dict[str, dict[frozenset[str], ResourceClaim]] = {}
         for pod in cluster.pods:
             node = self._nodes.get(pod.spec.node_name)
@@ -140,11 +164,13 @@ class Planner:
             if candidate.lack is not None:
                 findings[candidate.node.name] = (candidate.lack,)
             elif not candidate.fits:
-                findings[candidate.node.name] = self._findings(candidate)
+                findings[candidate.node.name] = self._findings(task, candidate)
         return Placement(pod, obstacles=add_up(findings) or (Obstacle("claim", "no node is known"),))
 
     def place_on(self, pod: PlannedPod, name: str, within: int = -1) -> Placement:
-        """Places a pod on one node, with devices of a mask of its view only; a pod that does not fit takes nothing.
+        """Places a pod of a gang on one node, with devices of a mask of its view only.
+
+        Its devices are close together unless somebody asked for something else. A pod that does not fit takes nothing.
 
         Raises:
             PlacementRefusedError: the pod fits on no node, whatever is free there.
@@ -156,14 +182,35 @@ class Planner:
             claims = self._open_claims(task, node)
             view = self.view(name) if claims else None
             wanted = [self.wanted(claim) for claim in claims]
-            decision = self.choose(view, wanted, within) if view is not None else None
+            decision = None
+            if view is not None:
+                decision = self._allocator.allocate(view, wanted, within, self._across(task, view, claims))
             candidate = self._candidate(task, node, partial(_same, decision), claims)
             if candidate.fits:
-                return self._take(task, candidate)
+                return self._take(task, candidate, self._close(task), within)
             finding = candidate.lack
             if finding is None and decision is not None:
                 return Placement(pod, obstacles=add_up({name: _explained(decision)}))
         return Placement(pod, obstacles=add_up({name: (finding,)} if finding is not None else {}))
+
+    def _close(self, task: _Task) -> DevicePolicy:
+        return task.wishes.policy or self._devices or COMPACT
+
+    def picker(self, pod: PlannedPod) -> Picker:
+        """What picks the devices of a gang's pod on a node, among those of a mask, as `place_on` does.
+
+        Raises:
+            PlacementRefusedError: the pod fits on no node.
+        """
+        policy = self._close(self._task(pod))
+
+        def pick(view: NodeView, claims: Sequence[Wanted], within: int) -> Decision:
+            decision = self._allocator.allocate(view, claims, within)
+            if not decision.fits:
+                return decision
+            return self._chooser.choose(decision, policy, within=within)[0]
+
+        return pick
 
     @property
     def nodes(self) -> Mapping[str, NodeState]:
@@ -179,6 +226,14 @@ class Planner:
     def devices_cost_resources(self) -> bool:
         """Whether there are devices that cost CPU, memory and the like."""
         return bool(self._costs)
+
+    def joins_claims(self, pod: PlannedPod) -> bool:
+        """Whether the pod has constraints across its claims.
+
+        Raises:
+            PlacementRefusedError: its annotations cannot be used.
+        """
+        return bool(self._task(pod).wishes.constraints)
 
     def view(self, name: str) -> NodeView | None:
         """The devices of a node; None where it cannot be told which they are."""
@@ -213,10 +268,6 @@ class Planner:
             return f"{consumer.resource} {known.namespace}/{consumer.name}"
         return f"claim {claim}"
 
-    def choose(self, view: NodeView, claims: Sequence[Wanted], within: int = -1) -> Decision:
-        """The devices for claims on a node, among those of a mask."""
-        return self._allocator.allocate(view, claims, within)
-
     def remove(self, pod: PlannedPod) -> None:
         """Gives back what a placed pod took, as if it had never been placed.
 
@@ -244,7 +295,20 @@ class Planner:
                 self._claims[key] = _without(self._claims[key], consumer)
                 self._inventory.set_claim(self._claims[key])
 
+    @cached_property
+    def rules(self) -> Rules:
+        """What attributes and labels say of wiring; those that are shipped are only read when they are needed."""
+        return self._given_rules if self._given_rules is not None else default_rules()
+
+    @cached_property
+    def _chooser(self) -> Chooser:
+        return Chooser(self._allocator, self.rules)
+
     def _task(self, pod: PlannedPod) -> _Task:
+        try:
+            wished = wishes(pod)
+        except WishError as error:
+            raise PlacementRefusedError(str(error)) from None
         needs = PodNeeds.of(pod.pod)
         claims: dict[str, tuple[PodClaim, ResourceClaim]] = {}
         plugins: dict[str, dict[str, str]] = {}
@@ -263,6 +327,7 @@ class Planner:
             allocated=tuple(claim for _, claim in claims.values() if claim.status.allocation is not None),
             plugins=plugins,
             through_claims=frozenset(name for names in plugins.values() for name in names.values()),
+            wishes=wished,
         )
 
     def _check(self, claim: ResourceClaim, pod: PlannedPod) -> None:
@@ -311,7 +376,10 @@ class Planner:
         for decision in self._finder.find([self.wanted(claim) for claim in claims], allowed):
             if decision.error:
                 raise PlacementRefusedError(decision.error)
-            yield self._candidate(task, self._nodes[decision.view.name], partial(_same, decision), claims)
+            decide: Callable[[], Decision | None] = partial(_same, decision)
+            if task.wishes.constraints:
+                decide = partial(self._decide, task, decision.view, claims)
+            yield self._candidate(task, self._nodes[decision.view.name], decide, claims)
 
     def _refusal(self, task: _Task, node: NodeState) -> Finding | None:
         """Why the pod may not run on the node, devices aside."""
@@ -334,7 +402,7 @@ class Planner:
                 except InventoryError as error:
                     finding = Finding("error", str(error))
                 else:
-                    decide = partial(self._decide, view, open_claims)
+                    decide = partial(self._decide, task, view, open_claims)
                     candidate = self._candidate(task, node, decide, open_claims)
                     tried.append(candidate)
                     yield candidate
@@ -345,6 +413,8 @@ class Planner:
         self, task: _Task, node: NodeState, decide: Callable[[], Decision | None], claims: Sequence[ResourceClaim]
     ) -> Candidate:
         def check(decision: Decision | None) -> Finding | None:
+            if task.wishes.constraints and (broken := self._broken(task, node, claims)) is not None:
+                return broken
             allocations = decision.allocations(self._share_id) if decision is not None else []
             given = {claim.key: got for claim, got in zip(claims, allocations, strict=True)}
             try:
@@ -353,7 +423,7 @@ class Planner:
                 return Finding("error", str(error))
             return node.lacks(needs, task.through_claims) if needs is not task.needs else None
 
-        return Candidate(node, decide, check if self._costs and task.claims else None)
+        return Candidate(node, decide, check if (self._costs or task.wishes.constraints) and task.claims else None)
 
     def _needs(self, task: _Task, given: Mapping[str, AllocationResult]) -> PodNeeds:
         """What the pod asks of a node, with what its devices take; `given` is what its claims get there."""
@@ -395,34 +465,81 @@ class Planner:
             known = variants[served] = without(claim, served)
         return known
 
-    def _decide(self, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
+    def _across(self, task: _Task, view: NodeView, claims: Sequence[ResourceClaim]) -> tuple[Across, ...]:
+        """The pod's constraints across its claims, on a node; `claims` are those that need devices there."""
+        if not task.wishes.constraints:
+            return ()
+        setting = Setting.of(view, self.rules)
+        return joined(task.wishes.constraints, task.pod.claims, claims, task.allocated, view, setting)
+
+    def _broken(self, task: _Task, node: NodeState, claims: Sequence[ResourceClaim]) -> Finding | None:
+        """The constraint that the devices which the pod has already break."""
+        if not task.allocated:
+            return None
+        view = self._inventory.view(node.name, node.labels, node.declared)
+        for one in self._across(task, view, claims):
+            if contradicts(one):
+                return Finding("constraint", f"{one.name}: the devices that the pod's claims have already break it")
+        return None
+
+    def _decide(self, task: _Task, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
         if view is None:
             return None
         wanted = [self.wanted(claim) for claim in claims]
-        place = (view.name, tuple([claim.shape for claim in wanted]))
+        across = self._across(task, view, claims)
+        place = (view.name, tuple([claim.shape for claim in wanted]), across)
         dead_end = self._dead_ends.get(place)
         if dead_end is not None and dead_end.occupancy is view.occupancy:
             return dead_end.decision
-        decision = self._allocator.allocate(view, wanted)
+        decision = self._allocator.allocate(view, wanted, across=across)
         if decision.error and not decision.node_error:
             raise PlacementRefusedError(decision.error)
         if not decision.fits:
             self._dead_ends[place] = _DeadEnd(view.occupancy, decision)
         return decision
 
-    def _findings(self, candidate: Candidate) -> tuple[Finding, ...]:
+    def _findings(self, task: _Task, candidate: Candidate) -> tuple[Finding, ...]:
         decision = candidate.decision
         assert decision is not None
-        place = (candidate.node.name, tuple([claim.shape for claim in decision.claims]))
+        across = self._across(task, decision.view, self._open_claims(task, candidate.node))
+        place = (candidate.node.name, tuple([claim.shape for claim in decision.claims]), across)
         dead_end = self._dead_ends[place]
         if dead_end.findings is None:
-            dead_end.findings = _explained(decision)
+            dead_end.findings = self._excluded(decision, across) or _explained(decision)
         return dead_end.findings
 
-    def _take(self, task: _Task, chosen: Candidate) -> Placement:
+    def _excluded(self, decision: Decision, across: tuple[Across, ...]) -> tuple[Finding, ...]:
+        """The constraints across claims that keep the claims out: those without which, alone, they fit; or all."""
+
+        def fits(kept: tuple[Across, ...]) -> bool:
+            return self._allocator.allocate(decision.view, decision.claims, across=kept).fits
+
+        if not across or not fits(()):
+            return ()
+        guilty = [one for one in across if fits(tuple([other for other in across if other is not one]))]
+        return tuple(
+            [
+                Finding("constraint", f"{one.name}: the claims fit here without it, the free devices do not satisfy it")
+                for one in guilty or across
+            ]
+        )
+
+    def _choose(
+        self, task: _Task, chosen: Candidate, policy: DevicePolicy | None, within: int
+    ) -> tuple[Decision | None, Choice | None]:
+        """The devices on the chosen node, and what they are worth where somebody asked for a policy."""
+        decision = chosen.decision
+        if policy is None or decision is None:
+            return decision, None
+        across = self._across(task, decision.view, self._open_claims(task, chosen.node))
+        accept = chosen.accepts if self._costs else None
+        return self._chooser.choose(decision, policy, across, accept, within)
+
+    def _take(self, task: _Task, chosen: Candidate, policy: DevicePolicy | None = None, within: int = -1) -> Placement:
         node = chosen.node
         open_claims = self._open_claims(task, node)
-        allocations = chosen.decision.allocations(self._share_id) if chosen.decision is not None else []
+        decision, choice = self._choose(task, chosen, policy or task.wishes.policy or self._devices, within)
+        allocations = decision.allocations(self._share_id) if decision is not None else []
         given = {claim.key: (claim, got) for claim, got in zip(open_claims, allocations, strict=True)}
         placed = []
         for used, present in task.claims:
@@ -442,7 +559,7 @@ class Planner:
         self._placed.add(task.pod.pod, node.labels)
         keys = tuple(used.claim.key for used in placed)
         self._running[task.pod.pod.key] = _Running(task.pod.pod, node, needs, keys)
-        return Placement(task.pod, node.name, tuple(placed))
+        return Placement(task.pod, node.name, tuple(placed), choice=choice)
 
 
 def _same(decision: Decision | None) -> Decision | None:

@@ -11,6 +11,7 @@ from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.plan import Placement, Plan
 from fairlead.placement.planner import Planner
 from fairlead.placement.policy import Policy
+from fairlead.placement.wiring import DevicePolicy
 from fairlead.resource import PlannedPod
 from fairlead.topology import Rules
 
@@ -20,6 +21,7 @@ def plan(
     pods: Iterable[PlannedPod],
     policy: Policy | None = None,
     share_id: Callable[[], str] = random_share_id,
+    devices: DevicePolicy | None = None,
     rules: Rules | None = None,
 ) -> Plan:
     """Places the pods in order on the cluster.
@@ -29,10 +31,12 @@ def plan(
         pods: pods without a node.
         policy: which of the nodes that fit; the first, where none is given.
         share_id: names the shares of shared devices.
-        rules: what attributes and labels say of wiring; the default ones, where none are given.
+        devices: which of the devices of a node that fit, where a pod does not say so itself; where none is given, the
+            first for a pod alone, and those that are close together for the pods of a gang.
+        rules: what attributes and labels say of wiring; those that are shipped, where none are given.
     """
-    planner = Planner(cluster, policy, share_id)
-    gangs = GangPlanner(planner, rules)
+    planner = Planner(cluster, policy, share_id, devices, rules)
+    gangs = GangPlanner(planner)
     placements = []
     outcomes = []
     for unit in together(pods):

@@ -10,16 +10,17 @@ broken nodes before whole ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from fairlead.allocator import Allocator, Decision, Wanted
+from fairlead.allocator import Allocator, Wanted
 from fairlead.inventory import NodeView
 from fairlead.placement.gangs import Costs, Offer, Site, Sites
 from fairlead.placement.groups.roles import PodRole, keep_apart
 from fairlead.placement.node import NodeState
-from fairlead.placement.wiring.setting import Setting
+from fairlead.placement.planner import Picker
+from fairlead.placement.wiring import Setting
 from fairlead.topology import Rules, Tree, Wiring
 
 _MOST_RAIL_SETS = 300
@@ -27,9 +28,6 @@ _MOST_RAIL_SETS = 300
 
 _MOST_TOGETHER = 64
 """Combinations of roles on one node that are looked at."""
-
-Chooser = Callable[[NodeView, Sequence[Wanted], int], Decision]
-"""The devices for claims on a node, within a mask."""
 
 Rails = frozenset[int]
 
@@ -54,7 +52,7 @@ class Surveyor:
         roles: Sequence[PodRole],
         wanted: Sequence[Sequence[Wanted]],
         allocator: Allocator,
-        choose: Chooser,
+        pickers: Sequence[Picker],
         rules: Rules,
     ) -> None:
         """A surveyor.
@@ -63,13 +61,13 @@ class Surveyor:
             roles: of the gang.
             wanted: the own claims of one pod of each role.
             allocator: tells which nodes are alike.
-            choose: picks devices.
+            pickers: what picks the devices of each role's pods.
             rules: what attributes say of wiring.
         """
         self._roles = roles
         self._wanted = wanted
         self._allocator = allocator
-        self._choose = choose
+        self._pickers = pickers
         self._rules = rules
         self._apart = keep_apart(roles)
         self._numbers: dict[Hashable, int] = {}
@@ -172,7 +170,7 @@ class Surveyor:
         vector = tuple(int(number == role) for number in range(len(self._roles)))
         if vector not in kind.vectors:
             return None
-        decision = self._choose(kind.view, self._wanted[role], -1)
+        decision = self._pickers[role](kind.view, self._wanted[role], -1)
         if decision.picks is None:
             return None
         return sum(kind.wiring.locations[pick.number].kind == "gpu" for pick in decision.picks)
@@ -201,10 +199,10 @@ class Surveyor:
         return found
 
     def _cost(self, kind: Kind, vector: tuple[int, ...], within: int, rails: Rails | None) -> int | None:
-        wanted = [claims for claims, count in zip(self._wanted, vector, strict=True) for _ in range(count) if claims]
-        if not wanted:
+        pods = [role for role, count in enumerate(vector) for _ in range(count) if self._wanted[role]]
+        if not pods:
             return 0
-        sets = self._device_sets(kind, wanted, within)
+        sets = self._device_sets(kind, pods, within)
         if sets is None:
             return None
         slowness = 0
@@ -221,28 +219,31 @@ class Surveyor:
         )
         return (slowness << 8) + min(left, 255)
 
-    def _device_sets(self, kind: Kind, wanted: Sequence[Sequence[Wanted]], within: int) -> list[list[int]] | None:
-        """The devices of each pod; None where they do not fit together."""
-        problem = self._allocator.problem(kind.view, tuple([claim.shape for claim in wanted[0]]))
-        if not problem.ledger.fields and not problem.shared and not problem.group_rules:
+    def _device_sets(self, kind: Kind, pods: Sequence[int], within: int) -> list[list[int]] | None:
+        """The devices of each pod, given by role; None where they do not fit together."""
+        alone = within
+        sets: list[list[int]] = []
+        for role in pods:
+            problem = self._allocator.problem(kind.view, tuple([claim.shape for claim in self._wanted[role]]))
+            if problem.ledger.fields or problem.shared or problem.group_rules:
+                break
             # Devices that one pod has alone: one pod after the other, each as close together as it can be.
-            sets = []
-            for claims in wanted:
-                decision = self._choose(kind.view, claims, within)
-                if decision.picks is None:
-                    break
-                sets.append([pick.number for pick in decision.picks])
-                for number in sets[-1]:
-                    within &= ~(1 << number)
-            else:
-                return sets
-            if len(wanted) == 1:
-                return None
-        together = self._allocator.allocate(kind.view, [claim for claims in wanted for claim in claims], within)
+            decision = self._pickers[role](kind.view, self._wanted[role], alone)
+            if decision.picks is None:
+                if len(pods) == 1:
+                    return None
+                break
+            sets.append([pick.number for pick in decision.picks])
+            for number in sets[-1]:
+                alone &= ~(1 << number)
+        if len(sets) == len(pods):
+            return sets
+        claims = [claim for role in pods for claim in self._wanted[role]]
+        together = self._allocator.allocate(kind.view, claims, within)
         if together.picks is None:
             return None
-        owner = [pod for pod, claims in enumerate(wanted) for _ in claims]
-        sets = [[] for _ in wanted]
+        owner = [pod for pod, role in enumerate(pods) for _ in self._wanted[role]]
+        sets = [[] for _ in pods]
         for pick in together.picks:
             sets[owner[pick.claim]].append(pick.number)
         return sets

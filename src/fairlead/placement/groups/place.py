@@ -21,23 +21,21 @@ from fairlead.placement.gangs import Gang, Objective, Role, Shortage, Slices, so
 from fairlead.placement.gangs import Placement as Chosen
 from fairlead.placement.groups.ask import AskError, GangAsk, ask_of
 from fairlead.placement.groups.offers import Surveyor, sites_of, within_rails
-from fairlead.placement.outcome import GangOutcome, helps_of, reasons_of
 from fairlead.placement.groups.release import releases
 from fairlead.placement.groups.roles import PodRole, roles_of
 from fairlead.placement.node import HOSTNAME
+from fairlead.placement.outcome import GangOutcome, helps_of, reasons_of
 from fairlead.placement.plan import Placement
 from fairlead.placement.planner import PlacementRefusedError, Planner
 from fairlead.placement.reasons import Obstacle
-from fairlead.placement.wiring.setting import Setting
+from fairlead.placement.wiring import Setting
 from fairlead.resource import PlannedPod, ResourceClaim
 from fairlead.topology import (
     Bandwidth,
-    Rules,
     TopologyProblem,
     Tree,
     Wiring,
     build_tree,
-    default_rules,
     job_bandwidth,
 )
 
@@ -56,15 +54,9 @@ class _Home:
 class GangPlanner:
     """Places gangs with a planner; knows where nodes are."""
 
-    def __init__(self, planner: Planner, rules: Rules | None = None) -> None:
-        """Takes the nodes of the planner.
-
-        Args:
-            planner: places the pods, and keeps what they take.
-            rules: what labels and attributes say of wiring; the default ones, where none are given.
-        """
+    def __init__(self, planner: Planner) -> None:
+        """Takes the nodes of the planner, which places the pods and keeps what they take."""
         self._planner = planner
-        self._rules = rules or default_rules()
         self._trees: dict[tuple[str, ...], Tree] = {}
 
     def tree(self, named: Sequence[str] = ()) -> Tree:
@@ -72,7 +64,7 @@ class GangPlanner:
         key = tuple(named)
         if key not in self._trees:
             labels = {name: node.labels for name, node in self._planner.nodes.items()}
-            self._trees[key] = build_tree(labels, self._rules, key)
+            self._trees[key] = build_tree(labels, self._planner.rules, key)
         return self._trees[key]
 
     @property
@@ -137,6 +129,7 @@ class GangPlanner:
         return (
             any(used.extended for used in role.first.claims)
             or self._planner.devices_cost_resources
+            or self._planner.joins_claims(role.first)
             or (affinity.pod_affinity is not None and bool(affinity.pod_affinity.required))
             or (apart is not None and any(term.topology_key != HOSTNAME for term in apart.required))
         )
@@ -149,7 +142,8 @@ class GangPlanner:
             [planner.wanted(claim) for claim in role.claims if planner.present(claim).status.allocation is None]
             for role in roles
         ]
-        surveyor = Surveyor(roles, wanted, planner.allocator, planner.choose, self._rules)
+        pickers = [planner.picker(role.first) for role in roles]
+        surveyor = Surveyor(roles, wanted, planner.allocator, pickers, self._planner.rules)
         refusals = [planner.refusals(role.first) for role in roles]
         kinds: dict[str, int | None] = {}
         for name, node in planner.nodes.items():
@@ -293,7 +287,7 @@ class GangPlanner:
             self._planner.remove(placement.pod)
 
     def _wiring(self, view: NodeView) -> Wiring:
-        return Setting.of(view, self._rules).wiring
+        return Setting.of(view, self._planner.rules).wiring
 
     def _bandwidth(self, placements: Iterable[Placement], tree: Tree) -> Bandwidth:
         members = []
@@ -301,7 +295,7 @@ class GangPlanner:
             view = self._planner.view(placement.node)
             if view is not None:
                 members.append((placement.node, self._wiring(view), devices_of(view, placement)))
-        return job_bandwidth(members, tree, self._rules)
+        return job_bandwidth(members, tree, self._planner.rules)
 
 
 def devices_of(view: NodeView, placement: Placement) -> list[int]:

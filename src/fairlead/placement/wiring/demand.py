@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from fairlead.allocator import Pick, Problem, Slot, Standing
+from fairlead.allocator import GroupRule, Pick, Problem, Slot, Standing
 from fairlead.inventory import NodeView
 from fairlead.placement.wiring.setting import Setting, bits
 
@@ -53,18 +53,15 @@ class Demand:
         """
         self._problem = problem
         self._taken = taken
-        slots = [slot for slot in problem.slots if not slot.unit.admin_access]
         free = taken.free & taken.payable & (1 << view.size) - 1
-        places = {problem.positions.index((pick.claim, pick.request)): pick for pick in picks}
-        whole = {place for place in places if problem.alternatives[place][0].unit.all_devices}
         self.forced = 0
         """The devices of requests for all."""
         for pick in picks:
-            place = problem.positions.index((pick.claim, pick.request))
-            if place in whole and not problem.alternatives[place][0].unit.admin_access:
+            unit = problem.claims[pick.claim].requests[pick.request][0].unit
+            if unit.all_devices and not unit.admin_access:
                 self.forced |= 1 << pick.number
         free &= ~(self.forced & ~problem.shared)
-        counted = [slot for slot in slots if not slot.unit.all_devices]
+        counted = [slot for slot in problem.slots if _counted(slot)]
         masks = [slot.mask & free for slot in counted]
         self.total = sum(slot.unit.count for slot in counted)
         """How many devices are taken beside those."""
@@ -83,7 +80,7 @@ class Demand:
         unique = unique or any(slot.error_mask or slot.late for slot in problem.slots)
         self.classes = self._classes(view, setting, unique)
         self.members = tuple(
-            [problem.positions[place] for place, one in enumerate(problem.alternatives) if _gives(one)]
+            [problem.positions[place] for place, slots in enumerate(problem.alternatives) if _counted(slots[0])]
         )
         """Claim and request of the requests that take a number of devices."""
 
@@ -95,30 +92,17 @@ class Demand:
             sum([count for serves, count in counts if not serves & ~union]) <= room for union, room in self._rooms
         )
 
-    def reach(self, devices: int) -> bool:
-        """Whether every kind of slot could be served out of these devices."""
-        return all(
-            (mask & devices).bit_count() >= (self.least if self.sharing else count)
-            for mask, count in self._types.items()
-            if not self.sharing
-        )
-
     def plausible(self, devices: int) -> bool:
         """Whether nothing that is easily seen forbids to take exactly these devices."""
-        if not self.reach(devices):
+        if not self.sharing and any((mask & devices).bit_count() < count for mask, count in self._types.items()):
             return False
-        for distinct, needs, masks, values_of, valueless in self._rules:
-            values: set[int] = set()
-            if distinct:
-                for number in bits(devices):
-                    values.add(values_of[number] or -number - 1)
-                need = sum(count for _, count in needs)
-                simple = all(not one & one - 1 for one in values if one > 0)
-                if simple and not self.sharing and len(values) < need:
+        for rule in self._rules:
+            if rule.distinct:
+                values = {rule.values_of[number] for number in bits(devices & rule.members)} - {0}
+                if len(values) + bool(devices & rule.valueless) < rule.count:
                     return False
-            elif not devices & valueless and not any(
-                all((mask & devices & value).bit_count() >= (1 if self.sharing else count) for mask, count in needs)
-                for value in masks
+            elif not devices & rule.valueless and not any(
+                all((mask & devices & value).bit_count() >= count for mask, count in rule.needs) for value in rule.masks
             ):
                 return False
         return self._affordable(devices)
@@ -186,35 +170,49 @@ class Demand:
         return tuple([Class(tuple(numbers), serving[signature]) for signature, numbers in groups.items()])
 
 
-def _gives(slots: Sequence[Slot]) -> bool:
-    unit = slots[0].unit
-    return not unit.admin_access and not unit.all_devices
+def _counted(slot: Slot) -> bool:
+    """Whether it gives a number of devices away."""
+    return not slot.unit.admin_access and not slot.unit.all_devices
 
 
 def _consumption(view: NodeView, number: int) -> Hashable:
+    pool = view.pool_number(number)
     return tuple(
         [
-            (
-                view.pool_number(number),
-                one.counter_set,
-                tuple(sorted((n, c.value.nano) for n, c in one.counters.items())),
-            )
+            (pool, one.counter_set, name, counter.value.nano)
             for one in view.device(number).consumes_counters
+            for name, counter in sorted(one.counters.items())
         ]
     )
 
 
-_Rule = tuple[bool, list[tuple[int, int]], Sequence[int], Sequence[int], int]
-"""Whether values differ; candidates and count of each request; devices by value; values by device; the valueless."""
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """A rule as far as it can be looked at without knowing who gets which device."""
+
+    distinct: bool
+    needs: list[tuple[int, int]]
+    """Candidates and count of each request that it is about."""
+    members: int
+    count: int
+    masks: Sequence[int]
+    """By value, the devices that have it."""
+    values_of: Sequence[int]
+    valueless: int
 
 
-def _rules(problem: Problem, counted: Sequence[Slot]) -> list[_Rule]:
-    """The conditions that can be looked at without knowing who gets which device."""
-    found: list[_Rule] = []
+def _rules(problem: Problem, counted: Sequence[Slot]) -> list[_Condition]:
+    found: list[_Condition] = []
     for number, rule in enumerate(problem.rules):
         ours = [slot for slot in counted if number in slot.rules]
-        if not ours or any(number in slot.looks for slot in ours) or hasattr(rule, "numbers"):
+        # What is in use decides about compatibility groups, and a request that computes values sees others.
+        if not ours or isinstance(rule, GroupRule) or any(number in slot.looks for slot in ours):
             continue
         needs = [(slot.mask, slot.unit.count) for slot in ours]
-        found.append((rule.distinct, needs, rule.index.masks, rule.index.values_of, rule.index.valueless))
+        members = 0
+        for mask, _ in needs:
+            members |= mask
+        count = sum(count for _, count in needs)
+        index = rule.index
+        found.append(_Condition(rule.distinct, needs, members, count, index.masks, index.values_of, index.valueless))
     return found

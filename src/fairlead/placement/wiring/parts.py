@@ -302,7 +302,7 @@ def _rounded(speed: float) -> float:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else noun.endswith('ch') and 'es' or 's'}"
+    return f"{number} {noun}{'' if number == 1 else (noun.endswith('ch') and 'es') or 's'}"
 
 
 def _gbytes(speed: float) -> str:

@@ -74,4 +74,5 @@ class Choice:
     proven: bool = True
     """Whether no set that may be had is worth more. False where there were too many to look at."""
     bound: tuple[Key, ...] | None = None
-    """Where it is not proven: nothing is worth more than this, part by part; None where no bound is known."""
+    """Where it is not proven: nothing is worth more than this, part by part, `()` for a part that is not bounded; None
+    where no bound is known."""
