@@ -194,6 +194,21 @@ def test_a_gang_with_conditions_that_cannot_be_searched_is_still_whole_or_nothin
     assert where(blocked) == ["", "", ""]
 
 
+def test_devices_of_all_pods_can_be_made_to_match() -> None:
+    nodes = [node(f"n-{number}", {RACK: "r"}) for number in range(4)]
+    models = ["old", "new", "old", "new"]
+    slices = [gpus(name.name, "gpu-0", model=model) for name, model in zip(nodes, models, strict=True)]
+    slices[0]["spec"]["devices"].append(builders.device("gpu-1", {"model": "new"}))
+    ask = {"match": [{"attribute": f"{builders.DRIVER}/model"}]}
+    result = plan(cluster(nodes, slices), gang(3, ask=ask))
+    assert [(placement.node, *given) for placement, given in zip(result, devices_of(result), strict=True)] == [
+        ("n-0", "gpu-1"),
+        ("n-1", "gpu-0"),
+        ("n-3", "gpu-0"),
+    ]
+    assert not plan(cluster(nodes, slices), gang(4, ask=ask)).complete
+
+
 def test_bad_topology_is_named_and_placement_goes_on_without_that_level() -> None:
     nodes, slices = racks(a1=2, a2=2)
     nodes.append(node("b-0", {RACK: "a1", BLOCK: "b"}))
@@ -211,6 +226,7 @@ def test_bad_topology_is_named_and_placement_goes_on_without_that_level() -> Non
         ('{"slices": {"level": "rack", "size": "3"}}', "Expected `int`, got `str` - at `$.slices.size`"),
         ('{"slices": {"level": "rack", "size": 2}}', "the gang's 3 pods are no multiple of slices.size"),
         ('{"rails": "straight"}', "Invalid enum value 'straight' - at `$.rails`"),
+        ('{"match": [{"attribute": "a.b/c", "requests": ["g/x"]}]}', "match[0].requests: Invalid value: 'g/x'"),
     ],
 )
 def test_an_annotation_that_cannot_be_used_is_refused(text: str, reason: str) -> None:

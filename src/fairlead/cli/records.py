@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any
 
 import yaml
@@ -38,10 +39,15 @@ def gang_record(outcome: GangOutcome) -> dict[str, Any]:
         "nodes": objective.nodes if objective is not None else None,
         "rails": list(outcome.rails) if outcome.rails is not None else None,
         "proven": outcome.proven,
-        "allReduceGBps": round(outcome.bandwidth.all_reduce, 1) if outcome.bandwidth is not None else None,
+        "allReduceGBps": _finite(outcome.bandwidth.all_reduce) if outcome.bandwidth is not None else None,
         "reasons": list(outcome.reasons),
         "wouldFit": list(outcome.helps),
     }
+
+
+def _finite(gbytes: float) -> float | None:
+    """Rounded; None where there is nothing to exchange."""
+    return round(gbytes, 1) if isfinite(gbytes) else None
 
 
 def record(placement: Placement) -> dict[str, Any]:

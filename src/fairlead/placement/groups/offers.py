@@ -17,6 +17,8 @@ from itertools import combinations, product
 from fairlead.allocator import Allocator, Wanted
 from fairlead.inventory import NodeView
 from fairlead.placement.gangs import Costs, Offer, Site, Sites
+from fairlead.placement.groups.alignment import Alignment, Matched, Rails, combinations_of, values_of, within
+from fairlead.placement.groups.ask import MatchAsked
 from fairlead.placement.groups.roles import PodRole, keep_apart
 from fairlead.placement.node import NodeState
 from fairlead.placement.planner import Picker
@@ -29,8 +31,6 @@ _MOST_RAIL_SETS = 300
 _MOST_TOGETHER = 64
 """Combinations of roles on one node that are looked at."""
 
-Rails = frozenset[int]
-
 
 @dataclass(slots=True)
 class Kind:
@@ -38,6 +38,8 @@ class Kind:
 
     view: NodeView
     wiring: Wiring
+    matched: tuple[Matched, ...]
+    """The gang-wide matches, on such a node."""
     free: int
     """Devices that no claim holds for itself."""
     vectors: tuple[tuple[int, ...], ...]
@@ -54,6 +56,7 @@ class Surveyor:
         allocator: Allocator,
         pickers: Sequence[Picker],
         rules: Rules,
+        matches: Sequence[MatchAsked] = (),
     ) -> None:
         """A surveyor.
 
@@ -63,12 +66,14 @@ class Surveyor:
             allocator: tells which nodes are alike.
             pickers: what picks the devices of each role's pods.
             rules: what attributes say of wiring.
+            matches: what devices of all pods have in common.
         """
         self._roles = roles
         self._wanted = wanted
         self._allocator = allocator
         self._pickers = pickers
         self._rules = rules
+        self._matches = matches
         self._apart = keep_apart(roles)
         self._numbers: dict[Hashable, int] = {}
         self.kinds: list[Kind] = []
@@ -98,12 +103,29 @@ class Surveyor:
                 tuple((number, tuple(amounts.items())) for number, amounts in occupancy.consumed.items()),
                 tuple(occupancy.groups.items()),
             )
-        key = (self._allocator.likeness(view, shapes), taken, setting.likeness, vectors)
+        matched = self.matched(view)
+        shared_values = tuple([tuple(values_of(view, one).items()) for one in matched])
+        key = (self._allocator.likeness(view, shapes), taken, setting.likeness, vectors, shared_values)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.kinds)
-            self.kinds.append(Kind(view, setting.wiring, ~occupancy.held & (1 << view.size) - 1, vectors))
+            self.kinds.append(Kind(view, setting.wiring, matched, ~occupancy.held & (1 << view.size) - 1, vectors))
         return number
+
+    def matched(self, view: NodeView) -> tuple[Matched, ...]:
+        """The gang-wide matches, on a node."""
+        return tuple([Matched(one.attribute, self._concerned(view, one)) for one in self._matches])
+
+    def _concerned(self, view: NodeView, match: MatchAsked) -> int:
+        mask = 0
+        for role, claims in zip(self._roles, self._wanted, strict=True):
+            if claims:
+                problem = self._allocator.problem(view, tuple([claim.shape for claim in claims]))
+                for slot in problem.slots:
+                    name = f"{role.claim_names[slot.claim]}/{slot.unit.name.partition('/')[0]}"
+                    if not match.requests or name in match.requests:
+                        mask |= slot.mask
+        return mask
 
     def _devices(self, view: NodeView) -> int:
         """The devices that any claim of the gang could use."""
@@ -175,21 +197,25 @@ class Surveyor:
             return None
         return sum(kind.wiring.locations[pick.number].kind == "gpu" for pick in decision.picks)
 
-    def offers(self, rail_sets: Iterable[Rails]) -> list[Offer]:
-        """What each kind holds, for each set of rails, and without regard to rails."""
-        made = [Offer(rails, 0, self._by_kind(rails)) for rails in rail_sets]
-        return [*(offer for offer in made if offer.kinds), Offer(None, 1 if made else 0, self._by_kind(None))]
+    def offers(self, rail_sets: Sequence[Rails]) -> list[Offer]:
+        """What each kind holds, for each set of rails and values, and without regard to rails."""
+        values = combinations_of(self._matches, [(kind.view, kind.matched) for kind in self.kinds])
+        aligned = [Alignment(rails, chosen) for rails in rail_sets for chosen in values]
+        made = [Offer(alignment, 0, self._by_kind(alignment)) for alignment in aligned]
+        made = [offer for offer in made if offer.kinds]
+        unaligned = [Alignment(None, chosen) for chosen in values]
+        return made + [Offer(alignment, 1 if aligned else 0, self._by_kind(alignment)) for alignment in unaligned]
 
-    def _by_kind(self, rails: Rails | None) -> Mapping[int, Costs]:
+    def _by_kind(self, alignment: Alignment) -> Mapping[int, Costs]:
         found: dict[int, Costs] = {}
         for number, kind in enumerate(self.kinds):
-            within = -1 if rails is None else within_rails(kind.wiring, rails)
+            mask = within(alignment, kind.view, kind.wiring, kind.matched)
             costs: dict[tuple[int, ...], int] = {}
             failed: list[tuple[int, ...]] = []
             for vector in kind.vectors:
                 if any(all(less <= more for less, more in zip(small, vector, strict=True)) for small in failed):
                     continue
-                cost = self._cost(kind, vector, within, rails)
+                cost = self._cost(kind, vector, mask, alignment.rails)
                 if cost is None:
                     failed.append(vector)
                 else:
@@ -198,11 +224,11 @@ class Surveyor:
                 found[number] = costs
         return found
 
-    def _cost(self, kind: Kind, vector: tuple[int, ...], within: int, rails: Rails | None) -> int | None:
+    def _cost(self, kind: Kind, vector: tuple[int, ...], mask: int, rails: Rails | None) -> int | None:
         pods = [role for role, count in enumerate(vector) for _ in range(count) if self._wanted[role]]
         if not pods:
             return 0
-        sets = self._device_sets(kind, pods, within)
+        sets = self._device_sets(kind, pods, mask)
         if sets is None:
             return None
         slowness = 0
@@ -219,9 +245,9 @@ class Surveyor:
         )
         return (slowness << 8) + min(left, 255)
 
-    def _device_sets(self, kind: Kind, pods: Sequence[int], within: int) -> list[list[int]] | None:
+    def _device_sets(self, kind: Kind, pods: Sequence[int], mask: int) -> list[list[int]] | None:
         """The devices of each pod, given by role; None where they do not fit together."""
-        alone = within
+        alone = mask
         sets: list[list[int]] = []
         for role in pods:
             problem = self._allocator.problem(kind.view, tuple([claim.shape for claim in self._wanted[role]]))
@@ -239,7 +265,7 @@ class Surveyor:
         if len(sets) == len(pods):
             return sets
         claims = [claim for role in pods for claim in self._wanted[role]]
-        together = self._allocator.allocate(kind.view, claims, within)
+        together = self._allocator.allocate(kind.view, claims, mask)
         if together.picks is None:
             return None
         owner = [pod for pod, role in enumerate(pods) for _ in self._wanted[role]]
@@ -260,15 +286,6 @@ def slowness_of(wiring: Wiring, devices: Iterable[int]) -> int:
     inside = round(10_000 / max(speed.all_reduce, 1.0)) if gpus > 1 else 0
     outside = round(10_000 / max(speed.network, 1.0)) if nics else 0
     return inside + outside
-
-
-def within_rails(wiring: Wiring, rails: Rails) -> int:
-    """The devices on the rails, and those that have nothing to do with rails."""
-    mask = 0
-    for number, place in enumerate(wiring.locations):
-        if place.rail in rails or (place.rail is None and place.kind != "gpu"):
-            mask |= 1 << number
-    return mask
 
 
 def sites_of(tree: Tree, levels: Sequence[str], kinds: Mapping[str, int | None]) -> Sites:

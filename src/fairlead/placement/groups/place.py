@@ -19,8 +19,9 @@ from fairlead.allocator import Decision, Wanted
 from fairlead.inventory import DeviceId, NodeView, SelectorError, selects
 from fairlead.placement.gangs import Gang, Objective, Role, Shortage, Slices, solve
 from fairlead.placement.gangs import Placement as Chosen
+from fairlead.placement.groups.alignment import Alignment, within
 from fairlead.placement.groups.ask import AskError, GangAsk, ask_of
-from fairlead.placement.groups.offers import Surveyor, sites_of, within_rails
+from fairlead.placement.groups.offers import Surveyor, sites_of
 from fairlead.placement.groups.release import releases
 from fairlead.placement.groups.roles import PodRole, roles_of
 from fairlead.placement.node import HOSTNAME
@@ -105,10 +106,11 @@ class GangPlanner:
             reasons = reasons_of(found, len(pods))
             helps = (*helps_of(found), *releases(self._planner, roles, found, tree))
             return self._refused(pods, GangOutcome(name, len(pods), False, reasons=reasons, helps=helps))
-        placements = self._realize(roles, found, best_home, shared)
+        placements = self._realize(surveyor, roles, found, best_home, shared)
         if placements is None:
             return self._one_by_one(name, pods)
-        rails = found.alignment if isinstance(found.alignment, frozenset) else None
+        assert isinstance(found.alignment, Alignment)
+        rails = found.alignment.rails
         outcome = GangOutcome(
             name,
             len(pods),
@@ -143,7 +145,7 @@ class GangPlanner:
             for role in roles
         ]
         pickers = [planner.picker(role.first) for role in roles]
-        surveyor = Surveyor(roles, wanted, planner.allocator, pickers, self._planner.rules)
+        surveyor = Surveyor(roles, wanted, planner.allocator, pickers, self._planner.rules, ask.match)
         refusals = [planner.refusals(role.first) for role in roles]
         kinds: dict[str, int | None] = {}
         for name, node in planner.nodes.items():
@@ -212,24 +214,30 @@ class GangPlanner:
             return frozenset((decision.view.name,))
 
     def _realize(
-        self, roles: Sequence[PodRole], chosen: Chosen, home: _Home | None, shared: Sequence[ResourceClaim]
+        self,
+        surveyor: Surveyor,
+        roles: Sequence[PodRole],
+        chosen: Chosen,
+        home: _Home | None,
+        shared: Sequence[ResourceClaim],
     ) -> dict[str, Placement] | None:
         """Places every pod where the solver wants it; None, and nothing is taken, where one does not fit there."""
         planner = self._planner
         waiting = [list(role.pods) for role in roles]
         placements: dict[str, Placement] = {}
-        rails = chosen.alignment if isinstance(chosen.alignment, frozenset) else None
+        alignment = chosen.alignment
+        assert isinstance(alignment, Alignment)
         for share in chosen.shares:
             view = planner.view(share.site)
-            within = -1
-            if view is not None and rails is not None:
-                within &= within_rails(self._wiring(view), rails)
+            mask = -1
+            if view is not None:
+                mask = within(alignment, view, self._wiring(view), surveyor.matched(view))
             if view is not None and home is not None and home.devices:
-                within &= ~self._other_homes(view, home, shared)
+                mask &= ~self._other_homes(view, home, shared)
             for role, count in enumerate(share.pods):
                 for _ in range(count):
                     pod = waiting[role].pop(0)
-                    placement = planner.place_on(pod, share.site, within)
+                    placement = planner.place_on(pod, share.site, mask)
                     if not placement.placed:
                         self._take_back(placements.values())
                         return None

@@ -14,7 +14,7 @@ import msgspec
 
 from fairlead.placement.node import HOSTNAME, PodNeeds
 from fairlead.placement.spread import Term, terms_of
-from fairlead.resource import PlannedPod, ResourceClaim
+from fairlead.resource import PlannedPod, PodClaim, ResourceClaim
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class PodRole:
     needs: PodNeeds
     claims: tuple[ResourceClaim, ...]
     """The first pod's own claims, in order; the other pods' are of the same shape."""
+    claim_names: tuple[str, ...]
+    """What the pod calls them."""
 
     @property
     def first(self) -> PlannedPod:
@@ -53,9 +55,14 @@ def roles_of(pods: Sequence[PlannedPod]) -> tuple[list[PodRole], list[ResourceCl
         alike.setdefault((msgspec.json.encode(pod.pod.spec, enc_hook=str), kept, specs), []).append(pod)
     roles = []
     for members in alike.values():
-        own = {used.claim.key: used.claim for used in members[0].claims if users[used.claim.key] == 1}
+        own: dict[str, PodClaim] = {}
+        for used in members[0].claims:
+            if users[used.claim.key] == 1:
+                own.setdefault(used.claim.key, used)
         needs = PodNeeds.of(members[0].pod)
-        roles.append(PodRole(_name(members), tuple(members), needs, tuple(own.values())))
+        own_claims = tuple([used.claim for used in own.values()])
+        names = tuple([used.name for used in own.values()])
+        roles.append(PodRole(_name(members), tuple(members), needs, own_claims, names))
     return roles, shared
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import combinations
 from typing import Final
 
@@ -80,7 +81,7 @@ class Setting:
         made: Setting = known[0]
         return made
 
-    @property
+    @cached_property
     def likeness(self) -> Hashable:
         """Equal for nodes that are wired alike, device by device; addresses and names of places may differ."""
         numbered: dict[tuple[str, object], int] = {}
