@@ -187,6 +187,13 @@ def test_which_of_two_nics_is_whose_is_unknown() -> None:
     assert [one.rail for one in wired(devices).locations] == [None, None, 0, 1]
 
 
+def test_partitions_do_not_count_as_gpus_that_share_nics() -> None:
+    root = "pci0000:10"
+    nics = [nic(f"n{i}", f"0000:10:0{i}.0", root=root) for i in (0, 1)]
+    parts = [gpu(f"mig{i}", root=root, type="mig") for i in (0, 1)]
+    assert [one.rail for one in wired([gpu("g", root=root), *nics, *parts]).locations] == [0, 0, 0, None, None]
+
+
 def test_recorded_gb200(shared: Path) -> None:
     wiring = recorded(shared, "oci-gb200")
     gpus, nics = wiring.locations[:4], wiring.locations[4:]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import AMD, H100, ROOT, SRIOV, device, gb200, gpu, hgx, mi300x, nic, wired
+from machines import AMD, H100, NUMA, NVIDIA, ROOT, SRIOV, device, gb200, gpu, hgx, mi300x, nic, wired
 from test_facts import recorded
 
 from fairlead.topology import LINK_KINDS, Wiring, read_rules
@@ -73,6 +73,29 @@ def test_what_is_assumed_says_so() -> None:
 def test_a_partition_of_a_gpu_has_no_nvlink() -> None:
     wiring = wired([gpu("mig-0", type="mig", root="r"), gpu("mig-1", type="mig", root="q")])
     assert wiring.link(0, 1).kind == "unknown"
+
+
+FABRIC = read_rules("attributes: {nvlink: [fabric]}", "test")
+"""Rules that read the domain from an attribute."""
+
+
+def test_one_domain_of_two_fabrics_joins_nobody() -> None:
+    models = (H100, "NVIDIA A100-SXM4-80GB", H100)
+    devices = [device(NVIDIA, f"g{i}", {"productName": m, "fabric": "f"}) for i, m in enumerate(models)]
+    wiring = wired(devices, FABRIC)
+    assert (wiring.link(0, 1).kind, wiring.link(0, 2).kind) == ("unknown", "nvlink")
+
+
+def test_a_partition_that_names_a_domain_is_still_not_joined() -> None:
+    devices = [device(NVIDIA, f"g{i}", {"productName": H100, "type": "mig", "fabric": "f"}) for i in range(2)]
+    assert wired(devices, FABRIC).link(0, 1).kind == "unknown"
+
+
+def test_two_meshes_are_not_one() -> None:
+    facts = {"productName": "AMD_Instinct_MI300X_OAM", NUMA: 0}
+    wiring = wired([device(AMD, f"g{i}", {**facts, "fabric": f"f{i // 2}"}) for i in range(4)], FABRIC)
+    assert wiring.bandwidth([0, 1]).all_reduce == 64
+    assert wiring.bandwidth(range(4)).all_reduce == wiring.bandwidth(range(4)).ring == 63
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,9 @@ def test_sixteen_members_that_meet_at_one() -> None:
 def test_sixteen_members_in_pairs_of_a_ring() -> None:
     weights = [[8.0 if (a - b) % 16 in (1, 15) else 1.0 for b in range(16)] for a in range(16)]
     assert best_ring(weights) == 8.0
+
+
+def test_fifteen_members_with_a_path_but_no_ring() -> None:
+    """Fast links only between a group of eight and one of seven: a path through all ends where it began its side."""
+    weights = [[8.0 if (a < 8) != (b < 8) else 1.0 for b in range(15)] for a in range(15)]
+    assert best_ring(weights) == 1.0

@@ -183,6 +183,12 @@ def test_two_labels_that_group_nodes_differently_cost_the_level() -> None:
     assert names(found) == ["rack"]
 
 
+def test_either_of_two_labels_may_be_the_finer() -> None:
+    for first, second in ((ACCELERATOR, CLIQUE), (CLIQUE, ACCELERATOR)):
+        found = tree({f"n{i}": {first: "whole", second: f"half{i}"} for i in range(2)})
+        assert [(kind, level) for kind, level, _ in kinds(found)] == [("two-domains", "accelerator")]
+
+
 def test_trays_that_are_missing_leave_the_domain_as_it_is() -> None:
     labels = {f"n{i}": {CLIQUE: f"c{i // 18}"} for i in range(36) if i not in (3, 20, 21)}
     found = tree(labels)
