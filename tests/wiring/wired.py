@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
-import builders
 import places
+
+import builders
 from fairlead.allocator import Across, Allocator, Decision
 from fairlead.inventory import Features, Inventory, NodeView
 from fairlead.placement.wiring import Choice, Chooser, DevicePolicy, Score, Setting, given
@@ -23,6 +24,7 @@ PCIE = "NVIDIA L40S"
 CX7 = "MT2910 Family [ConnectX-7]"
 NUMA = "resource.kubernetes.io/numaNode"
 ROOT = "resource.kubernetes.io/pcieRoot"
+BUS = "resource.kubernetes.io/pciBusID"
 SWITCH = "example.com/switch"
 
 RULES = read_rules("attributes: {switch: [example.com/switch]}\n", "test", default_rules())
