@@ -1,7 +1,7 @@
 """What a set of devices is worth under a policy, as a value with named parts, and in words.
 
 A score is compared part by part: an earlier part decides before a later one is looked at, and greater is better.
-Device numbers come last, so that of sets that are worth the same the one with the lowest numbers is the choice.
+Device numbers come last, so that of sets that are worth the same one with low numbers is the choice, always the same.
 """
 
 from __future__ import annotations
