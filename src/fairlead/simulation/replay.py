@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 
-from fairlead.placement import Cluster, Planner
-from fairlead.placement.packing import TypicalPod, node_policy, shapes_of
+from fairlead.placement import Planner
+from fairlead.placement.packing import TypicalPod, node_policy, typical_pods
+from fairlead.resource import PlannedPod
 from fairlead.simulation.measures import Measures, measure
 from fairlead.simulation.openb import WHOLE, NodeRow, PodMaker, PodRow, cluster
-from fairlead.placement.packing import typical_pods
-from fairlead.resource import PlannedPod
 
 REPORT_EVERY = 200
 """Pods between two reports of progress."""
@@ -109,7 +109,7 @@ def replay(
     """
     coming = arrivals(trace, seed, inflate)
     expected = typical(trace)
-    shares = iter(range(10**12))
+    shares = count()
     chosen = node_policy(policy, typical=expected, order=coming.order, rng=Random(f"{seed}/{policy}"))
     planner = Planner(cluster(trace.nodes), chosen, share_id=lambda: f"share-{next(shares)}")
     placed = since = 0

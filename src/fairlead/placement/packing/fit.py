@@ -17,6 +17,7 @@ from typing import NamedTuple
 from fairlead.allocator import Problem
 from fairlead.inventory import NodeView
 from fairlead.placement.packing.left import UNIT, Free
+from fairlead.resource import Quantity
 
 ANY = -1
 """A mask that leaves the choice of devices to the allocator."""
@@ -31,9 +32,9 @@ class Devices(Enum):
 
 
 class Part(NamedTuple):
-    """Devices asked for alike: `count` out of `mask`, each as far as `needs` says by device number."""
+    """Devices asked for alike: `wants` out of `mask`, each as far as `needs` says by device number."""
 
-    count: int
+    wants: int
     mask: int
     needs: Mapping[int, int]
 
@@ -58,8 +59,7 @@ class Fit:
     def possible(self, free: Free) -> bool:
         """Whether every part by itself finds its devices; where this says no, so does the allocator."""
         return all(
-            count <= sum(free[number] >= need for number, need in needs.items())
-            for count, _, needs in self.parts
+            count <= sum(free[number] >= need for number, need in needs.items()) for count, _, needs in self.parts
         )
 
     def options(self, free: Free, devices: Devices) -> list[Option]:
@@ -72,7 +72,7 @@ class Fit:
         parts = self.parts
         if not parts:
             return [Option(ANY, free)]
-        if len(parts) == 1 and parts[0].count == 1 and self.narrow:
+        if len(parts) == 1 and parts[0].wants == 1 and self.narrow:
             return self._single(free, devices)
         if not self.possible(free):
             return []
@@ -111,13 +111,11 @@ class Fit:
         rng.shuffle(order)
         return self._taken(free, order)
 
-
     def _taken(self, free: Free, order: Sequence[int]) -> Option:
         """The first devices of the order that suit; the allocator's choice where parts get into each other's way."""
         after = list(free)
         within = 0
-        for count, mask, needs in self.parts:
-            missing = count
+        for missing, mask, needs in self.parts:
             for number in order:
                 if not missing:
                     break
@@ -158,21 +156,23 @@ def parts_of(problem: Problem, view: NodeView) -> tuple[Part, ...] | None:
         for device in needs:
             if view.shared >> device & 1:
                 amounts = [other.taken.get(device) for other in slots]
-                needs[device] = min((_part_of(view, device, taken) for taken in amounts if taken is not None), default=0)
+                needs[device] = min(
+                    (_part_of(view, device, taken) for taken in amounts if taken is not None), default=0
+                )
         if slot.unit.all_devices:
             count = 0 if mask & view.shared else count
         exclusive = not mask & view.shared
         key = (mask, tuple(needs.items())) if exclusive else number
         known = parts.get(key)
-        parts[key] = Part(count + (known.count if known is not None else 0), mask, needs)
-    return tuple(part for part in parts.values() if part.count)
+        parts[key] = Part(count + (known.wants if known is not None else 0), mask, needs)
+    return tuple(part for part in parts.values() if part.wants)
 
 
-def _part_of(view: NodeView, number: int, taken: Mapping[str, object]) -> int:
+def _part_of(view: NodeView, number: int, taken: Mapping[str, Quantity]) -> int:
     """The part of a shared device that a share takes: of the capacity of which it takes the greatest part."""
     most = 0
     for name, amount in taken.items():
         have = view.device(number).capacity[name].value.nano
         if have > 0:
-            most = max(most, amount.nano * UNIT // have)  # type: ignore[attr-defined]
+            most = max(most, amount.nano * UNIT // have)
     return most

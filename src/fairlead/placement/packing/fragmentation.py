@@ -90,10 +90,12 @@ class Hardware:
         self._levels: dict[int, int] = {}
         """By number of devices, the parts that want so many."""
         for bit, part in self._parts:
-            self._levels[part.count] = self._levels.get(part.count, 0) | bit
+            self._levels[part.wants] = self._levels.get(part.wants, 0) | bit
         columns: dict[Hashable, int] = {}
         self.classes = tuple(
-            columns.setdefault(tuple((bit, part.needs[n]) for bit, part in self._parts if n in part.needs), len(columns))
+            columns.setdefault(
+                tuple((bit, part.needs[n]) for bit, part in self._parts if n in part.needs), len(columns)
+            )
             for n in range(size)
         )
         """By device number; equal for devices that the typical shapes cannot tell apart."""

@@ -8,13 +8,14 @@ counters is free while its counter sets can still pay for it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from fairlead.inventory import NodeView, Occupancy
 from fairlead.placement.node import NodeState
 
 UNIT: Final = 10**9
-"""A whole device. Parts are rounded down, of what is left as of what is asked for, so nothing that fits is overlooked."""
+"""A whole device. What is left and what is asked for are both rounded down, so nothing that fits is overlooked."""
 
 Free = tuple[int, ...]
 """By device number, what is left of it, in units of 10^-9 of the device."""
@@ -61,8 +62,7 @@ def free_parts(view: NodeView) -> Free:
     return tuple(parts)
 
 
-def _part_left(view: NodeView, number: int, consumed: dict[str, int] | object) -> int:
-    assert isinstance(consumed, dict)
+def _part_left(view: NodeView, number: int, consumed: Mapping[str, int]) -> int:
     least = UNIT
     for name, capacity in view.device(number).capacity.items():
         have = capacity.value.nano

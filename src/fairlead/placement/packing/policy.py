@@ -76,7 +76,9 @@ class NodePolicy:
         if missing:
             raise ValueError(f"the order of nodes leaves out {min(missing)}")
         names = [name for name in dict.fromkeys(names) if name in site.nodes]
-        measure = Fragmentation(shapes_of(self._typical, site.allocator) if self.scoring.measured else (), site.allocator)
+        measure = Fragmentation(
+            shapes_of(self._typical, site.allocator) if self.scoring.measured else (), site.allocator
+        )
         self._ranks = Ranks(site, self.scoring, measure, names)
 
     def changed(self, node: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from fairlead.allocator import Allocator, RequestError
 from fairlead.placement.node import PodNeeds
 from fairlead.placement.packing.fragmentation import Shape
-from fairlead.resource import PlannedPod, ResourceClaim
+from fairlead.resource import PlannedPod, ResourceClaim, ResourceClaimSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +37,42 @@ def typical_pods(pods: Iterable[PlannedPod], share: float = 0.95, *, memory: boo
         share: take groups until they hold this part of the pods, above 0, at most 1.
         memory: whether memory counts at all; FGD as published does not look at it.
     """
-    groups: dict[tuple[int, bytes], list[object]] = {}
-    specs: dict[int, tuple[object, bytes]] = {}
+    groups: dict[tuple[int, bytes], _Group] = {}
+    specs: dict[int, tuple[ResourceClaimSpec, bytes]] = {}
     total = 0
     for pod in pods:
         total += 1
         amounts = dict(PodNeeds.of(pod.pod).amounts)
-        claims = list({used.claim.key: used.claim for used in pod.claims}.values())
-        key = (amounts.get("cpu", 0), b"\0".join(_spec_key(claim, specs) for claim in claims))
-        asked = amounts.get("memory", 0) if memory else 0
-        group = groups.setdefault(key, [0, asked, tuple(claims)])
-        group[0] += 1  # type: ignore[operator]
-        group[1] = min(group[1], asked)  # type: ignore[call-overload]
-    taken: list[tuple[int, int, tuple[ResourceClaim, ...], int]] = []
+        cpu, asked = amounts.get("cpu", 0), amounts.get("memory", 0) if memory else 0
+        claims = tuple({used.claim.key: used.claim for used in pod.claims}.values())
+        key = (cpu, b"\0".join(_spec_key(claim, specs) for claim in claims))
+        group = groups.get(key)
+        if group is None:
+            groups[key] = _Group(cpu, asked, claims)
+        else:
+            group.memory = min(group.memory, asked)
+            group.pods += 1
+    taken: list[_Group] = []
     covered = 0
-    for (cpu, _), (count, least, claims) in sorted(groups.items(), key=lambda item: -item[1][0]):  # type: ignore[operator]
+    for group in sorted(groups.values(), key=lambda group: -group.pods):
         if covered >= share * total:
             break
-        covered += count  # type: ignore[operator]
-        taken.append((cpu, least, claims, count))  # type: ignore[arg-type]
-    return [TypicalPod(cpu, least, claims, count / covered) for cpu, least, claims, count in taken]
+        covered += group.pods
+        taken.append(group)
+    return [TypicalPod(group.cpu, group.memory, group.claims, group.pods / covered) for group in taken]
 
 
-def _spec_key(claim: ResourceClaim, known: dict[int, tuple[object, bytes]]) -> bytes:
+@dataclass(slots=True)
+class _Group:
+    """Pods that ask for the same."""
+
+    cpu: int
+    memory: int
+    claims: tuple[ResourceClaim, ...]
+    pods: int = 1
+
+
+def _spec_key(claim: ResourceClaim, known: dict[int, tuple[ResourceClaimSpec, bytes]]) -> bytes:
     """Equal for claims that ask for the same; claims of one template often share their spec."""
     entry = known.get(id(claim.spec))
     if entry is None or entry[0] is not claim.spec:
