@@ -36,16 +36,15 @@ def measure(site: Site, typical: Sequence[TypicalPod]) -> Measures:
         typical: the pods for which free devices should be of use.
     """
     fragmentation = Fragmentation(shapes_of(typical, site.allocator), site.allocator)
-    devices = free = idle = stuck = 0.0
+    devices = free = stuck = 0.0
     for name, node in site.nodes.items():
         view = site.view(name)
         parts = free_parts(view)
         hardware = fragmentation.hardware(view)
         devices += view.on_node.bit_count()
         free += sum(parts) / UNIT
-        idle += hardware.idle(parts)
         stuck += hardware.fragmentation(Left(cpu_left(node), memory_left(node), parts))
     return Measures(
         allocated=100.0 * (1 - free / devices) if devices else 0.0,
-        fragmentation=100.0 * stuck / idle if idle else 0.0,
+        fragmentation=100.0 * stuck / free if free else 0.0,
     )

@@ -72,10 +72,11 @@ def arrivals(trace: Trace, seed: int, inflate: float = 1.0) -> Arrivals:
     asked = sum(row.num_gpu * row.gpu_milli for row in rows)
     if any(row.num_gpu for row in by_name):
         copies = 0
+        most = inflate * trace.gpu_milli
         while True:
             row = by_name[rng.randrange(len(by_name))]
             asked += row.num_gpu * row.gpu_milli
-            if asked > inflate * trace.gpu_milli:
+            if asked > most:
                 break
             copies += 1
             pods.append(maker.pod(row, f"{row.name}-copy-{copies}"))
@@ -110,7 +111,7 @@ def replay(
     coming = arrivals(trace, seed, inflate)
     expected = typical(trace)
     shares = count()
-    chosen = node_policy(policy, typical=expected, order=coming.order, rng=Random(f"{seed}/{policy}"))
+    chosen = node_policy(policy, typical=expected, order=coming.order, rng=Random(seed))
     planner = Planner(cluster(trace.nodes), chosen, share_id=lambda: f"share-{next(shares)}")
     placed = since = 0
     for pod in coming.pods:
