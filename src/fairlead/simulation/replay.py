@@ -54,14 +54,14 @@ class Run:
     placed: int
 
 
-def arrivals(trace: Trace, seed: int, inflate: float = 1.0) -> Arrivals:
+def arrivals(trace: Trace, seed: int, inflate: float = 0.0) -> Arrivals:
     """The pods in the order of their arrival.
 
     Args:
         trace: the trace.
         seed: decides the order of pods and of nodes, and which pods are added.
-        inflate: how much may be asked for in all, in parts of the cluster's GPUs; what the trace asks for by itself
-            is never cut.
+        inflate: add pods until so many times the cluster's GPUs are asked for; what the trace asks for by itself is
+            never cut, so that with 0 nothing is added.
     """
     rng = Random(seed)
     by_name = sorted(trace.pods, key=lambda pod: pod.name)
@@ -96,7 +96,7 @@ def replay(
     trace: Trace,
     policy: str,
     seed: int,
-    inflate: float = 1.0,
+    inflate: float = 0.0,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
     """Places all arrivals of a seed with a policy, and measures what came of it.
