@@ -12,9 +12,10 @@ from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
 from fairlead.placement.planner import Planner
 from fairlead.placement.planning import plan
-from fairlead.placement.policy import Candidate, FirstFit, Policy
+from fairlead.placement.policy import Candidate, FirstFit, Policy, Proposal, Ranking
 from fairlead.placement.reasons import Finding, Obstacle
 from fairlead.placement.requests import pod_requests
+from fairlead.placement.site import Site
 
 __all__ = [
     "Advisor",
@@ -33,7 +34,10 @@ __all__ = [
     "Plan",
     "Planner",
     "Policy",
+    "Proposal",
+    "Ranking",
     "RequestTally",
+    "Site",
     "ask_problems",
     "assumed_node",
     "diagnose",

@@ -30,9 +30,10 @@ from fairlead.placement.extended import resources_of_requests, without
 from fairlead.placement.finder import Finder
 from fairlead.placement.node import NodeState, PodNeeds
 from fairlead.placement.plan import PlacedClaim, Placement
-from fairlead.placement.policy import Candidate, FirstFit, Policy
+from fairlead.placement.policy import Candidate, FirstFit, Policy, ranking_of
 from fairlead.placement.reasons import Finding, Obstacle, add_up
 from fairlead.placement.requests import Amounts
+from fairlead.placement.site import Site
 from fairlead.placement.spread import Placed, Spread
 from fairlead.placement.wiring import (
     COMPACT,
@@ -132,7 +133,10 @@ class Planner:
         self._given = {claim.key for claim in cluster.claims}
         self._claims = {claim.key: claim for claim in cluster.claims}
         self._nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
-        self._finder = self._find_from(self._nodes.values())
+        self.site = Site(self._inventory, self._allocator, self._nodes)
+        """The cluster as it is now, to look at."""
+        self._ranking = ranking_of(self._policy)
+        self._finder = self._find_from(self._nodes.values()) if self._ranking is None else None
         self._costs = DeviceCosts(cluster.slices if cluster.features.node_allocatable_resources else ())
         self._placed = Placed()
         self._running: dict[str, _Running] = {}
@@ -146,20 +150,34 @@ class Planner:
             if node is not None:
                 node.add(PodNeeds.of(pod, self._cost_of_running(pod)))
                 self._placed.add(pod, node.labels)
+        if self._ranking is not None:
+            try:
+                self._ranking.attach(self.site)
+            except InventoryError:
+                self._ranking = None  # a node is told so when it is looked at
 
-    def place(self, pod: PlannedPod) -> Placement:
-        """Finds a node for a pod and takes what the pod needs there; a pod that fits nowhere takes nothing."""
+    def place(self, pod: PlannedPod, reasons: bool = True) -> Placement:
+        """Finds a node for a pod and takes what the pod needs there; a pod that fits nowhere takes nothing.
+
+        Args:
+            pod: the pod.
+            reasons: whether to look at every node for why a pod fits on none. Without, a pod that fits nowhere has no
+                obstacles, and where the policy ranks nodes it costs no more than the others.
+        """
         findings: dict[str, tuple[Finding, ...]] = {}
         tried: list[Candidate] = []
         try:
             task = self._task(pod)
-            chosen = self._policy.choose(pod, self._found(task))
-            if chosen is None:
+            ranked = self._ranking is not None and self._alike_everywhere(task)
+            chosen = self._policy.choose(pod, self._ranked(task) if ranked else self._found(task))
+            if chosen is None and (reasons or not ranked):
                 chosen = self._policy.choose(pod, self._candidates(task, findings, tried))
         except PlacementRefusedError as refusal:
             return Placement(pod, obstacles=(Obstacle("claim", str(refusal)),))
         if chosen is not None:
             return self._take(task, chosen)
+        if not reasons:
+            return Placement(pod)
         for candidate in tried:
             if candidate.lack is not None:
                 findings[candidate.node.name] = (candidate.lack,)
@@ -213,16 +231,6 @@ class Planner:
         return pick
 
     @property
-    def nodes(self) -> Mapping[str, NodeState]:
-        """All nodes, in order of name."""
-        return self._nodes
-
-    @property
-    def allocator(self) -> Allocator:
-        """What decides about devices."""
-        return self._allocator
-
-    @property
     def devices_cost_resources(self) -> bool:
         """Whether there are devices that cost CPU, memory and the like."""
         return bool(self._costs)
@@ -237,9 +245,8 @@ class Planner:
 
     def view(self, name: str) -> NodeView | None:
         """The devices of a node; None where it cannot be told which they are."""
-        node = self._nodes[name]
         try:
-            return self._inventory.view(node.name, node.labels, node.declared)
+            return self.site.view(name)
         except InventoryError:
             return None
 
@@ -279,6 +286,8 @@ class Planner:
         """
         running = self._running.pop(pod.pod.key)
         running.node.remove(running.needs)
+        if self._ranking is not None:
+            self._ranking.changed(running.node.name)
         self._placed.remove(running.pod)
         for key in running.claims:
             in_use = self._in_use[key]
@@ -380,6 +389,35 @@ class Planner:
             if task.wishes.constraints:
                 decide = partial(self._decide, task, decision.view, claims)
             yield self._candidate(task, self._nodes[decision.view.name], decide, claims)
+
+    def _alike_everywhere(self, task: _Task) -> bool:
+        """Whether the pod asks every node for the same devices: not where some have a device plugin for them."""
+        return not any(node.advertises(name) for name in task.through_claims for node in self._nodes.values())
+
+    def _ranked(self, task: _Task) -> Iterator[Candidate]:
+        """The nodes in the order of the policy, with the devices that it proposes."""
+        assert self._ranking is not None
+        claims = [claim for _, claim in task.claims if claim.status.allocation is None]
+        wanted = [self.wanted(claim) for claim in claims]
+        for name, within in self._ranking.propose(task.needs, wanted):
+            node = self._nodes[name]
+            if self._refusal(task, node) is None:
+                decide = partial(self._decide_within, task, name, claims, within)
+                yield self._candidate(task, node, decide, claims)
+
+    def _decide_within(self, task: _Task, name: str, claims: Sequence[ResourceClaim], within: int) -> Decision | None:
+        """The decision for the proposed devices; for any, where the rules do not allow these."""
+        if not claims:
+            return None
+        view = self.site.view(name)
+        wanted = [self.wanted(claim) for claim in claims]
+        across = self._across(task, view, claims)
+        decision = self._allocator.allocate(view, wanted, within, across)
+        if not decision.fits and within != -1 and not decision.error:
+            decision = self._allocator.allocate(view, wanted, across=across)
+        if decision.error and not decision.node_error:
+            raise PlacementRefusedError(decision.error)
+        return decision
 
     def _refusal(self, task: _Task, node: NodeState) -> Finding | None:
         """Why the pod may not run on the node, devices aside."""
@@ -557,6 +595,8 @@ class Planner:
         node.add(needs)
         self._owners[task.pod.pod.key] = task.pod.owner
         self._placed.add(task.pod.pod, node.labels)
+        if self._ranking is not None:
+            self._ranking.changed(node.name)
         keys = tuple(used.claim.key for used in placed)
         self._running[task.pod.pod.key] = _Running(task.pod.pod, node, needs, keys)
         return Placement(task.pod, node.name, tuple(placed), choice=choice)

@@ -64,7 +64,7 @@ class GangPlanner:
         """The levels of the cluster, with those that a user named."""
         key = tuple(named)
         if key not in self._trees:
-            labels = {name: node.labels for name, node in self._planner.nodes.items()}
+            labels = {name: node.labels for name, node in self._planner.site.nodes.items()}
             self._trees[key] = build_tree(labels, self._planner.rules, key)
         return self._trees[key]
 
@@ -145,10 +145,10 @@ class GangPlanner:
             for role in roles
         ]
         pickers = [planner.picker(role.first) for role in roles]
-        surveyor = Surveyor(roles, wanted, planner.allocator, pickers, self._planner.rules, ask.match)
+        surveyor = Surveyor(roles, wanted, planner.site.allocator, pickers, self._planner.rules, ask.match)
         refusals = [planner.refusals(role.first) for role in roles]
         kinds: dict[str, int | None] = {}
-        for name, node in planner.nodes.items():
+        for name, node in planner.site.nodes.items():
             if home.nodes is not None and name not in home.nodes:
                 continue
             allowed = [refuses(name) is None for refuses in refusals]
@@ -184,15 +184,15 @@ class GangPlanner:
             return [_Home(frozenset(), None)]
         homes: list[_Home] = []
         seen: set[str] = set()
-        for name in planner.nodes:
+        for name in planner.site.nodes:
             view = planner.view(name)
             if name in seen or view is None:
                 continue
-            decision = planner.allocator.allocate(view, wanted)
+            decision = planner.site.allocator.allocate(view, wanted)
             if not decision.fits or len(homes) == _MOST_HOMES:
                 continue
             homes.append(_Home(_devices(decision), self._reached(decision)))
-            seen.update(homes[-1].nodes or planner.nodes)
+            seen.update(homes[-1].nodes or planner.site.nodes)
         return homes
 
     def _open(self, shared: Sequence[ResourceClaim]) -> list[Wanted]:
@@ -207,7 +207,7 @@ class GangPlanner:
         try:
             return frozenset(
                 name
-                for name, node in self._planner.nodes.items()
+                for name, node in self._planner.site.nodes.items()
                 if all(selects(selector, name, node.labels) for selector in given)
             )
         except SelectorError:
@@ -250,7 +250,7 @@ class GangPlanner:
         if not wanted:
             return 0
         others = 0
-        for slot in self._planner.allocator.problem(view, tuple([claim.shape for claim in wanted])).slots:
+        for slot in self._planner.site.allocator.problem(view, tuple([claim.shape for claim in wanted])).slots:
             others |= slot.mask
         for device in home.devices:
             number = view.number_of(device)

@@ -30,9 +30,9 @@ def releases(planner: Planner, roles: Sequence[PodRole], shortage: Shortage, tre
     freed: dict[str, list[str]] = {}
     for name in _nodes(tree, short.level, short.domains)[:_MOST_NODES]:
         view = planner.view(name)
-        if view is None or refuses(name) is not None or planner.allocator.allocate(view, wanted).fits:
+        if view is None or refuses(name) is not None or planner.site.allocator.allocate(view, wanted).fits:
             continue
-        problem = planner.allocator.problem(view, tuple([claim.shape for claim in wanted]))
+        problem = planner.site.allocator.problem(view, tuple([claim.shape for claim in wanted]))
         owners: dict[str, set[str]] = {}
         for number in range(view.size):
             for claim in view.holders(number):
