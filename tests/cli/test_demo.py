@@ -14,7 +14,7 @@ from fairlead.cli.demo import FILES
 def test_the_demonstration_reads_well(program: Program) -> None:
     start = time.monotonic()
     result = program("demo")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
     assert (result.returncode, result.stderr) == (0, b"")
     text = result.stdout.decode()
     assert all(len(line) <= 100 for line in text.splitlines())
