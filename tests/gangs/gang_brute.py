@@ -12,7 +12,7 @@ Given = tuple[tuple[int, ...], ...]  # pods by role, for each site
 
 
 def domain(levels: Sequence[str], site: Site, level: str) -> tuple[object, ...]:
-    """What names the domain of a site: its ids down to the level, an unknown one by what is known below, or the site."""
+    """What names a site's domain: its ids down to the level, an unknown one by what is known below, or the site."""
     depth = levels.index(level)
     named: list[object] = []
     for place in range(depth + 1):
@@ -70,7 +70,9 @@ def valid(levels: Sequence[str], gang: Gang, sites: Sequence[Site], offer: Offer
     return True
 
 
-def objective(levels: Sequence[str], gang: Gang, sites: Sequence[Site], offer: Offer, given: Given) -> tuple[object, ...]:
+def objective(
+    levels: Sequence[str], gang: Gang, sites: Sequence[Site], offer: Offer, given: Given
+) -> tuple[object, ...]:
     used = [(site, vector) for site, vector in zip(sites, given, strict=True) if any(vector)]
     counted = list(levels if gang.prefer is None else gang.prefer)
     if gang.slices and gang.slices.balanced and gang.slices.level not in counted:
