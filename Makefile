@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint format bench bench-allocator lock clean
+.PHONY: install demo test lint format bench bench-allocator bench-gangs lock clean
 
 install: .venv/.installed
 
@@ -37,10 +37,23 @@ bench: install
 bench-allocator: install
 	$(BIN)/python bench/allocator.py
 
+# Gangs beside the CP-SAT solver on the same cases, in a place of its own: nothing else here needs a solver.
+bench-gangs: .venv-optimize/.installed
+	.venv-optimize/bin/python bench/gangs.py
+
+.venv-optimize/.installed: requirements.lock bench/requirements-optimize.txt pyproject.toml
+	test -x .venv-optimize/bin/python || $(PYTHON) -m venv .venv-optimize
+	.venv-optimize/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements.lock -r bench/requirements-optimize.txt
+	.venv-optimize/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
 # Pins every dependency with its hashes, for all Python versions and platforms we support.
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock
+	echo 'ortools>=9.10' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--constraints requirements.lock - -o bench/requirements-optimize.txt
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-optimize

@@ -1,15 +1,18 @@
 """What no placement can beat: the fewest domains by room alone, and the least cost at a price for a pod.
 
-Room. A frontier is a list of steps `(value, pods)`: with domains worth `value` at most `pods` pods have room. Values and
-pods both increase, and the last step holds the whole gang if anything does. With one role, nodes that hold any smaller
-number too, and no balance, the last value is not only a bound but the optimum of the number of domains.
+Room. A frontier is a list of steps `(value, pods)`: with domains worth `value` at most `pods` pods have room. Values
+and pods both increase, and the last step holds the whole gang if anything does. With one role, nodes that hold any
+smaller number too, and no balance, the last value is not only a bound but the optimum of the number of domains.
 
 Price. If every pod paid a price, a narrowest domain would earn price times pods minus costs at best; nodes earn
-independently of each other, which makes it a sum. With n such domains, a gang of k pods costs at least k times the price
-minus the n largest earnings (the Lagrangian bound of "k pods in all"). It is exact for the right price in most cases.
+independently of each other, which makes it a sum. With n such domains, a gang of k pods costs at least k times the
+price minus the n largest earnings (the Lagrangian bound of "k pods in all"). It is exact for the right price in most
+cases.
 """
 
+from collections.abc import Sequence
 from heapq import nlargest
+from itertools import accumulate
 
 from fairlead.placement.gangs.demand import Slices
 from fairlead.placement.gangs.region import Spot
@@ -138,3 +141,24 @@ class Price:
         earned = map(self.earnings, spot.leaves)
         total = sum(earned) if leaves is None else sum(nlargest(leaves, earned))
         return self.price * pods - total
+
+
+def cheapest_pods(supply: Supply, scale: Scale, leaves: Sequence[Spot], pods: int) -> list[int]:
+    """No 0, 1, ... pods in these narrowest domains cost less, nodes included; domains are not.
+
+    Where there is room for fewer, the last price is repeated.
+    """
+    each = {
+        kind: min([(cost + scale.node) // sum(vector) for vector, cost in options])
+        for kind, options in supply.options.items()
+    }
+    counts: dict[int, int] = {}
+    for leaf in leaves:
+        for kind in leaf.kinds:
+            if kind in each:
+                counts[kind] = counts.get(kind, 0) + supply.room[kind]
+    prices: list[int] = []
+    for price, kind in sorted([(each[kind], kind) for kind in counts]):
+        prices.extend([price] * min(counts[kind], pods - len(prices)))
+    prices.extend(prices[-1:] * (pods - len(prices)))
+    return list(accumulate(prices, initial=0))

@@ -1,7 +1,8 @@
 """One pod a node: the cheapest nodes of the domains that earn most, and a bound that is mostly equal to them.
 
-At a price for a pod (`bounds.Price`) the domains that earn most are known, and with them a placement: their cheapest nodes.
-The price that gives the best bound is searched among the costs there are. Where bound and placement meet, it is optimal.
+At a price for a pod (`bounds.Price`) the domains that earn most are known, and with them a placement: their cheapest
+nodes. The price that gives the best bound is searched among the costs there are. Where bound and placement meet, it is
+optimal.
 """
 
 from bisect import bisect_left, bisect_right

@@ -1,14 +1,15 @@
 """The least value for every number of pods in a domain, by min-plus sums from the nodes up to the root.
 
-A table maps a state to the least value of it: a state has a field of one int for the pods of each role, and one for the
-domains used at each level with a limit above one. Adding two states adds the fields; a guard bit above each field shows
-what went over its limit. Domains whose nodes have equal kinds have one table.
+A table maps a state to the least value of it: a state has a field of one int for the pods of each role, and one for
+the domains used at each level with a limit above one. Adding two states adds the fields; a guard bit above each field
+shows what went over its limit. Domains whose nodes have equal kinds have one table.
 
-Entries that cannot become part of a placement below `ceiling` are left out: what the remaining pods need at least is known
-from room alone (`bounds.Room.rest`).
+Entries that cannot become part of a placement below `ceiling` are left out: what the remaining pods need at least is
+known from room alone (`bounds.Room.rest`).
 
-With a `width` the search is cut: a table keeps at most about that many entries, some for each number of pods, so what comes
-out is valid but need not be the least. Without it the result is the optimum, or `Exhausted` when `effort` is used up.
+With a `width` the search is cut: a table keeps at most about that many entries, some for each number of pods, so what
+comes out is valid but need not be the least. Without it the result is the optimum, or `EffortError` when `effort` is
+used up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ Table = dict[int, int]
 Choice = dict[Spot, dict[int, list[Vector]]]
 
 
-class Exhausted(Exception):
+class EffortError(Exception):
     """The search would take more effort than allowed."""
 
 
@@ -226,7 +227,7 @@ class Curves:
         if self._width is None and not self._layout.plain:
             self._effort.left -= len(left) * len(right)
             if self._effort.left < 0:
-                raise Exhausted
+                raise EffortError
         guard, bias = self._layout.guard, self._layout.bias
         out: Table = {}
         get = out.get

@@ -1,9 +1,9 @@
 """Places a gang: the best alignment and pods by site.
 
-Candidates are pairs of an offer and a domain that holds the whole gang. Room alone gives the least number of domains of
-each; only those that reach the least of all go on, in the order of a lower bound on costs, until the bound reaches the
-best placement found. One role with at most one pod a node is mostly decided by prices (`cheapest.py`), everything else by
-the tables of `curves.py`. Both are exact.
+Candidates are pairs of an offer and a domain that holds the whole gang. Room alone gives the least number of domains
+of each; only those that reach the least of all go on, in the order of a lower bound on costs, until the bound reaches
+the best placement found. One role with at most one pod a node is mostly decided by prices (`cheapest.py`), everything
+else by the tables of `curves.py`. Both are exact.
 
 Several roles take tables over all vectors of pods. When their effort is used up, the rest of the search is cut: the
 placement is then valid, but `proven` is false and `bound` says how far it can be from the optimum.
@@ -12,9 +12,9 @@ placement is then valid, but `proven` is false and `bound` says how far it can b
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fairlead.placement.gangs.bounds import Price, Room
+from fairlead.placement.gangs.bounds import Price, Room, cheapest_pods
 from fairlead.placement.gangs.cheapest import Cheapest
-from fairlead.placement.gangs.curves import Choice, Curves, Effort, Exhausted, Layout
+from fairlead.placement.gangs.curves import Choice, Curves, Effort, EffortError, Layout
 from fairlead.placement.gangs.demand import Gang, Offer
 from fairlead.placement.gangs.outcome import Placement, Share
 from fairlead.placement.gangs.question import Question, read
@@ -148,17 +148,8 @@ def _going(question: Question, supply: Supply, root: Spot, leaves: int | None) -
     chosen = root.leaves
     if leaves is not None:
         chosen = sorted(chosen, key=lambda leaf: -sum(map(room, leaf.kinds)))[:leaves]
-    each = {
-        kind: min([(cost + question.scale.node) // sum(vector) for vector, cost in options])
-        for kind, options in supply.options.items()
-    }
-    prices = sorted([(each[kind], room(kind)) for leaf in chosen for kind in leaf.kinds if kind in each])
-    wanted = question.gang.size
-    for price, pods in prices:
-        wanted -= pods
-        if wanted <= 0:
-            return price
-    return prices[-1][0]
+    costs = cheapest_pods(supply, question.scale, chosen, question.gang.size)
+    return costs[-1] - costs[-2]
 
 
 def _search(
@@ -196,16 +187,24 @@ def _search(
         while True:
             curves = tables.get((supply.index, cut_short))
             if curves is None:
-                top = None if ceiling is None else ceiling - rank
+                below = min((each for each in (ceiling, best.value) if each is not None), default=None)
+                top = None if below is None else below - rank
                 # What is missing of a part of a slice is any number of pods.
                 loose = Room(supply, scale, gang.size, None, -1) if gang.slices else rooms[supply.index]
-                rest = loose.rest(question.tree)
+                rest = [
+                    domains + nodes
+                    for domains, nodes in zip(
+                        loose.rest(question.tree),
+                        cheapest_pods(supply, scale, question.tree.leaves, gang.size),
+                        strict=True,
+                    )
+                ]
                 width = WIDTH if cut_short else None
                 curves = Curves(supply, layout, scale, rest, top, effort, width)
                 tables[supply.index, cut_short] = curves
             try:
                 _tables(question, candidate, rooms[supply.index], curves, best, ceiling)
-            except Exhausted:
+            except EffortError:
                 cut_short = True
                 continue
             if cut_short:

@@ -1,7 +1,7 @@
 """Why a gang does not fit: what is too little, each requirement taken alone, and which weaker requirements would do.
 
-Every remedy is tried by placing the gang with it. The sets of changes are tried by size, and the first size at which one
-helps is the answer; changes of the same requirement (drop a level, move it up) are never in one set.
+Every remedy is tried by placing the gang with it. The sets of changes are tried by size, and the first size at which
+one helps is the answer; changes of the same requirement (drop a level, move it up) are never in one set.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from fairlead.placement.gangs.bounds import Room
-from fairlead.placement.gangs.curves import Choice, Curves, Effort, Exhausted, Layout
+from fairlead.placement.gangs.curves import Choice, Curves, Effort, EffortError, Layout
 from fairlead.placement.gangs.demand import Gang, Offer
 from fairlead.placement.gangs.outcome import Change, Need, Placement, Relaxation, Remedy, Shortage, Shortfall
 from fairlead.placement.gangs.place import WIDTH, place
@@ -51,7 +51,7 @@ def _shortfalls(sites: Sites, gang: Gang, offers: Sequence[Offer], effort: int) 
 def _most(
     sites: Sites, gang: Gang, offers: Sequence[Offer], effort: int, level: str | None = None
 ) -> tuple[int, tuple[tuple[str, ...], ...], bool]:
-    """The most pods of a gang that fit under one offer, the domains of `level` that they are in, and whether it is exact.
+    """The most pods of a gang that fit under one offer, the domains of `level` with them, and whether that is exact.
 
     The first domains and the first offer of those that hold the most.
     """
@@ -68,12 +68,12 @@ def _most(
         for root in question.roots:
             if room.most(root) <= most:
                 continue
-            if layout.plain and supply.full:
+            if layout.plain and supply.full and (level is None or root.depth == depth):
                 most, domains = room.most(root), (root.domain.path,)
                 continue
             try:
                 held, found = _widest(question, curves, root, depth)
-            except Exhausted:
+            except EffortError:
                 exact = False
                 curves = Curves(supply, layout, question.scale, [0] * (gang.size + 1), None, left, WIDTH)
                 held, found = _widest(question, curves, root, depth)
@@ -140,7 +140,7 @@ def _subject(change: Relaxation) -> tuple[str, str | None]:
 
 
 def _relaxed(gang: Gang, change: Relaxation) -> Gang:
-    """The gang with one requirement weaker. A limit that moves up keeps its number, or that of the wider level if less."""
+    """The gang with one requirement weaker. A limit that moves up keeps its number, unless the wider level has less."""
     if change.change is Change.NO_ALIGNMENT:
         return replace(gang, aligned=False)
     if change.change is Change.NO_SLICES:

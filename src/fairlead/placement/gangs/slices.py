@@ -1,7 +1,8 @@
 """Pods in slices of a fixed size: which numbers of pods a domain at the level of the slices may have.
 
-Numbers of slices that differ by at most one are q or q + 1 for some q, so a balanced placement is the best of one search
-for each q. It uses at least total / (q + 1) domains, rounded up: the largest q come first and the search can stop.
+Numbers of slices that differ by at most one are q or q + 1 for some q, so a balanced placement is the best of one
+search for each q. It uses at least total / (q + 1) domains, rounded up: the largest q come first and the search can
+stop.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from fairlead.placement.gangs.demand import Gang
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Numbers of pods that a domain at `depth` may have: multiples of `size`; if `few` is set, few or few + 1 slices."""
+    """Pods that a domain at `depth` may have: multiples of `size`; if `few` is set, that many slices or one more."""
 
     depth: int
     size: int

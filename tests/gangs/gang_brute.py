@@ -12,7 +12,7 @@ Given = tuple[tuple[int, ...], ...]  # pods by role, for each site
 
 
 def domain(levels: Sequence[str], site: Site, level: str) -> tuple[object, ...]:
-    """What names the domain of a site: its ids down to the level, an unknown one by what is known below, or the site."""
+    """What names a site's domain: its ids down to the level, an unknown one by what is known below, or the site."""
     depth = levels.index(level)
     named: list[object] = []
     for place in range(depth + 1):
