@@ -154,6 +154,46 @@ def test_a_policy_is_refused_that_is_not_known_or_has_a_planner() -> None:
         Planner(three_nodes(), node_policy("pack", order=["node-1", "node-3"]))
 
 
+@pytest.mark.parametrize("name", NODE_POLICIES)
+def test_capacities_that_are_used_unevenly_still_serve(name: str) -> None:
+    """A share needs much of what is plenty and little of what is scarce: by the scarcest alone it would not fit."""
+    shared = builders.device("gpu", capacity={"memory": "100", "slots": "100"}, allowMultipleAllocations=True)
+    pods = [
+        asking("a", 1, builders.request("gpu", capacity={"memory": "90", "slots": "10"})),
+        asking("b", 1, builders.request("gpu", capacity={"memory": "5", "slots": "50"})),
+        asking("c", 1, builders.request("gpu", capacity={"memory": "6", "slots": "5"})),
+    ]
+    made = cluster([node("node-1", cpu="8")], [builders.slice_([shared])])
+    planner = Planner(made, node_policy(name))
+    assert [planner.place(one, reasons=False).node for one in pods] == ["node-1", "node-1", ""]
+
+
+@pytest.mark.parametrize("name", NODE_POLICIES)
+def test_two_requests_may_share_a_device(name: str) -> None:
+    made = cluster([node("node-1", cpu="8")], [shared_gpus("node-1", 1)])
+    first, second = parts(1, 40), parts(1, 60) | {"name": "other"}
+    planner = Planner(made, node_policy(name))
+    assert planner.place(asking("p", 1, first, second), reasons=False).node == "node-1"
+    assert planner.place(asking("q", 1, parts(1, 1)), reasons=False).node == ""
+
+
+@pytest.mark.parametrize("name", NODE_POLICIES)
+def test_alternatives_are_not_ruled_out_by_the_first(name: str) -> None:
+    made = cluster([node("node-1", cpu="8")], [gpus("node-1", "gpu-0")])
+    asked = builders.either("gpu", builders.request("four", 4), builders.request("one", 1))
+    planner = Planner(made, node_policy(name))
+    assert planner.place(asking("p", 1, asked), reasons=False).node == "node-1"
+
+
+@pytest.mark.parametrize("name", NODE_POLICIES)
+def test_all_devices_of_a_node_are_asked_for_where_all_are_free(name: str) -> None:
+    made = cluster([node(f"node-{n}", cpu="8") for n in (1, 2)], [gpus(f"node-{n}") for n in (1, 2)])
+    planner = Planner(made, node_policy(name))
+    first = planner.place(asking("p", 1, builders.request("gpu", 1)), reasons=False).node
+    other = planner.place(asking("q", 1, builders.request("gpu", "All")), reasons=False).node
+    assert {first, other} == {"node-1", "node-2"}
+
+
 Step = tuple[int, int, int, int, bool]
 """CPU, number of devices, hundredths of each, which model it wants (0: any), and whether a claim leaves again after."""
 
