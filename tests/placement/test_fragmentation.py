@@ -13,7 +13,7 @@ import builders
 from fairlead.allocator import Allocator
 from fairlead.inventory import Features, Inventory
 from fairlead.placement import Planner
-from fairlead.placement.packing import UNIT, Fragmentation, Left, TypicalPod, free_parts, shapes_of, typical_pods
+from fairlead.placement.packing import UNIT, Fragmentation, Left, TypicalPod, left_of, shapes_of, typical_pods
 from fairlead.resource import DeviceClass
 
 SHARE = f"{builders.DRIVER}/share"
@@ -80,7 +80,8 @@ def free_after(*placed: object, slices: list[dict[str, object]]) -> list[float]:
     planner = Planner(cluster([node("node-1")], slices))
     for number, asked in enumerate(placed):
         assert planner.place(planned(pod(f"p{number}"), claim(f"c{number}", asked))).placed  # type: ignore[arg-type]
-    return [part / UNIT for part in free_parts(planner.site.view("node-1"))]
+    site = planner.site
+    return [part / UNIT for part in left_of(site.nodes["node-1"], site.view("node-1")).free]
 
 
 def test_a_whole_device_is_free_or_not() -> None:

@@ -112,9 +112,15 @@ def test_without_reasons_a_pod_that_fits_nowhere_has_none() -> None:
 
 def test_an_advisor_around_a_policy_keeps_its_order() -> None:
     made = three_nodes()
-    policy = node_policy("first-fit", order=["node-3", "node-2", "node-1"])
-    result = plan(made, [asking("p", 1, parts(1, 100))], Advisor(made, policy))
-    assert where(result) == ["node-3"]
+    policy = node_policy("first-fit", order=["node-3", "node-2", "node-1"], explain=True)
+    advisor = Advisor(made, policy)
+    result = plan(made, [asking("p", 1, parts(1, 100)), asking("q", 1, parts(3, 100))], advisor)
+    assert where(result) == ["node-3", ""]
+    assert str(policy.choices["ml/p"]) == (
+        "first-fit chose node-3; next best was node-2, which comes later in the order of nodes"
+    )
+    assert list(policy.choices) == ["ml/p"]
+    assert "ml/q" in advisor.advice
 
 
 def test_extended_resources_that_a_device_plugin_serves_are_left_to_the_plain_order() -> None:
@@ -124,9 +130,10 @@ def test_extended_resources_that_a_device_plugin_serves_are_left_to_the_plain_or
     result = plan(
         cluster(nodes, [gpus("node-2")]),
         [planned(pod("p", limits), extended=extended), planned(pod("q", limits), extended=extended)],
-        node_policy("pack", order=["node-2", "node-1"]),
+        policy := node_policy("pack", order=["node-2", "node-1"], explain=True),
     )
     assert where(result) == ["node-1", "node-2"]
+    assert not policy.choices
 
 
 def test_a_choice_is_explained_by_its_score_and_the_next_best() -> None:
@@ -152,6 +159,46 @@ def test_a_policy_is_refused_that_is_not_known_or_has_a_planner() -> None:
         Planner(three_nodes(), policy)
     with pytest.raises(ValueError, match="the order of nodes leaves out node-2"):
         Planner(three_nodes(), node_policy("pack", order=["node-1", "node-3"]))
+
+
+@pytest.mark.parametrize("name", NODE_POLICIES)
+def test_capacities_that_are_used_unevenly_still_serve(name: str) -> None:
+    """A share needs much of what is plenty and little of what is scarce: by the scarcest alone it would not fit."""
+    shared = builders.device("gpu", capacity={"memory": "100", "slots": "100"}, allowMultipleAllocations=True)
+    pods = [
+        asking("a", 1, builders.request("gpu", capacity={"memory": "90", "slots": "10"})),
+        asking("b", 1, builders.request("gpu", capacity={"memory": "5", "slots": "50"})),
+        asking("c", 1, builders.request("gpu", capacity={"memory": "6", "slots": "5"})),
+    ]
+    made = cluster([node("node-1", cpu="8")], [builders.slice_([shared])])
+    planner = Planner(made, node_policy(name))
+    assert [planner.place(one, reasons=False).node for one in pods] == ["node-1", "node-1", ""]
+
+
+@pytest.mark.parametrize("name", NODE_POLICIES)
+def test_two_requests_may_share_a_device(name: str) -> None:
+    made = cluster([node("node-1", cpu="8")], [shared_gpus("node-1", 1)])
+    first, second = parts(1, 40), parts(1, 60) | {"name": "other"}
+    planner = Planner(made, node_policy(name))
+    assert planner.place(asking("p", 1, first, second), reasons=False).node == "node-1"
+    assert planner.place(asking("q", 1, parts(1, 1)), reasons=False).node == ""
+
+
+@pytest.mark.parametrize("name", NODE_POLICIES)
+def test_alternatives_are_not_ruled_out_by_the_first(name: str) -> None:
+    made = cluster([node("node-1", cpu="8")], [gpus("node-1", "gpu-0")])
+    asked = builders.either("gpu", builders.request("four", 4), builders.request("one", 1))
+    planner = Planner(made, node_policy(name))
+    assert planner.place(asking("p", 1, asked), reasons=False).node == "node-1"
+
+
+@pytest.mark.parametrize("name", NODE_POLICIES)
+def test_all_devices_of_a_node_are_asked_for_where_all_are_free(name: str) -> None:
+    made = cluster([node(f"node-{n}", cpu="8") for n in (1, 2)], [gpus(f"node-{n}") for n in (1, 2)])
+    planner = Planner(made, node_policy(name))
+    first = planner.place(asking("p", 1, builders.request("gpu", 1)), reasons=False).node
+    other = planner.place(asking("q", 1, builders.request("gpu", "All")), reasons=False).node
+    assert {first, other} == {"node-1", "node-2"}
 
 
 Step = tuple[int, int, int, int, bool]

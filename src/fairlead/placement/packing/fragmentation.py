@@ -101,7 +101,7 @@ class Hardware:
 
     def fragmentation(self, left: Left) -> float:
         """F of a node of which so much is left, in devices."""
-        cpu, memory, free = left
+        cpu, memory, free, _ = left
         if self.uniform:
             free = tuple(sorted(free))
         state = self._states.get(free)
