@@ -49,7 +49,7 @@ class Score:
         for mine, theirs in zip(self.parts, other.parts, strict=True):
             if mine.key < theirs.key:
                 if mine.text and mine.text != theirs.text:
-                    return f"{mine.text}, not {theirs.text}" if theirs.text else mine.text
+                    return f"{mine.text} (the choice: {theirs.text})" if theirs.text else mine.text
                 return _LESS.get(mine.name, mine.name)
         return ""
 
