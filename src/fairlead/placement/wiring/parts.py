@@ -242,7 +242,7 @@ def pairs_text(scene: Scene, devices: int) -> str:
 
 def network(scene: Scene, devices: int) -> Key:
     """What can be moved out of the node, in GB/s."""
-    return (_rounded(scene.bandwidth(devices).network),) if devices & scene.setting.network else ()
+    return (_rounded(scene.bandwidth(devices).network) if devices & scene.setting.network else 0.0,)
 
 
 def network_text(scene: Scene, devices: int) -> str:

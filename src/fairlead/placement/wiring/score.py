@@ -11,7 +11,8 @@ from math import inf
 from typing import Any
 
 Key = tuple[Any, ...]
-"""Numbers, or tuples of them; greater is better. What can be of different lengths ends with `inf`."""
+"""Numbers, or tuples of them; greater is better. One is never empty (see `optimism`) where another is not, and what can
+be of different lengths ends with `inf`."""
 
 
 @dataclass(frozen=True, slots=True)
