@@ -11,7 +11,8 @@ from math import inf
 from typing import Any
 
 Key = tuple[Any, ...]
-"""Numbers, or tuples of them; greater is better. What can be of different lengths ends with `inf`."""
+"""Numbers, or tuples of them; greater is better. One is never empty (see `optimism`) where another is not, and what can
+be of different lengths ends with `inf`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,28 @@ class Score:
         """All that is compared."""
         return (*self.merit, by_number(self.devices))
 
+    def behind(self, other: Score) -> str:
+        """In what respect it is worth less than another score of the same policy, in words."""
+        for mine, theirs in zip(self.parts, other.parts, strict=True):
+            if mine.key < theirs.key:
+                if mine.text and mine.text != theirs.text:
+                    return f"{mine.text} (the choice: {theirs.text})" if theirs.text else mine.text
+                return _LESS.get(mine.name, mine.name)
+        return ""
+
     def __str__(self) -> str:
         return "; ".join(part.text for part in self.parts if part.text)
+
+
+_LESS = {
+    "talk": "links are worse",
+    "apart": "devices are closer together",
+    "pairs": "NICs are farther away",
+    "network": "less network bandwidth",
+    "numaNodes": "more NUMA nodes",
+    "leftOver": "what is left over is more broken up",
+}
+"""What is said of a part that is worse where its text is the same."""
 
 
 def by_number(devices: tuple[int, ...]) -> Key:
