@@ -108,6 +108,7 @@ class TestRecords:
             ],
             "reasons": [],
             "gang": None,
+            "nodeChoice": None,
         }
 
     def test_yaml_holds_the_same(self, run: Run, cluster: Path, workload: Path) -> None:
@@ -231,17 +232,21 @@ class TestRecordedClusters:
 
     def test_gb200_gpu_and_nic(self, run: Run, shared: Path) -> None:
         files = shared / "manifests" / "oci-gb200"
-        result = run("plan", "-f", files, "-o", "json")
+        result = run("plan", "-f", files, "-o", "json", "--no-gangs")
         pods = {pod["pod"]: pod for pod in json.loads(result.stdout)}
         [claim] = pods["nccl-test-dra-worker-0"]["claims"]
         chosen = [(given["request"], given["device"]) for given in claim["status"]["allocation"]["devices"]["results"]]
         assert chosen == [("gpu", "gpu-0"), ("nic", "pci-0000-03-00-0")]
         assert pods["nccl-test-dra-worker-1"]["node"] is None
+        # As a gang it is not placed at all: its workers keep apart, and one node is recorded.
+        whole = json.loads(run("plan", "-f", files, "-o", "json").stdout)
+        assert [pod["node"] for pod in whole] == [None] * len(whole)
+        assert not whole[0]["gang"]["placed"]
 
     def test_p4d_workers_keep_apart(self, run: Run, shared: Path) -> None:
         """The labels that mpi-operator gives to pods make the workers' anti-affinity effective."""
         files = shared / "manifests" / "eks-gpu-efa"
-        result = run("plan", "-f", files, "--node", "spare-0", "-o", "json")
+        result = run("plan", "-f", files, "--node", "spare-0", "-o", "json", "--no-gangs")
         assert result.exit_code == 1
         pods = {pod["pod"]: pod for pod in json.loads(result.stdout)}
         recorded = "ip-192-168-153-160.ec2.internal"
@@ -258,7 +263,7 @@ class TestRecordedClusters:
     def test_p4d_gpu_and_efa_share_a_root(self, run: Run, shared: Path) -> None:
         files = shared / "manifests" / "eks-gpu-efa"
         extra = [arguments for n in range(2) for arguments in ("--node", f"spare-{n}")]
-        result = run("plan", "-f", files, *extra, "-o", "json")
+        result = run("plan", "-f", files, *extra, "-o", "json", "--no-gangs")
         roots = {
             (slice_["spec"]["driver"], device["name"]): device["attributes"]["resource.kubernetes.io/pcieRoot"][
                 "string"

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from fairlead.inventory import Features
+from fairlead.placement.packing import NODE_POLICIES
 from fairlead.placement.wiring import DEVICE_POLICIES, DevicePolicy
 from fairlead.topology import Rules, RulesError, default_rules, read_rules
 
@@ -105,6 +106,21 @@ def wiring_options(command: _Command) -> _Command:
         help="Which devices of a node a pod gets, where it does not say so in an annotation: the first, as Kubernetes "
         "gives them; those that talk fastest; or those that are farthest apart. Also shows what they are worth. "
         "[default: first-fit]",
+    )(command)
+
+
+def placement_options(command: _Command) -> _Command:
+    """`--policy` and `--gangs`: which of the nodes that fit takes a pod, and whether gangs are placed whole."""
+    command = click.option(
+        "--gangs/--no-gangs",
+        default=True,
+        help="Whether the pods of a gang are placed whole or not at all, or one by one. [default: whole]",
+    )(command)
+    return click.option(
+        "--policy",
+        type=click.Choice(NODE_POLICIES),
+        help="Which of the nodes that fit takes a pod that stands alone; docs/policies.md says what each optimises. "
+        "Also shows what the choice scored. [default: first-fit]",
     )(command)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from math import inf, isfinite
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -12,22 +13,31 @@ from fairlead.placement import GangOutcome, Placement, Plan
 from fairlead.placement.wiring import Choice, Score
 from fairlead.resource import to_builtins
 
-
-def to_json(plan: Plan) -> str:
-    """The records as indented JSON."""
-    return json.dumps(_records(plan), indent=2, ensure_ascii=False) + "\n"
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
-def to_yaml(plan: Plan) -> str:
+def to_json(plan: Plan, why: Mapping[str, str] = _NOTHING) -> str:
+    """The records as indented JSON; `why` says by `namespace/name` why a pod has its node."""
+    return json.dumps(_records(plan, why), indent=2, ensure_ascii=False) + "\n"
+
+
+def to_yaml(plan: Plan, why: Mapping[str, str] = _NOTHING) -> str:
     """The records as YAML."""
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(_records(plan), Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+    text: str = yaml.dump(_records(plan, why), Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
     return text
 
 
-def _records(plan: Plan) -> list[dict[str, Any]]:
+def _records(plan: Plan, why: Mapping[str, str]) -> list[dict[str, Any]]:
     gangs = {outcome.name: gang_record(outcome) for outcome in plan.gangs}
-    return [{**record(placement), "gang": gangs.get(placement.pod.group or "")} for placement in plan]
+    return [
+        {
+            **record(placement),
+            "gang": gangs.get(placement.pod.group or ""),
+            "nodeChoice": why.get(placement.pod.pod.key),
+        }
+        for placement in plan
+    ]
 
 
 def gang_record(outcome: GangOutcome) -> dict[str, Any]:

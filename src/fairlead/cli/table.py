@@ -26,6 +26,8 @@ from fairlead.resource import DeviceRequestAllocationResult, ResourceSlice
 _WIDTH: Final = 100
 _LEAST: Final = 60
 _NO_ADVICE: Final[Mapping[str, str]] = {}
+_CHOICES: Final = 20
+"""How many pods' choices of nodes are shown."""
 _OBSTACLES: Final = 6
 """How many obstacles of a pod are shown; the rest are counted."""
 
@@ -41,6 +43,7 @@ def draw(
     width: int,
     colour: bool,
     advice: Mapping[str, str] = _NO_ADVICE,
+    why: Mapping[str, str] = _NO_ADVICE,
 ) -> str:
     """The whole plan as text of the given width.
 
@@ -50,6 +53,7 @@ def draw(
         width: in columns.
         colour: whether to use colours.
         advice: by `namespace/name` of a pod without a node, what would help, as the end of `it would fit ...`.
+        why: by `namespace/name` of a placed pod, why it has its node.
     """
     buffer = io.StringIO()
     console = _console(buffer, width, colour)
@@ -62,6 +66,7 @@ def draw(
         console.print(_placed_table(placed, DeviceBook(slices), width, common))
         console.print()
         _print_choices(console, placed, common)
+    _print_nodes(console, placed, common, why)
     _print_gangs(console, plan)
     _print_unplaced(console, [placement for placement in plan if not placement.placed], common, advice)
     console.print(summary(plan))
@@ -176,6 +181,18 @@ def _choice(choice: Choice) -> Iterator[str]:
         yield f"runner-up {names}: {choice.runner_up.behind(choice.score)}"
     if not choice.proven:
         yield "not proven: there are more sets of devices than were looked at, and one of them may be worth more"
+
+
+def _print_nodes(console: Console, placements: Sequence[Placement], common: str, why: Mapping[str, str]) -> None:
+    known = [placement for placement in placements if placement.pod.pod.key in why]
+    if known:
+        console.print(Text("WHY THESE NODES", "bold"))
+        for placement in known[:_CHOICES]:
+            key = placement.pod.pod.key
+            console.print(Text(_filled(f"{key.removeprefix(common)}: {why[key]}", console.width, 0)))
+        if len(known) > _CHOICES:
+            console.print(f"... and {len(known) - _CHOICES} more: -o json has all")
+        console.print()
 
 
 def _print_gangs(console: Console, plan: Plan) -> None:

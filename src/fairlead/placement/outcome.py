@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 
 from fairlead.placement.gangs import Change, Need, Objective, Relaxation, Shortage, Shortfall
 from fairlead.topology import Bandwidth
@@ -53,7 +53,7 @@ class GangOutcome:
             parts.append("no placement is better" if self.proven else "a better placement was not excluded")
         else:
             parts.append("placed one by one")
-        if self.bandwidth is not None and isfinite(self.bandwidth.all_reduce):
+        if self.bandwidth is not None and 0 < self.bandwidth.all_reduce < inf:
             parts.append(f"all-reduce about {self.bandwidth.all_reduce:.0f} GB/s")
         return ", ".join(parts)
 

@@ -23,6 +23,7 @@ def plan(
     share_id: Callable[[], str] = random_share_id,
     devices: DevicePolicy | None = None,
     rules: Rules | None = None,
+    gangs: bool = True,
 ) -> Plan:
     """Places the pods in order on the cluster.
 
@@ -34,17 +35,18 @@ def plan(
         devices: which of the devices of a node that fit, where a pod does not say so itself; where none is given, the
             first for a pod alone, and those that are close together for the pods of a gang.
         rules: what attributes and labels say of wiring; those that are shipped, where none are given.
+        gangs: whether the pods of a gang are placed whole or not at all; else one by one, as Kubernetes does.
     """
     planner = Planner(cluster, policy, share_id, devices, rules)
-    gangs = GangPlanner(planner)
+    whole = GangPlanner(planner)
     placements = []
     outcomes = []
-    for unit in together(pods):
-        placed, outcome = place_unit(planner, gangs, unit)
+    for unit in together(pods) if gangs else ([pod] for pod in pods):
+        placed, outcome = place_unit(planner, whole, unit)
         placements += placed
         if outcome is not None:
             outcomes.append(outcome)
-    return Plan(tuple(placements), tuple(outcomes), gangs.problems)
+    return Plan(tuple(placements), tuple(outcomes), whole.problems)
 
 
 def place_unit(
