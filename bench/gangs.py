@@ -151,7 +151,7 @@ def solver(case: Case, seconds: float) -> str:
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         text += f" {parts(round(cp_solver.objective_value), most, case.pods)}"
         if status == cp_model.FEASIBLE:
-            text += f", bound {parts(round(cp_solver.best_objective_bound), most, case.pods)}"
+            text += f", its bound is {cp_solver.best_objective_bound / cp_solver.objective_value:.0%} of that sum"
     return text
 
 
