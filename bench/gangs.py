@@ -86,20 +86,22 @@ def rails(gpus: int) -> list[Offer]:
     return offers
 
 
-def ours(case: Case, runs: int) -> tuple[list[float], tuple[int, ...]]:
-    """Seconds of each run, and the objective."""
+def ours(case: Case, runs: int) -> tuple[float, float, tuple[int, ...]]:
+    """Median milliseconds of wall clock and of processor, and the objective."""
     sites = cluster(case.nodes, seed=1)
     offers = rails(case.gpus)
     gang = Gang((Role("worker", case.pods),))
-    seconds = []
+    wall, processor = [], []
     answer = None
     for _ in range(runs):
-        start = time.perf_counter()
+        start, start_processor = time.perf_counter(), time.process_time()
         answer = solve(sites, gang, offers)
-        seconds.append(time.perf_counter() - start)
+        wall.append(time.perf_counter() - start)
+        processor.append(time.process_time() - start_processor)
     assert isinstance(answer, Placement)
     assert answer.proven
-    return seconds, (*answer.objective.domains, answer.objective.nodes, answer.objective.cost)
+    objective = (*answer.objective.domains, answer.objective.nodes, answer.objective.cost)
+    return statistics.median(wall) * 1e3, statistics.median(processor) * 1e3, objective
 
 
 def solver(case: Case, seconds: float) -> str:
@@ -151,7 +153,7 @@ def solver(case: Case, seconds: float) -> str:
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         text += f" {parts(round(cp_solver.objective_value), most, case.pods)}"
         if status == cp_model.FEASIBLE:
-            text += f", bound {parts(round(cp_solver.best_objective_bound), most, case.pods)}"
+            text += f", its bound is {cp_solver.best_objective_bound / cp_solver.objective_value:.0%} of that sum"
     return text
 
 
@@ -167,14 +169,14 @@ def main() -> None:
     parser.add_argument("--solver-seconds", type=float, default=30, help="limit of CP-SAT for one case; 0: do not ask")
     options = parser.parse_args()
     print("objectives are (spines, leaves, nodes, cost); every answer of ours is proven optimal")
-    print(f"{'nodes':>6} {'pods':>5} {'GPUs':>4} {'median':>10} {'target':>8}  objective / CP-SAT")
+    print(f"{'nodes':>6} {'pods':>5} {'GPUs':>4} {'wall':>10} {'processor':>10} {'target':>8}  objective / CP-SAT")
     for case in CASES:
-        seconds, objective = ours(case, options.runs)
+        wall, processor, objective = ours(case, options.runs)
         target = f"{case.target_ms:.0f} ms" if case.target_ms else ""
-        median = statistics.median(seconds) * 1e3
-        print(f"{case.nodes:6} {case.pods:5} {case.gpus:4} {median:7.1f} ms {target:>8}  {objective}", flush=True)
+        times = f"{wall:7.1f} ms {processor:7.1f} ms"
+        print(f"{case.nodes:6} {case.pods:5} {case.gpus:4} {times} {target:>8}  {objective}", flush=True)
         if options.solver_seconds:
-            print(f"{'':39}{solver(case, options.solver_seconds)}", flush=True)
+            print(f"{'':50}{solver(case, options.solver_seconds)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ Several roles take tables over all vectors of pods. When their effort is used up
 placement is then valid, but `proven` is false and `bound` says how far it can be from the optimum.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fairlead.placement.gangs.bounds import Price, Room, cheapest_pods
@@ -72,9 +72,9 @@ def place(sites: Sites, gang: Gang, offers: Sequence[Offer], effort: int) -> Pla
             _search(question, candidates, rooms, best, ceiling, {}, left)
         if best.choice is None or _within(best.choice, question.limits):
             return _placement(question, best) if best.choice is not None else True
-        candidates = [_bounded(question, candidate, best.value) for candidate in _all(question, rooms)]
+        candidates = [_bounded(candidate, best.value) for candidate in _possible(question, _all(question, rooms))]
     else:
-        candidates = list(_all(question, rooms))
+        candidates = _possible(question, _all(question, rooms))
     best = Best()
     if candidates:
         # Few placements use more domains than room alone demands; the tables are small where no more are allowed.
@@ -88,6 +88,29 @@ def place(sites: Sites, gang: Gang, offers: Sequence[Offer], effort: int) -> Pla
 
 def _room(question: Question, supply: Supply) -> Room:
     return Room(supply, question.scale, question.gang.size, question.gang.slices, question.slice_depth or -1)
+
+
+def _possible(question: Question, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Those in which each limit alone leaves room enough, with a bound that knows the cheapest pods."""
+    kept = list(candidates)
+    for candidate in kept:
+        pods = cheapest_pods(candidate.supply, question.scale, candidate.root.leaves, question.gang.size)
+        rank = question.scale.of_rank(candidate.supply.offer.rank)
+        candidate.bound = max(candidate.bound, candidate.domains + pods[-1] + rank)
+    for depth, limit in question.limits.items():
+        scale = question.scale.only(depth)
+        rooms: dict[int, Room] = {}
+        for supply in question.supplies:
+            rooms[supply.index] = Room(
+                supply, scale, question.gang.size, question.gang.slices, question.slice_depth or -1
+            )
+        kept = [
+            candidate
+            for candidate in kept
+            if (fewest := rooms[candidate.supply.index].fewest(candidate.root)) is not None
+            and fewest <= limit * scale.domain[depth]
+        ]
+    return kept
 
 
 def _all(question: Question, rooms: dict[int, Room]) -> Iterator[Candidate]:
@@ -105,7 +128,7 @@ def _all(question: Question, rooms: dict[int, Room]) -> Iterator[Candidate]:
             yield Candidate(bound, supply, root, outside + fewest, outside + scale.domain[root.depth], None)
 
 
-def _bounded(question: Question, candidate: Candidate, value: int | None) -> Candidate:
+def _bounded(candidate: Candidate, value: int | None) -> Candidate:
     """The candidate with the bound that the optimum without limits gives."""
     candidate.bound = max(candidate.bound, value or 0)
     return candidate

@@ -33,6 +33,10 @@ class Scale:
             self.domain[depth] = weight
             weight *= self._base
 
+    def only(self, depth: int) -> "Scale":
+        """A scale that counts the domains at one level and nothing else of domains."""
+        return Scale(self._base - 1, len(self.domain) - 1, [depth], self._ranks, 0)
+
     def of_rank(self, rank: int) -> int:
         """What an alignment of that rank adds."""
         return self._ranks.index(rank) * self.rank

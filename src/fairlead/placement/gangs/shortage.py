@@ -4,8 +4,9 @@ Every remedy is tried by placing the gang with it. The sets of changes are tried
 one helps is the answer; changes of the same requirement (drop a level, move it up) are never in one set.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from heapq import nlargest
 from itertools import combinations
 
 from fairlead.placement.gangs.bounds import Room
@@ -15,7 +16,7 @@ from fairlead.placement.gangs.outcome import Change, Need, Placement, Relaxation
 from fairlead.placement.gangs.place import WIDTH, place
 from fairlead.placement.gangs.question import Question, read
 from fairlead.placement.gangs.region import Spot
-from fairlead.placement.gangs.sites import Sites
+from fairlead.placement.gangs.sites import Domain, Sites
 from fairlead.placement.gangs.slices import cuts
 
 
@@ -62,14 +63,22 @@ def _most(
     exact = True
     left = Effort(effort)
     layout = Layout([role.count for role in gang.roles], question.limits)
+    limit = gang.limits[level] if level is not None and len(gang.roles) == 1 and gang.slices is None else 0
     for supply in question.supplies:
         room = Room(supply, question.scale, gang.size, gang.slices, question.slice_depth or -1)
         curves = Curves(supply, layout, question.scale, [0] * (gang.size + 1), None, left)
+        if limit and supply.full and question.tree is not None:
+            # Pods of any number fit into a domain up to its room: the domains with most room are best.
+            chosen = nlargest(limit, question.tree.at(depth), key=room.most)
+            held = min(gang.size, sum(map(room.most, chosen)))
+            if held > most:
+                most, domains = held, _paths(spot.domain for spot in chosen if room.most(spot))
+            continue
         for root in question.roots:
             if room.most(root) <= most:
                 continue
-            if layout.plain and supply.full and (level is None or root.depth == depth):
-                most, domains = room.most(root), (root.domain.path,)
+            if layout.plain and supply.full and level is None:
+                most = room.most(root)
                 continue
             try:
                 held, found = _widest(question, curves, root, depth)
@@ -88,8 +97,11 @@ def _widest(question: Question, curves: Curves, root: Spot, depth: int) -> tuple
     pods, state = curves.most(root, cut)
     choice: Choice = {}
     curves.expand(root, state, cut, choice)
-    used = {leaf.trail[depth]: None for leaf in choice}
-    return pods, tuple(domain.path for domain in sorted(used, key=lambda domain: domain.order))
+    return pods, _paths({leaf.trail[depth]: None for leaf in choice})
+
+
+def _paths(domains: Iterable[Domain]) -> tuple[tuple[str, ...], ...]:
+    return tuple(domain.path for domain in sorted(domains, key=lambda domain: domain.order))
 
 
 def _remedies(sites: Sites, gang: Gang, offers: Sequence[Offer], effort: int) -> tuple[Remedy, ...]:

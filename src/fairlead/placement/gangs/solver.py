@@ -18,7 +18,7 @@ def solve(sites: Sites, gang: Gang, offers: Sequence[Offer], effort: int = EFFOR
     Args:
         sites: where pods may go; what they hold is read from `offers` by their kinds.
         gang: what is placed.
-        offers: one for each alignment. Of equally good ones the first is chosen.
+        offers: one for each alignment.
         effort: steps of exact search over several roles or several domains of a limited level. Each remedy of a
             shortage is tried with as many.
 
