@@ -23,6 +23,7 @@ from fairlead.placement.planner import Planner
 from fairlead.placement.planning import place_unit, together
 from fairlead.placement.policy import Candidate, FirstFit, Policy
 from fairlead.placement.reasons import Obstacle
+from fairlead.placement.wiring import DevicePolicy
 from fairlead.resource import PlannedPod
 from fairlead.topology import Rules
 
@@ -113,6 +114,7 @@ def diagnose(
     *,
     only: Collection[str] = (),
     policy: Policy | None = None,
+    devices: DevicePolicy | None = None,
     rules: Rules | None = None,
 ) -> Diagnosis:
     """Explains what a plan does with one of its pods.
@@ -123,10 +125,11 @@ def diagnose(
         position: which of them.
         only: nodes to look at; none named: all. The pod is placed on any node all the same.
         policy: as for the plan.
+        devices: as for the plan.
         rules: as for the plan.
     """
     survey = _Survey(policy or FirstFit())
-    planner = Planner(cluster, survey, rules=rules)
+    planner = Planner(cluster, survey, devices=devices, rules=rules)
     gangs = GangPlanner(planner)
     pod = pods[position]
     members = [pod]

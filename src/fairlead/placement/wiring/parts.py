@@ -296,7 +296,7 @@ def left_text(scene: Scene, devices: int) -> str:
                 for count, noun in ((g, scene.setting.noun(scene.setting.compute)), (n, "NIC"), (o, "other device"))
                 if count
             ]
-            return f"leaves {' and '.join(counts) or 'nothing'} together on one {_NOUNS[place]}"
+            return f"leaves {' and '.join(counts)} together on one {_NOUNS[place]}" if counts else "leaves nothing"
     return ""
 
 
