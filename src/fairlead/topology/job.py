@@ -1,16 +1,17 @@
-"""What the GPUs of a job over several nodes can move: the least of what its nodes do inside and between each other.
+"""What the GPUs of a job over several nodes can move: the least of what they do together and apart.
 
-Between nodes it is the fabric between GPUs when all of them are in one domain of it, as told by the devices or by a
-label. Otherwise it is the network: the NICs of the node with the least, divided by how much its way is shared. That is
-the greatest oversubscription from the narrowest level that all nodes share downward, and `cross_rail` when the nodes
-use different rails. A hop between two nodes uses all NICs of the set, as collectives run several rings side by side.
+Nodes whose GPUs all are in one domain of a fabric that spans nodes (told by a label, or by the devices) are a group,
+and move what the fabric carries; any other node is a group alone. Between groups it is the network: the NICs of the
+group that has the least, divided by how much the way is shared. That is the greatest oversubscription from the
+narrowest level that all nodes share downward, and `cross_rail` when nodes use different rails. A hop between groups
+uses all NICs of the set, as collectives run several rings side by side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
 
 from fairlead.topology.bandwidth import Bandwidth
 from fairlead.topology.rules import Figure, Rules
@@ -18,7 +19,10 @@ from fairlead.topology.tree import Tree
 from fairlead.topology.wiring import Wiring
 
 
-class _Member(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """All devices of the job on one node."""
+
     node: str
     wiring: Wiring
     devices: frozenset[int]
@@ -29,6 +33,23 @@ class _Member(NamedTuple):
         return [device for device in self.devices if self.wiring.locations[device].kind == "gpu"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Members that need no network between each other."""
+
+    members: tuple[_Member, ...]
+    fabric: Figure | None
+
+    @property
+    def network(self) -> float:
+        return sum(member.inside.network for member in self.members)
+
+    @property
+    def name(self) -> str:
+        first = self.members[0].node
+        return first if len(self.members) == 1 else f"{first} and {len(self.members) - 1} more in one NVLink domain"
+
+
 def job_bandwidth(members: Sequence[tuple[str, Wiring, Iterable[int]]], tree: Tree, rules: Rules) -> Bandwidth:
     """The bandwidth of a gang.
 
@@ -37,31 +58,33 @@ def job_bandwidth(members: Sequence[tuple[str, Wiring, Iterable[int]]], tree: Tr
             count when others have some.
         tree: which domains the nodes share.
         rules: what levels and links carry.
+
+    Returns:
+        The `network` of several nodes is that of the group with the least, as far as the way carries it.
     """
     joined = _joined(members)
-    with_gpus = [member for member in joined if member.gpus]
-    if not joined:
+    used = [member for member in joined if member.gpus] or joined
+    if not used:
         return Bandwidth(inf, inf, 0.0, ())
-    used = with_gpus or joined
     if len(used) == 1:
         return used[0].inside
-    slowest = min(used, key=lambda member: (member.inside.all_reduce, member.inside.ring))
-    parts = [f"{slowest.node}: {part}" for part in slowest.inside.parts[:1] if slowest.inside.ring < inf]
-    least = min(used, key=lambda member: member.inside.network)
+    groups = _groups(used, tree, rules)
+    ring = min(member.inside.ring for member in used)
+    all_reduce = min(member.inside.all_reduce for member in used)
+    parts: list[str] = []
+    if ring < inf:
+        slowest = min(used, key=lambda member: (member.inside.all_reduce, member.inside.ring))
+        parts.append(f"{slowest.node}: {slowest.inside.parts[0]}")
+    for figure in dict.fromkeys(group.fabric for group in groups if group.fabric is not None):
+        ring, all_reduce = min(ring, figure.gbytes), min(all_reduce, figure.gbytes)
+        parts.append(f"between nodes of one domain: nvlink {figure.gbytes:g} GB/s ({figure.source})")
+    least = min(groups, key=lambda group: group.network)
     factor, reasons = _sharing(used, tree, rules)
-    network = least.inside.network / factor
-    nvlink = _fabric(used, tree, rules) if with_gpus else None
-    if nvlink is not None:
-        between = nvlink.gbytes
-        parts.append(f"between nodes: nvlink {between:g} GB/s ({nvlink.source})")
-    else:
-        between = network
-        parts.append(f"between nodes: network of {least.node} {network:g} GB/s")
-        parts += [*(f"{least.node}: {part}" for part in _network_parts(least)), *reasons]
-    if not with_gpus:
-        return Bandwidth(inf, inf, network, tuple(parts))
-    ring = min(between, *(member.inside.ring for member in used))
-    all_reduce = min(between, *(member.inside.all_reduce for member in used))
+    network = least.network / factor
+    if len(groups) > 1:
+        parts += [f"between nodes: network of {least.name} {network:g} GB/s", *_network_parts(least), *reasons]
+        if used[0].gpus:
+            ring, all_reduce = min(ring, network), min(all_reduce, network)
     return Bandwidth(ring, all_reduce, network, tuple(parts))
 
 
@@ -83,37 +106,46 @@ def _joined(members: Sequence[tuple[str, Wiring, Iterable[int]]]) -> list[_Membe
     return joined
 
 
-def _network_parts(member: _Member) -> tuple[str, ...]:
-    return member.inside.parts if member.inside.ring == inf else member.inside.parts[1:]
-
-
-def _fabric(members: Sequence[_Member], tree: Tree, rules: Rules) -> Figure | None:
-    """The figure of the fabric that joins all GPUs of all members, None when none does."""
-    names: set[str] = set()
-    published: set[str] = set()
+def _groups(members: Sequence[_Member], tree: Tree, rules: Rules) -> list[_Group]:
+    levels = [one.name for one in tree.levels if one.name in rules.levels and rules.levels[one.name].nvlink]
+    found: dict[tuple[str, str], list[_Member]] = {}
     for member in members:
-        for gpu in member.gpus:
-            model, location = member.wiring.models[gpu], member.wiring.locations[gpu]
-            if model is None or model.fabric is None or not model.fabric.spans or location.part:
-                return None
-            names.add(model.fabric.figure)
-            published.add(location.nvlink if location.spans else "")
-    if len(names) > 1:
-        return None
-    labelled = any(
-        rules.levels[level.name].nvlink and len(domains) == 1 and "" not in domains
-        for level in tree.levels
-        if level.name in rules.levels
-        for domains in [{tree.domain(member.node, level.name) for member in members}]
-    )
-    if not labelled and (len(published) != 1 or "" in published):
-        return None
-    return rules.figures[names.pop()]
+        figure, published = _fabric(member)
+        domain = next((named for level in levels if (named := tree.domain(member.node, level))), published)
+        key = (figure, f"domain {domain}") if figure and domain else ("", f"node {member.node}")
+        found.setdefault(key, []).append(member)
+    return [
+        _Group(tuple(together), rules.figures[figure] if figure and len(together) > 1 else None)
+        for (figure, _), together in found.items()
+    ]
+
+
+def _fabric(member: _Member) -> tuple[str, str]:
+    """The fabric that spans nodes and joins all GPUs of a member, and its domain; "" where there is none."""
+    figures: set[str] = set()
+    domains: set[str] = set()
+    for gpu in member.gpus:
+        model, location = member.wiring.models[gpu], member.wiring.locations[gpu]
+        spans = model is not None and model.fabric is not None and model.fabric.spans and not location.part
+        figures.add(model.fabric.figure if spans and model is not None and model.fabric is not None else "")
+        domains.add(location.nvlink if location.spans else "")
+    return figures.pop() if len(figures) == 1 else "", domains.pop() if len(domains) == 1 else ""
+
+
+def _network_parts(group: _Group) -> list[str]:
+    if len(group.members) > 1:
+        return []
+    member = group.members[0]
+    parts = member.inside.parts[1:] if member.inside.ring < inf else member.inside.parts
+    if not member.inside.network:
+        parts = (*parts, "no NIC of known speed in the set; the pod network is not counted")
+    return [f"{member.node}: {part}" for part in parts]
 
 
 def _sharing(members: Sequence[_Member], tree: Tree, rules: Rules) -> tuple[float, list[str]]:
     """How many times less than its NICs a node has on the way to the others, and why."""
-    paths = [tree.paths.get(member.node, ("",) * len(tree.levels)) for member in members]
+    nowhere = ("",) * len(tree.levels)
+    paths = [tree.paths.get(member.node, nowhere) for member in members]
     shared = -1
     for at in range(len(tree.levels)):
         domains = {path[at] for path in paths}
@@ -134,12 +166,13 @@ def _sharing(members: Sequence[_Member], tree: Tree, rules: Rules) -> tuple[floa
 
 
 def _rails(member: _Member) -> frozenset[int] | None:
-    """The rails of the NICs of a member; None when one is unknown."""
+    """The rails of the NICs that count of a member; None when one is unknown."""
     found = set()
     for device in member.devices:
-        location = member.wiring.locations[device]
-        if location.kind in ("nic", "dpu"):
-            if location.rail is None:
+        model, location = member.wiring.models[device], member.wiring.locations[device]
+        if location.kind in ("nic", "dpu") and model is not None and model.network:
+            rail = location.rail
+            if rail is None:
                 return None
-            found.add(location.rail)
+            found.add(rail)
     return frozenset(found)

@@ -1,26 +1,33 @@
 """What the GPUs of a set can move out of their node through the NICs of the set.
 
-It is the greatest flow from GPUs to network cards: each GPU sends at most what its link to the host carries; a NIC
-takes at most what its own link and its share of its card's ports carry, and the functions of a port share it. A NIC
-is near a GPU when the link between them is at least as good as the GPU's model asks for reading its memory directly
-(same PCIe root, or same NUMA node where C2C does it). Otherwise the data goes through host memory and a share of the
-link is left; and all that crosses sockets shares the way between them.
+It is the greatest flow from GPUs to network ports: each GPU sends at most what its link to the host carries; a NIC
+takes at most what its own link and its port carry, and the functions of a port share it. A port is an equal part of
+its card. A NIC is near a GPU when the link between them is at least as good as the GPU's model asks for reading its
+memory directly (same PCIe root, or same NUMA node where C2C does it). Otherwise the data goes through host memory and
+a share of the way is left; and all that crosses sockets shares the way between them.
 
-Without GPUs, the NICs count alone. A NIC of unknown speed adds nothing, and is named.
+Ports that a GPU has itself (Gaudi) come on top. Without GPUs, the NICs count alone. A NIC of unknown speed adds
+nothing, and is named.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from fairlead.topology.rules import LINK_KINDS, Figure
+from fairlead.topology.flow import Flow
+from fairlead.topology.rules import LINK_KINDS
 
 if TYPE_CHECKING:
     from fairlead.topology.wiring import Wiring
+
+_FAR = {
+    "numa": "only on the same NUMA node",
+    "system": "on another NUMA node",
+    "unknown": "at an unknown distance",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,134 +38,95 @@ class Outward:
     parts: tuple[str, ...]
 
 
-def network(wiring: Wiring, devices: Sequence[int]) -> Outward:
-    """What the GPUs among devices can move through the NICs among them."""
-    kinds = [location.kind for location in wiring.locations]
-    gpus = [device for device in devices if kinds[device] == "gpu"]
-    nics = [device for device in devices if kinds[device] in ("nic", "dpu")]
-    parts: list[str] = []
-    ports: dict[str, float] = {}
-    used: list[int] = []
-    for nic in nics:
-        figure = _figure(wiring, nic)
-        if figure is None:
-            parts.append(f"{wiring.names[nic]}: its speed is unknown, so it is not counted")
-            continue
-        port, gbytes, others = _port(wiring, nic, figure)
-        if port not in ports:
-            shared = f", shared by {others} ports" if others > 1 else ""
-            parts.append(f"{wiring.names[nic]}: network {gbytes:g} GB/s ({figure.source}{shared})")
-        ports[port] = gbytes
-        used.append(nic)
-    if not used:
-        return Outward(0.0, tuple(parts))
-    flow = _Flow()
-    for port, gbytes in ports.items():
-        flow.add(f"port {port}", "network", gbytes)
-    for nic in used:
-        flow.add(f"nic {nic}", f"port {_port_name(wiring, nic)}", wiring.host(nic).gbytes)
-    for gpu in gpus:
-        flow.add("gpus", f"gpu {gpu}", wiring.host(gpu).gbytes)
-        for nic in used:
-            lost = _join(wiring, flow, gpu, nic)
-            if lost and not any(near(wiring, other, nic) for other in gpus):
-                parts.append(lost)
-    if not gpus:
-        for nic in used:
-            flow.add("gpus", f"nic {nic}", inf)
-    return Outward(flow.greatest("gpus", "network"), tuple(parts))
+@dataclass(frozen=True, slots=True)
+class _Nic:
+    device: int
+    port: str
+    gbytes: float
+    """GB/s of its port."""
 
 
 def near(wiring: Wiring, gpu: int, nic: int) -> bool:
     """Whether a NIC reads the memory of a GPU directly."""
     model = wiring.models[gpu]
-    worst = LINK_KINDS.index(model.near if model is not None else "root")
-    return wiring.link(gpu, nic).rank <= worst
+    return wiring.link(gpu, nic).rank <= LINK_KINDS.index(model.near if model is not None else "root")
 
 
-def _join(wiring: Wiring, flow: _Flow, gpu: int, nic: int) -> str:
-    """Joins a GPU with a NIC; says what is lost where they are not near."""
-    if near(wiring, gpu, nic):
-        flow.add(f"gpu {gpu}", f"nic {nic}", inf)
-        return ""
-    link = wiring.link(gpu, nic)
+def network(wiring: Wiring, devices: Sequence[int]) -> Outward:
+    """What the GPUs among devices can move through the NICs among them."""
+    gpus = [device for device in devices if wiring.locations[device].kind == "gpu"]
+    parts: list[str] = []
+    nics = _nics(wiring, devices, parts)
+    own = _own_ports(wiring, gpus, parts)
+    if not nics:
+        return Outward(own, tuple(parts))
+    flow = Flow()
+    for nic in nics:
+        flow.add(nic.port, "network", nic.gbytes)
+        flow.add(nic.device, nic.port, wiring.host(nic.device).gbytes)
+        direct = [gpu for gpu in gpus if near(wiring, gpu, nic.device)]
+        for gpu in direct:
+            flow.add(gpu, nic.device, inf)
+        for gpu in gpus:
+            if gpu not in direct:
+                lost = _join_far(wiring, flow, gpu, nic)
+                if not direct:
+                    parts.append(lost)
+        if not gpus:
+            flow.add("gpus", nic.device, inf)
+    for gpu in gpus:
+        flow.add("gpus", gpu, wiring.host(gpu).gbytes)
+    return Outward(own + flow.greatest("gpus", "network"), tuple(parts))
+
+
+def _own_ports(wiring: Wiring, gpus: Sequence[int], parts: list[str]) -> float:
+    """What the GPUs that have network ports of their own send through them; says so for each."""
+    total = 0.0
+    for gpu in gpus:
+        model = wiring.models[gpu]
+        if model is not None and model.network and not wiring.locations[gpu].part:
+            figure = wiring.rules.figures[model.network]
+            parts.append(f"{wiring.names[gpu]}: network {figure.gbytes:g} GB/s of its own ({figure.source})")
+            total += figure.gbytes
+    return total
+
+
+def _nics(wiring: Wiring, devices: Sequence[int], parts: list[str]) -> list[_Nic]:
+    """The NICs of known speed; says what each port carries."""
+    found: list[_Nic] = []
+    ports: set[str] = set()
+    for device in devices:
+        location, model, name = wiring.locations[device], wiring.models[device], wiring.names[device]
+        if location.kind not in ("nic", "dpu"):
+            continue
+        if model is None or not model.network:
+            parts.append(f"{name}: its speed is unknown, so it is not counted")
+            continue
+        figure = wiring.rules.figures[model.network]
+        port = location.port or f"port of {name}"
+        sharing = wiring.ports.get(location.port.partition(".")[0], 1)
+        found.append(_Nic(device, port, figure.gbytes / sharing))
+        if port not in ports:
+            ports.add(port)
+            shared = f", shared by {sharing} ports" if sharing > 1 else ""
+            parts.append(f"{name}: network {found[-1].gbytes:g} GB/s ({figure.source}{shared})")
+    return found
+
+
+def _join_far(wiring: Wiring, flow: Flow, gpu: int, nic: _Nic) -> str:
+    """Joins a GPU with a NIC that is not near; says what is left of the way."""
+    link = wiring.link(gpu, nic.device)
     share = wiring.rules.defaults.staged
-    carried = share * link.gbytes
-    why = {
-        "numa": "only on the same NUMA node",
-        "system": "on another NUMA node",
-        "unknown": "at an unknown distance",
-    }.get(link.kind, f"only under the same {link.kind}")
-    if link.kind == "numa":
-        flow.add(f"gpu {gpu}", f"nic {nic}", carried)
+    carried = share * min(link.gbytes, nic.gbytes)
+    if link.kind in ("system", "unknown"):
+        way = (link.kind, wiring.locations[gpu].numa, wiring.locations[nic.device].numa)
+        flow.add(gpu, (*way, "in"), inf)
+        flow.add((*way, "in"), (*way, "out"), share * wiring.socket.gbytes)
+        flow.add((*way, "out"), nic.device, carried)
     else:
-        one, two = wiring.locations[gpu].numa, wiring.locations[nic].numa
-        way = f"sockets {min(one, two)} {max(one, two)}" if one is not None and two is not None else "unknown way"
-        flow.add(f"gpu {gpu}", f"{way} from", carried)
-        flow.add(f"{way} from", f"{way} to", share * wiring.rules.figures[wiring.rules.defaults.socket].gbytes)
-        flow.add(f"{way} to", f"nic {nic}", carried)
+        flow.add(gpu, nic.device, carried)
+    why = _FAR.get(link.kind, f"only under the same {link.kind}")
     return (
-        f"{wiring.names[gpu]} - {wiring.names[nic]}: {why}, through host memory: {carried:g} GB/s "
-        f"({share:g} of {link.kind} {link.gbytes:g} GB/s, {link.source})"
+        f"{wiring.names[gpu]} - {wiring.names[nic.device]}: {why}, through host memory: {carried:g} GB/s "
+        f"({share:g} of the way, {link.kind} {link.gbytes:g} GB/s, {link.source})"
     )
-
-
-def _figure(wiring: Wiring, nic: int) -> Figure | None:
-    model = wiring.models[nic]
-    return wiring.rules.figures[model.network] if model is not None and model.network else None
-
-
-def _port_name(wiring: Wiring, nic: int) -> str:
-    return wiring.locations[nic].port or f"of {nic}"
-
-
-def _port(wiring: Wiring, nic: int, figure: Figure) -> tuple[str, float, int]:
-    """The port of a NIC, its share of its card, and how many ports the card has on this node."""
-    name = _port_name(wiring, nic)
-    card, dot, _ = name.partition(".")
-    if not dot:
-        return name, figure.gbytes, 1
-    names = {one.port for one in wiring.locations if one.kind in ("nic", "dpu") and one.port.startswith(f"{card}.")}
-    return name, figure.gbytes / len(names), len(names)
-
-
-class _Flow:
-    """Greatest flow on a small graph (Edmonds and Karp)."""
-
-    def __init__(self) -> None:
-        self._left: dict[str, dict[str, float]] = {}
-
-    def add(self, start: str, end: str, gbytes: float) -> None:
-        """A way of this capacity; of ways between the same two, the widest counts."""
-        ways = self._left.setdefault(start, {})
-        ways[end] = max(ways.get(end, 0.0), gbytes)
-        self._left.setdefault(end, {}).setdefault(start, 0.0)
-
-    def greatest(self, start: str, end: str) -> float:
-        """The greatest flow; uses up what is left."""
-        total = 0.0
-        while (path := self._path(start, end)) is not None:
-            amount = min(self._left[a][b] for a, b in path)
-            for a, b in path:
-                self._left[a][b] -= amount
-                self._left[b][a] += amount
-            total += amount
-        return total
-
-    def _path(self, start: str, end: str) -> list[tuple[str, str]] | None:
-        before: dict[str, str] = {start: ""}
-        queue = deque([start])
-        while queue:
-            at = queue.popleft()
-            if at == end:
-                path = []
-                while before[at]:
-                    path.append((before[at], at))
-                    at = before[at]
-                return path[::-1]
-            for to, left in self._left.get(at, {}).items():
-                # Rounding can leave crumbs; a millionth of a GB/s is none.
-                if left > 1e-6 and to not in before:
-                    before[to] = at
-                    queue.append(to)
-        return None

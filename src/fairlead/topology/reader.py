@@ -235,11 +235,16 @@ def _check(rules: Rules, top: Cursor) -> None:
     for used in _figure_uses(top):
         if used.text() not in rules.figures:
             raise used.error(f'no figure is called "{used.value}"')
+    owners: dict[str, str] = {}
+    for name, level in rules.levels.items():
+        for label in level.labels:
+            if owners.setdefault(label, name) != name:
+                raise RulesError(top.origin, "levels", f'the label {label} is of both "{owners[label]}" and "{name}"')
     hierarchies = top.get("hierarchies")
     for chain in hierarchies.entries() if hierarchies is not None else ():
-        for name in chain.entries():
-            if name.text() not in rules.levels:
-                raise name.error(f'no level is called "{name.value}"')
+        for entry in chain.entries():
+            if entry.text() not in rules.levels:
+                raise entry.error(f'no level is called "{entry.value}"')
     for field in ("host", "socket"):
         if getattr(rules.defaults, field) not in rules.figures:
             raise RulesError(top.origin, f"defaults.{field}", "required value: the name of a figure")

@@ -22,7 +22,7 @@ class Level:
 
     name: str
     label: str
-    """The label that names its domains."""
+    """The first of its labels that a node has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def build_tree(labels: Mapping[str, Mapping[str, str]], rules: Rules, extra: Seq
             text = f"no label {' or '.join(levels[name].labels)} on {some(lacking)}, while other nodes have it"
             problems.append(TopologyProblem("missing-label", name, "", lacking, text))
     return Tree(
-        tuple(Level(name, levels[name].labels[0]) for name in kept),
+        tuple(Level(name, _found_label(levels[name], labels)) for name in kept),
         {node: tuple(domains[name].get(node, "") for name in kept) for node in labels},
         tuple(problems),
     )
@@ -112,6 +112,10 @@ def _levels(
     return levels, tuple(named)
 
 
+def _found_label(rule: LevelRule, labels: Mapping[str, Mapping[str, str]]) -> str:
+    return next(label for label in rule.labels if any(given.get(label) for given in labels.values()))
+
+
 def _domains(
     rule: LevelRule, labels: Mapping[str, Mapping[str, str]], problems: list[TopologyProblem]
 ) -> dict[str, str] | None:
@@ -132,7 +136,10 @@ def _domains(
             problems.append(TopologyProblem("two-domains", rule.name, domain, nodes, text))
             return None
         names = {second[node]: domains[node] for node in second if node in domains}
-        domains |= {node: names.get(value, value) for node, value in second.items() if node not in domains}
+        for node, value in second.items():
+            if node not in domains:
+                # A name that the first label gives to another domain is not used for this one too.
+                domains[node] = names.get(value) or (f"{label}={value}" if value in names.values() else value)
     return domains
 
 

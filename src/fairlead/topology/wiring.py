@@ -7,8 +7,9 @@ carry. Links are made once for each way and pair of models, and rows of them whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fairlead.resource import Device
 from fairlead.topology.bandwidth import Bandwidth
@@ -39,10 +40,18 @@ class Wiring:
         self.names = tuple(names)
         self.locations = tuple(locations)
         self.rules = rules
-        self.models: tuple[Model | None, ...] = tuple(rules.model(one.kind, one.model) for one in self.locations)
+        models = {(one.kind, one.model): rules.model(one.kind, one.model) for one in self.locations}
+        self.models: tuple[Model | None, ...] = tuple(models[one.kind, one.model] for one in self.locations)
         """What is known of each device's model."""
+        self.ports = _ports(self.locations)
+        """By PCI address of a card, without the function: how many network ports it has on this node."""
+        default = rules.figures[rules.defaults.host]
+        self._default = replace(default, source=f"assumed, as the model is unknown: {default.source}")
+        socket = rules.figures[rules.defaults.socket]
+        self.socket: Figure = replace(socket, source=f"assumed between sockets: {socket.source}")
+        """The way between two sockets."""
         self._rows: list[tuple[Link, ...] | None] = [None] * len(self.locations)
-        self._links: dict[tuple[str, ...], Link] = {}
+        self._links: dict[tuple[str, Figure], Link] = {}
 
     def link(self, a: int, b: int) -> Link:
         """The link between two devices.
@@ -65,30 +74,22 @@ class Wiring:
     def host(self, device: int) -> Figure:
         """The figure of a device's own link to the host."""
         model = self.models[device]
-        return self.rules.figures[(model.host if model is not None else "") or self.rules.defaults.host]
+        return self.rules.figures[model.host] if model is not None and model.host else self._default
 
     def _link(self, a: int, b: int) -> Link:
         kind = self._kind(a, b)
-        key: tuple[str, ...]
         if kind == "nvlink":
-            model = self.models[a]
-            key = (kind, model.fabric.figure if model is not None and model.fabric is not None else "")
+            figures = [self.rules.figures[self._fabric(a)]]
         else:
-            key = (kind, *sorted((self.host(a).name, self.host(b).name)))
-        known = self._links.get(key)
+            figures = [self.host(a), self.host(b)]
+            if kind in ("system", "unknown"):
+                figures.append(self.socket)
+        figure = min(figures, key=lambda figure: figure.gbytes)
+        known = self._links.get((kind, figure))
         if known is None:
-            known = self._links[key] = self._made(kind, key[1:])
+            source = f"the way is unknown, {figure.source}" if kind == "unknown" else figure.source
+            known = self._links[kind, figure] = Link(kind, LINK_KINDS.index(kind), figure.gbytes, source)
         return known
-
-    def _made(self, kind: str, figures: tuple[str, ...]) -> Link:
-        names = [name for name in figures if name]
-        if kind in ("system", "unknown"):
-            names.append(self.rules.defaults.socket)
-        figure = min((self.rules.figures[name] for name in names), key=lambda figure: figure.gbytes)
-        source = figure.source
-        if kind == "unknown":
-            source = f"the way is unknown, counted as between sockets: {source}"
-        return Link(kind, LINK_KINDS.index(kind), figure.gbytes, source)
 
     def _kind(self, a: int, b: int) -> str:
         one, two = self.locations[a], self.locations[b]
@@ -105,6 +106,14 @@ class Wiring:
     def _fabric(self, device: int) -> str:
         model = self.models[device]
         return "" if model is None or model.fabric is None or self.locations[device].part else model.fabric.figure
+
+
+def _ports(locations: Iterable[Location]) -> Mapping[str, int]:
+    ports: dict[str, set[str]] = defaultdict(set)
+    for one in locations:
+        if one.kind in ("nic", "dpu") and one.port:
+            ports[one.port.partition(".")[0]].add(one.port)
+    return {card: len(found) for card, found in ports.items()}
 
 
 def wire(devices: Sequence[tuple[str, Device]], rules: Rules) -> Wiring:
