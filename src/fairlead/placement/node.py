@@ -61,7 +61,7 @@ class PodNeeds:
 
 
 class NodeState:
-    """A node and what the pods on it use. The only thing here that changes, by `add`."""
+    """A node and what the pods on it use. The only thing here that changes, by `add` and `remove`."""
 
     __slots__ = ("_taints", "allocatable", "declared", "labels", "name", "ports", "used")
 
@@ -83,6 +83,12 @@ class NodeState:
         for name, amount in needs.amounts:
             self.used[name] = self.used.get(name, 0) + amount
         self.ports |= needs.ports
+
+    def remove(self, needs: PodNeeds) -> None:
+        """Forgets a pod that was added with the same needs."""
+        for name, amount in needs.amounts:
+            self.used[name] -= amount
+        self.ports -= needs.ports
 
     def advertises(self, resource: str) -> bool:
         """Whether a device plugin offers the resource here."""

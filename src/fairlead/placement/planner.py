@@ -67,6 +67,25 @@ class _Task:
     through_claims: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A pod that was placed, with what it took."""
+
+    pod: Pod
+    node: NodeState
+    needs: PodNeeds
+    claims: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _InUse:
+    """A claim that placed pods use, and how it was before the first of them."""
+
+    before: ResourceClaim
+    users: dict[str, ResourceClaimConsumerReference]
+    """By pod."""
+
+
 @dataclass(slots=True)
 class _DeadEnd:
     """A decision that the claims of one shape do not fit, valid while what is taken on the node stays the same."""
@@ -104,13 +123,16 @@ class Planner:
         self._share_id = share_id
         self._inventory = Inventory(cluster.slices, cluster.claims, cluster.taint_rules, cluster.features)
         self._allocator = Allocator(cluster.classes, cluster.features)
+        self._given = {claim.key for claim in cluster.claims}
         self._claims = {claim.key: claim for claim in cluster.claims}
         self._nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
         self._finder = self._find_from(self._nodes.values())
         self._costs = DeviceCosts(cluster.slices if cluster.features.node_allocatable_resources else ())
         self._placed = Placed()
+        self._running: dict[str, _Running] = {}
+        self._in_use: dict[str, _InUse] = {}
         self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...]], _DeadEnd] = {}
-        self._variants: dict[tuple[str, frozenset[str]], ResourceClaim] = {}
+        self._variants: dict[str, dict[frozenset[str], ResourceClaim]] = {}
         for pod in cluster.pods:
             node = self._nodes.get(pod.spec.node_name)
             if node is not None:
@@ -136,6 +158,33 @@ class Planner:
             elif not candidate.fits:
                 findings[candidate.node.name] = self._findings(candidate)
         return Placement(pod, obstacles=add_up(findings) or (Obstacle("claim", "no node is known"),))
+
+    def remove(self, pod: PlannedPod) -> None:
+        """Gives back what a placed pod took, as if it had never been placed.
+
+        A claim whose last pod goes is again what it was before the first: one that got its devices here gives them
+        back, one that had them keeps them. Others of its pods, and whoever else it is reserved for, keep it.
+
+        Raises:
+            KeyError: no pod of that name was placed here, or it was removed already.
+        """
+        running = self._running.pop(pod.pod.key)
+        running.node.remove(running.needs)
+        self._placed.remove(running.pod)
+        for key in running.claims:
+            in_use = self._in_use[key]
+            consumer = in_use.users.pop(pod.pod.key)
+            if not in_use.users:
+                del self._in_use[key]
+                self._inventory.set_claim(in_use.before)
+                if key in self._given:
+                    self._claims[key] = in_use.before
+                else:
+                    del self._claims[key]
+                    self._variants.pop(key, None)
+            elif consumer not in (*in_use.users.values(), *in_use.before.status.reserved_for):
+                self._claims[key] = _without(self._claims[key], consumer)
+                self._inventory.set_claim(self._claims[key])
 
     def _task(self, pod: PlannedPod) -> _Task:
         needs = PodNeeds.of(pod.pod)
@@ -275,9 +324,10 @@ class Planner:
         served = frozenset(request for request, name in names.items() if node.advertises(name))
         if not served:
             return claim
-        known = self._variants.get((claim.key, served))
+        variants = self._variants.setdefault(claim.key, {})
+        known = variants.get(served)
         if known is None:
-            known = self._variants[claim.key, served] = without(claim, served)
+            known = variants[served] = without(claim, served)
         return known
 
     def _decide(self, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
@@ -319,8 +369,13 @@ class Planner:
             self._claims[claim.key] = claim
             self._inventory.set_claim(claim)
             placed.append(PlacedClaim(used.name, claim))
-        node.add(self._needs(task, {key: got for key, (_, got) in given.items()}))
+            in_use = self._in_use.setdefault(claim.key, _InUse(present, {}))
+            in_use.users[task.pod.pod.key] = _consumer(task.pod, claim)
+        needs = self._needs(task, {key: got for key, (_, got) in given.items()})
+        node.add(needs)
         self._placed.add(task.pod.pod, node.labels)
+        keys = tuple(used.claim.key for used in placed)
+        self._running[task.pod.pod.key] = _Running(task.pod.pod, node, needs, keys)
         return Placement(task.pod, node.name, tuple(placed))
 
 
@@ -375,3 +430,8 @@ def _with(
         reserved.append(consumer)
     status: ResourceClaimStatus = msgspec.structs.replace(claim.status, allocation=allocation, reserved_for=reserved)
     return msgspec.structs.replace(claim, status=status)
+
+
+def _without(claim: ResourceClaim, consumer: ResourceClaimConsumerReference) -> ResourceClaim:
+    kept = [known for known in claim.status.reserved_for if known != consumer]
+    return msgspec.structs.replace(claim, status=msgspec.structs.replace(claim.status, reserved_for=kept))

@@ -8,7 +8,8 @@ The rules are kube-scheduler's InterPodAffinity filter:
   pod anywhere and the pod matches its own terms, it is the first of its kind and may go where the keys are labels;
 * a term without namespaces means the namespace of the pod that has it; one without label selector matches no pod.
 
-Counts are kept by term and follow `add`, so asking costs the pod's own terms and not the pods of the cluster.
+Counts are kept by term and follow `add` and `remove`, so asking costs the pod's own terms and not the pods of the
+cluster.
 """
 
 from __future__ import annotations
@@ -82,20 +83,35 @@ class Placed:
     """The pods that have a node, counted by the terms that anybody has asked about."""
 
     def __init__(self) -> None:
-        self._pods: list[tuple[Pod, Mapping[str, str]]] = []
+        self._pods: dict[int, tuple[Pod, Mapping[str, str]]] = {}
+        """By identity: nothing keeps two pods of an input from having the same name."""
         self._matching: dict[tuple[Term, ...], dict[str, dict[str, int]]] = {}
         self._against: dict[Term, dict[str, int]] = {}
 
     def add(self, pod: Pod, node_labels: Mapping[str, str]) -> None:
         """Counts a pod on a node with these labels."""
-        self._pods.append((pod, node_labels))
+        self._pods[id(pod)] = (pod, node_labels)
+        self._change(pod, node_labels, 1)
+
+    def remove(self, pod: Pod) -> None:
+        """Forgets a pod that was added.
+
+        Raises:
+            KeyError: this very pod was not added.
+        """
+        _, node_labels = self._pods.pop(id(pod))
+        self._change(pod, node_labels, -1)
+
+    def _change(self, pod: Pod, node_labels: Mapping[str, str], by: int) -> None:
         for terms, counts in self._matching.items():
-            _count(terms, counts, pod, node_labels)
+            _count(terms, counts, pod, node_labels, by)
         for term in _terms(pod, away=True):
             value = node_labels.get(term.key)
             if value is not None:
                 values = self._against.setdefault(term, {})
-                values[value] = values.get(value, 0) + 1
+                values[value] = values.get(value, 0) + by
+                if not any(values.values()):
+                    del self._against[term]
 
     def spread(self, pod: Pod) -> Spread:
         """The conditions of a pod that is to be placed."""
@@ -114,7 +130,7 @@ class Placed:
         )
         terms = _terms(pod, away=False)
         counts = self._counts(terms) if terms else {}
-        first = not any(counts.values()) and all(term.matches(pod) for term in terms)
+        first = not any(any(values.values()) for values in counts.values()) and all(term.matches(pod) for term in terms)
         near = [(term.key, None if first else counts[term.key]) for term in terms]
         return Spread(tuple(away), tuple(near))
 
@@ -123,19 +139,23 @@ class Placed:
         known = self._matching.get(terms)
         if known is None:
             known = self._matching[terms] = {term.key: {} for term in terms}
-            for pod, labels in self._pods:
+            for pod, labels in self._pods.values():
                 _count(terms, known, pod, labels)
         return known
 
 
 def _count(
-    terms: tuple[Term, ...], counts: dict[str, dict[str, int]], pod: Pod, node_labels: Mapping[str, str]
+    terms: tuple[Term, ...],
+    counts: dict[str, dict[str, int]],
+    pod: Pod,
+    node_labels: Mapping[str, str],
+    by: int = 1,
 ) -> None:
     if all(term.matches(pod) for term in terms):
         for key, values in counts.items():
             value = node_labels.get(key)
             if value is not None:
-                values[value] = values.get(value, 0) + 1
+                values[value] = values.get(value, 0) + by
 
 
 def _terms(pod: Pod, *, away: bool) -> tuple[Term, ...]:
