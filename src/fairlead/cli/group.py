@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "explain": "fairlead.cli.explain",
     "validate": "fairlead.cli.validate",
     "allocate": "fairlead.cli.allocate",
+    "cluster": "fairlead.cli.cluster",
     "demo": "fairlead.cli.demo",
 }
 """Each command's module; the command is the attribute of the same name."""
