@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_racks_lie_in_blocks_and_blocks_in_spines() -> None:
         "network.topology.nvidia.com/block",
         "network.topology.nvidia.com/spine",
     ]
-    for inner, outer in zip(levels, levels[1:], strict=False):
+    for inner, outer in pairwise(levels):
         above: dict[str, set[str]] = {}
         for node in made.nodes:
             above.setdefault(node.metadata.labels[inner], set()).add(node.metadata.labels[outer])

@@ -1,0 +1,199 @@
+"""A day of jobs on a cluster, event by event: jobs come, wait, start, run and leave.
+
+Jobs wait in one queue in the order in which they came, and are tried in that order whenever something came or left. A
+job that does not fit is passed by (backfill) until the first of the queue has waited for `patience`; from then on
+nothing overtakes it. All pods of a job start together or none: they are placed one by one, and when one fits nowhere
+those before it are removed again. What a job of some shape could not have, no job of that shape is tried for until
+somebody leaves.
+
+Times are seconds since the beginning. Nothing here knows a clock or draws from chance.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from fairlead.placement import Placement, Planner
+from fairlead.resource import PlannedPod
+from fairlead.simulation.arrivals import HOUR, Arrival, Shape
+from fairlead.simulation.fleet import Fleet
+from fairlead.simulation.ideal import Ideal
+from fairlead.simulation.workloads import pods_of
+from fairlead.topology import Bandwidth
+
+PATIENCE: Final = 2 * HOUR
+SIZES: Final = (1, 2, 4, 8)
+"""GPUs a node of the jobs that fragmentation is measured by."""
+_SAMPLES: Final = 288
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What became of a job."""
+
+    arrival: Arrival
+    start: float | None = None
+    """None for a job that fits nowhere, ever."""
+    nodes: int = 0
+    got: Bandwidth | None = None
+    best: Bandwidth | None = None
+    """What it could have had on an empty cluster."""
+    best_there: Bandwidth | None = None
+    """What other devices of the same nodes could have given, were nobody else there."""
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds from arrival to start."""
+        return None if self.start is None else self.start - self.arrival.at
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The cluster at one moment."""
+
+    at: float
+    allocated: float
+    """GPUs that somebody holds, in parts of all."""
+    waiting: int
+    """Jobs in the queue."""
+    startable: tuple[int, ...]
+    """GPUs of the largest job that could still start, for each of `SIZES` GPUs a pod."""
+    fragmented: float
+    """Free GPUs that no job of whole nodes can use, in parts of the free ones; 0 where none is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a day went: the jobs in order of arrival, and samples at equal distances."""
+
+    jobs: Sequence[JobRecord]
+    samples: Sequence[Sample]
+    hours: float
+
+
+@dataclass(slots=True)
+class _Job:
+    arrival: Arrival
+    pods: Sequence[PlannedPod]
+    placements: list[Placement] = field(default_factory=list)
+
+
+class Engine:
+    """One run on one planner, which must be fresh."""
+
+    def __init__(self, planner: Planner, fleet: Fleet, ideal: Ideal, patience: float = PATIENCE) -> None:
+        """An engine.
+
+        Args:
+            planner: places the pods.
+            fleet: the same cluster, with nothing taken.
+            ideal: for the same hardware; may be shared by runs.
+            patience: how long the first job of the queue may be overtaken, in seconds.
+        """
+        self._planner = planner
+        self._fleet = fleet
+        self._ideal = ideal
+        self._patience = patience
+        self._queue: list[_Job] = []
+        self._running: list[tuple[float, int, _Job]] = []
+        self._refused: set[Shape] = set()
+        self._records: dict[str, JobRecord] = {}
+        self._started = 0
+
+    def run(self, arrivals: Iterable[Arrival], hours: float, progress: Callable[[float], None] | None = None) -> Run:
+        """Plays all arrivals until the last job has left.
+
+        Args:
+            arrivals: in order of arrival.
+            hours: how long samples are taken.
+            progress: is told the time now and then.
+
+        Raises:
+            BookingError: the planner gave a device twice.
+        """
+        coming = list(arrivals)
+        self._records = {arrival.name: JobRecord(arrival) for arrival in coming}
+        samples: list[Sample] = []
+        step = hours * HOUR / _SAMPLES
+        position = 0
+        while position < len(coming) or self._running:
+            arriving = coming[position].at if position < len(coming) else float("inf")
+            leaving = self._running[0][0] if self._running else float("inf")
+            now = min(arriving, leaving)
+            while len(samples) <= _SAMPLES and len(samples) * step < now:
+                samples.append(self._sample(len(samples) * step))
+                if progress is not None:
+                    progress(samples[-1].at)
+            if leaving <= arriving:
+                self._leave(now)
+            else:
+                arrival = coming[position]
+                position += 1
+                self._queue.append(_Job(arrival, pods_of(arrival, self._fleet.classes)))
+            self._start_what_fits(now)
+        while len(samples) <= _SAMPLES:
+            samples.append(self._sample(len(samples) * step))
+        return Run(list(self._records.values()), samples, hours)
+
+    def _leave(self, now: float) -> None:
+        while self._running and self._running[0][0] <= now:
+            _, _, job = heapq.heappop(self._running)
+            for placement in job.placements:
+                self._planner.remove(placement.pod)
+            self._fleet.give_back(job.placements)
+        self._refused.clear()
+
+    def _start_what_fits(self, now: float) -> None:
+        left: list[_Job] = []
+        blocked = False
+        for job in self._queue:
+            if blocked or not self._start(job, now):
+                # Only the first that is left may block: it has come before all others.
+                blocked = blocked or (not left and now - job.arrival.at >= self._patience)
+                left.append(job)
+        self._queue = left
+
+    def _start(self, job: _Job, now: float) -> bool:
+        shape = job.arrival.shape
+        if shape in self._refused:
+            return False
+        if self._fleet.could_hold(shape) < shape.pods or not self._place(job):
+            self._refused.add(shape)
+            return False
+        members = self._fleet.take(job.placements)
+        self._started += 1
+        heapq.heappush(self._running, (now + job.arrival.duration, self._started, job))
+        self._records[job.arrival.name] = JobRecord(
+            job.arrival,
+            now,
+            len({node for node, _, _ in members}),
+            self._fleet.bandwidth(members),
+            self._ideal.best(shape),
+            self._ideal.best_on(members),
+        )
+        return True
+
+    def _place(self, job: _Job) -> bool:
+        for pod in job.pods:
+            placement = self._planner.place(pod)
+            if not placement.placed:
+                for earlier in reversed(job.placements):
+                    self._planner.remove(earlier.pod)
+                job.placements.clear()
+                return False
+            job.placements.append(placement)
+        return True
+
+    def _sample(self, at: float) -> Sample:
+        fleet = self._fleet
+        free, whole = fleet.free_gpus, fleet.node_gpus
+        return Sample(
+            at,
+            1 - free / fleet.gpus if fleet.gpus else 0.0,
+            len(self._queue),
+            tuple(fleet.startable(size) for size in SIZES),
+            1 - fleet.startable(whole) / free if free else 0.0,
+        )
