@@ -10,16 +10,16 @@ import pytest
 
 from fairlead.placement import Placement, Planner
 from fairlead.resource import Objects
-from fairlead.simulation.arrivals import HOUR, Arrival, Shape, default_mix, draw
-from fairlead.simulation.engine import Engine, Run
+from fairlead.simulation.engine import Day, Engine
 from fairlead.simulation.fleet import BookingError, Fleet
 from fairlead.simulation.ideal import Ideal, best_set
+from fairlead.simulation.jobs import HOUR, Arrival, Shape, default_mix, draw
 from fairlead.simulation.spec import as_cluster, build, parse_line
 from fairlead.simulation.workloads import pods_of
 from fairlead.topology import default_rules
 
 
-def day(line: str, arrivals: list[Arrival], hours: float = 24, patience: float = 2 * HOUR) -> tuple[Run, Fleet]:
+def day(line: str, arrivals: list[Arrival], hours: float = 24, patience: float = 2 * HOUR) -> tuple[Day, Fleet]:
     objects = build(parse_line(line))
     fleet = Fleet(objects, default_rules())
     planner = Planner(as_cluster(objects))
@@ -30,7 +30,7 @@ def job(name: str, at: float, duration: float, pods: int, gpus: int, nics: int =
     return Arrival(name, at, duration, Shape(kind, pods, gpus, nics))
 
 
-def starts(run: Run) -> dict[str, float | None]:
+def starts(run: Day) -> dict[str, float | None]:
     return {record.arrival.name: record.start for record in run.jobs}
 
 

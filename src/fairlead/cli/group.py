@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "validate": "fairlead.cli.validate",
     "allocate": "fairlead.cli.allocate",
     "cluster": "fairlead.cli.cluster",
+    "simulate": "fairlead.cli.simulate",
     "demo": "fairlead.cli.demo",
 }
 """Each command's module; the command is the attribute of the same name."""

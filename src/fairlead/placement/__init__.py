@@ -9,9 +9,10 @@ from fairlead.placement.cluster import Cluster, assumed_node, named_nodes
 from fairlead.placement.diagnosis import Diagnosis, NodeDiagnosis, RequestTally, diagnose
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
 from fairlead.placement.planner import Planner, plan
-from fairlead.placement.policy import Candidate, FirstFit, Policy
+from fairlead.placement.policy import Candidate, FirstFit, Policy, Proposal, Ranking
 from fairlead.placement.reasons import Finding, Obstacle
 from fairlead.placement.requests import pod_requests
+from fairlead.placement.site import Site
 
 __all__ = [
     "Advisor",
@@ -28,7 +29,10 @@ __all__ = [
     "Plan",
     "Planner",
     "Policy",
+    "Proposal",
+    "Ranking",
     "RequestTally",
+    "Site",
     "assumed_node",
     "diagnose",
     "named_nodes",

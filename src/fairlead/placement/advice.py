@@ -12,7 +12,7 @@ from typing import Final
 
 from fairlead.allocator import Allocator, Decision, Relaxation, Relaxations, Relaxer
 from fairlead.placement.cluster import Cluster
-from fairlead.placement.policy import Candidate, FirstFit, Policy
+from fairlead.placement.policy import Candidate, FirstFit, Policy, Ranking
 from fairlead.resource import PlannedPod
 
 _NODES: Final = 200
@@ -95,6 +95,8 @@ class Advisor:
 
     def __init__(self, cluster: Cluster, policy: Policy | None = None) -> None:
         self._policy = policy or FirstFit()
+        self.ranking = self._policy if isinstance(self._policy, Ranking) else None
+        """The order of nodes that the other policy brings."""
         self._search = Search(cluster)
         self._known: dict[tuple[int, ...], tuple[Sequence[Decision], Help | None]] = {}
         self.advice: dict[str, Help] = {}

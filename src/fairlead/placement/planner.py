@@ -30,9 +30,10 @@ from fairlead.placement.extended import resources_of_requests, without
 from fairlead.placement.finder import Finder
 from fairlead.placement.node import NodeState, PodNeeds
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
-from fairlead.placement.policy import Candidate, FirstFit, Policy
+from fairlead.placement.policy import Candidate, FirstFit, Policy, ranking_of
 from fairlead.placement.reasons import Finding, Obstacle, add_up
 from fairlead.placement.requests import Amounts
+from fairlead.placement.site import Site
 from fairlead.placement.spread import Placed, Spread
 from fairlead.resource import (
     AllocationResult,
@@ -126,7 +127,10 @@ class Planner:
         self._given = {claim.key for claim in cluster.claims}
         self._claims = {claim.key: claim for claim in cluster.claims}
         self._nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
-        self._finder = self._find_from(self._nodes.values())
+        self.site = Site(self._inventory, self._allocator, self._nodes)
+        """The cluster as it is now, to look at."""
+        self._ranking = ranking_of(self._policy)
+        self._finder = self._find_from(self._nodes.values()) if self._ranking is None else None
         self._costs = DeviceCosts(cluster.slices if cluster.features.node_allocatable_resources else ())
         self._placed = Placed()
         self._running: dict[str, _Running] = {}
@@ -138,20 +142,34 @@ class Planner:
             if node is not None:
                 node.add(PodNeeds.of(pod, self._cost_of_running(pod)))
                 self._placed.add(pod, node.labels)
+        if self._ranking is not None:
+            try:
+                self._ranking.attach(self.site)
+            except InventoryError:
+                self._ranking = None  # a node is told so when it is looked at
 
-    def place(self, pod: PlannedPod) -> Placement:
-        """Finds a node for a pod and takes what the pod needs there; a pod that fits nowhere takes nothing."""
+    def place(self, pod: PlannedPod, reasons: bool = True) -> Placement:
+        """Finds a node for a pod and takes what the pod needs there; a pod that fits nowhere takes nothing.
+
+        Args:
+            pod: the pod.
+            reasons: whether to look at every node for why a pod fits on none. Without, a pod that fits nowhere has no
+                obstacles, and where the policy ranks nodes it costs no more than the others.
+        """
         findings: dict[str, tuple[Finding, ...]] = {}
         tried: list[Candidate] = []
         try:
             task = self._task(pod)
-            chosen = self._policy.choose(pod, self._found(task))
-            if chosen is None:
+            ranked = self._ranking is not None and self._alike_everywhere(task)
+            chosen = self._policy.choose(pod, self._ranked(task) if ranked else self._found(task))
+            if chosen is None and (reasons or not ranked):
                 chosen = self._policy.choose(pod, self._candidates(task, findings, tried))
         except _RefusedError as refusal:
             return Placement(pod, obstacles=(Obstacle("claim", str(refusal)),))
         if chosen is not None:
             return self._take(task, chosen)
+        if not reasons:
+            return Placement(pod)
         for candidate in tried:
             if candidate.lack is not None:
                 findings[candidate.node.name] = (candidate.lack,)
@@ -171,6 +189,8 @@ class Planner:
         running = self._running.pop(pod.pod.key)
         running.node.remove(running.needs)
         self._placed.remove(running.pod)
+        if self._ranking is not None:
+            self._ranking.changed(running.node.name)
         for key in running.claims:
             in_use = self._in_use[key]
             consumer = in_use.users.pop(pod.pod.key)
@@ -247,6 +267,32 @@ class Planner:
             if decision.error:
                 raise _RefusedError(decision.error)
             yield self._candidate(task, self._nodes[decision.view.name], partial(_same, decision), claims)
+
+    def _alike_everywhere(self, task: _Task) -> bool:
+        """Whether the pod asks every node for the same devices: not where some have a device plugin for them."""
+        return not any(node.advertises(name) for name in task.through_claims for node in self._nodes.values())
+
+    def _ranked(self, task: _Task) -> Iterator[Candidate]:
+        """The nodes in the order of the policy, with the devices that it proposes."""
+        assert self._ranking is not None
+        claims = [claim for _, claim in task.claims if claim.status.allocation is None]
+        wanted = [self._wanted(claim) for claim in claims]
+        for name, within in self._ranking.propose(task.needs, wanted):
+            node = self._nodes[name]
+            if self._refusal(task, node) is None:
+                yield self._candidate(task, node, partial(self._decide_within, name, wanted, within), claims)
+
+    def _decide_within(self, name: str, wanted: Sequence[Wanted], within: int) -> Decision | None:
+        """The decision for the proposed devices; for any, where the rules do not allow these."""
+        if not wanted:
+            return None
+        view = self.site.view(name)
+        decision = self._allocator.allocate(view, wanted, within)
+        if not decision.fits and within != -1 and not decision.error:
+            decision = self._allocator.allocate(view, wanted)
+        if decision.error and not decision.node_error:
+            raise _RefusedError(decision.error)
+        return decision
 
     def _refusal(self, task: _Task, node: NodeState) -> Finding | None:
         """Why the pod may not run on the node, devices aside."""
@@ -376,6 +422,8 @@ class Planner:
         self._placed.add(task.pod.pod, node.labels)
         keys = tuple(used.claim.key for used in placed)
         self._running[task.pod.pod.key] = _Running(task.pod.pod, node, needs, keys)
+        if self._ranking is not None:
+            self._ranking.changed(node.name)
         return Placement(task.pod, node.name, tuple(placed))
 
 

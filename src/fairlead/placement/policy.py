@@ -2,16 +2,19 @@
 
 A policy sees the nodes that pass everything but devices, in order of name, and may ask each for the allocator's
 decision. Nodes are checked and decisions made when they are asked for: a policy that stops early costs little.
+
+A `Ranking` knows the whole site, and says itself in which order nodes are looked at and with which devices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from fairlead.allocator import Decision
-from fairlead.placement.node import NodeState
+from fairlead.allocator import Decision, Wanted
+from fairlead.placement.node import NodeState, PodNeeds
 from fairlead.placement.reasons import Finding
+from fairlead.placement.site import Site
 from fairlead.resource import PlannedPod
 
 
@@ -71,6 +74,40 @@ class Policy(Protocol):
 
     def choose(self, pod: PlannedPod, candidates: Iterable[Candidate]) -> Candidate | None:
         """One candidate that fits; None only when none of them all does."""
+
+
+class Proposal(NamedTuple):
+    """A node for a pod, and the devices there that it is to get: a mask over the node's view, -1 for any."""
+
+    node: str
+    within: int
+
+
+@runtime_checkable
+class Ranking(Policy, Protocol):
+    """A policy that brings its own order of nodes; `choose` then gets the candidates in that order."""
+
+    def attach(self, site: Site) -> None:
+        """Begins to work on a site. A planner does this once, before anything else."""
+
+    def changed(self, node: str) -> None:
+        """Takes note that the pods of a node changed. What claims hold needs no telling, the inventory says that."""
+
+    def propose(self, needs: PodNeeds, wanted: Sequence[Wanted]) -> Iterator[Proposal]:
+        """The nodes that may hold a pod, best first; a node that is left out cannot hold it.
+
+        Args:
+            needs: what the pod asks of a node.
+            wanted: its claims that need devices.
+        """
+
+
+def ranking_of(policy: Policy) -> Ranking | None:
+    """The order of nodes that a policy brings, or that the one brings which it is made around."""
+    if isinstance(policy, Ranking):
+        return policy
+    around = getattr(policy, "ranking", None)
+    return around if isinstance(around, Ranking) else None
 
 
 class FirstFit:

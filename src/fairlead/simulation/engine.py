@@ -18,9 +18,9 @@ from typing import Final
 
 from fairlead.placement import Placement, Planner
 from fairlead.resource import PlannedPod
-from fairlead.simulation.arrivals import HOUR, Arrival, Shape
 from fairlead.simulation.fleet import Fleet
 from fairlead.simulation.ideal import Ideal
+from fairlead.simulation.jobs import HOUR, Arrival, Shape
 from fairlead.simulation.workloads import pods_of
 from fairlead.topology import Bandwidth
 
@@ -66,7 +66,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Day:
     """How a day went: the jobs in order of arrival, and samples at equal distances."""
 
     jobs: Sequence[JobRecord]
@@ -103,7 +103,7 @@ class Engine:
         self._records: dict[str, JobRecord] = {}
         self._started = 0
 
-    def run(self, arrivals: Iterable[Arrival], hours: float, progress: Callable[[float], None] | None = None) -> Run:
+    def run(self, arrivals: Iterable[Arrival], hours: float, progress: Callable[[float], None] | None = None) -> Day:
         """Plays all arrivals until the last job has left.
 
         Args:
@@ -136,7 +136,7 @@ class Engine:
             self._start_what_fits(now)
         while len(samples) <= _SAMPLES:
             samples.append(self._sample(len(samples) * step))
-        return Run(list(self._records.values()), samples, hours)
+        return Day(list(self._records.values()), samples, hours)
 
     def _leave(self, now: float) -> None:
         while self._running and self._running[0][0] <= now:

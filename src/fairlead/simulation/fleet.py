@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from fairlead.placement import Placement
 from fairlead.resource import Device, Node, Objects
-from fairlead.simulation.arrivals import Shape
+from fairlead.simulation.jobs import Shape
 from fairlead.simulation.workloads import Classes
 from fairlead.topology import Bandwidth, Rules, Tree, Wiring, build_tree, job_bandwidth, wire
 

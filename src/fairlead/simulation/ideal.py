@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from fairlead.simulation.arrivals import Shape
 from fairlead.simulation.fleet import Fleet, Members, NodeHardware
+from fairlead.simulation.jobs import Shape
 from fairlead.topology import Bandwidth, Wiring
 
 _NOTHING = Bandwidth(0.0, 0.0, 0.0, ())

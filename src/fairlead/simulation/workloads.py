@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fairlead.resource import Objects, PlannedPod, expand, read_text
-from fairlead.simulation.arrivals import Arrival, Shape
+from fairlead.simulation.jobs import Arrival, Shape
 
 NAMESPACE: Final = "simulated"
 _RDMA: Final = 'device.attributes["dra.net"].rdma == true && device.attributes["dra.net"].virtual == false'

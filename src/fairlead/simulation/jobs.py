@@ -143,7 +143,7 @@ def draw(mix: Sequence[Share], capacity: int, hours: float, load: float, rng: Ra
         made.append(Arrival(f"{share.shape.kind}-{len(made) + 1:05d}", at, duration, share.shape))
 
 
-class TraceError(ValueError):
+class JobsError(ValueError):
     """A trace file cannot be used: everything that is wrong with it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -161,7 +161,7 @@ def read_trace(text: str, origin: str) -> list[Arrival]:
         origin: what problems call it.
 
     Raises:
-        TraceError: with all that is wrong.
+        JobsError: with all that is wrong.
     """
     rows = csv.reader(io.StringIO(text), strict=True)
     problems: list[Problem] = []
@@ -172,7 +172,7 @@ def read_trace(text: str, origin: str) -> list[Arrival]:
         wrong = [name for name in COLUMNS if header.count(name) != 1] + [n for n in header if n not in COLUMNS]
         if wrong:
             reason = f"must name each of the columns {', '.join(COLUMNS)} once and no others: see {', '.join(wrong)}"
-            raise TraceError([Problem("line 1", "", reason, origin)])
+            raise JobsError([Problem("line 1", "", reason, origin)])
         for row in rows:
             if not row:
                 continue
@@ -191,9 +191,9 @@ def read_trace(text: str, origin: str) -> list[Arrival]:
     except csv.Error as error:
         problems.append(Problem(f"line {rows.line_num}", "", str(error), origin))
     if problems:
-        raise TraceError(problems)
+        raise JobsError(problems)
     if not made:
-        raise TraceError([Problem("", "", "holds no jobs", origin)])
+        raise JobsError([Problem("", "", "holds no jobs", origin)])
     return sorted(made, key=lambda arrival: arrival.at)
 
 

@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
-from fairlead.simulation.arrivals import (
+from fairlead.simulation.jobs import (
     HOUR,
     Arrival,
+    JobsError,
     Shape,
-    TraceError,
     default_mix,
     draw,
     read_trace,
@@ -23,7 +23,7 @@ HEADER = "name,arrival_s,duration_s,kind,pods,gpus,nics\n"
 
 
 def faults(text: str) -> list[tuple[str, str]]:
-    with pytest.raises(TraceError) as caught:
+    with pytest.raises(JobsError) as caught:
         read_trace(text, "t.csv")
     return [(problem.object, problem.field) for problem in caught.value.problems]
 
