@@ -17,6 +17,7 @@ from fairlead.allocator.problem import Problem
 from fairlead.allocator.reasons import Reason
 from fairlead.allocator.request import CLAIM, ClaimShape, RequestError, resolve
 from fairlead.allocator.result import build, random_share_id
+from fairlead.allocator.rules import Across
 from fairlead.allocator.search import FatalError, Pick, Search
 from fairlead.allocator.slot import DEVICE, Fault
 from fairlead.inventory import Features, NodeView, Occupancy, Reader
@@ -106,7 +107,7 @@ class Allocator:
         self._classes = {device_class.name: device_class for device_class in classes}
         self._shapes: dict[bytes, ClaimShape] = {}
         self._by_spec: dict[int, tuple[ResourceClaimSpec, ClaimShape]] = {}
-        self._problems: dict[tuple[tuple[ClaimShape, ...], Hashable], Problem] = {}
+        self._problems: dict[tuple[tuple[ClaimShape, ...], Hashable, tuple[Across, ...]], Problem] = {}
         self._asked: dict[tuple[ClaimShape, ...], tuple[tuple[tuple[Reader, ...], ...], tuple[str, ...]]] = {}
         """By shapes: the chains of selectors and the attributes of constraints."""
 
@@ -132,7 +133,9 @@ class Allocator:
         self._by_spec[id(claim.spec)] = (claim.spec, shape)
         return Wanted(claim.key, shape)
 
-    def allocate(self, view: NodeView, claims: Sequence[Wanted], within: int = -1) -> Decision:
+    def allocate(
+        self, view: NodeView, claims: Sequence[Wanted], within: int = -1, across: tuple[Across, ...] = ()
+    ) -> Decision:
         """Decides for one node.
 
         Args:
@@ -140,13 +143,15 @@ class Allocator:
             claims: all unallocated claims of a pod, in the pod's order.
             within: the devices that may be given; all others count as held. A policy that prefers some devices asks
                 for these alone: what it gets then satisfies every rule, or there is none.
+            across: conditions that join claims.
         """
         shapes = tuple([claim.shape for claim in claims])
-        local = view.problems.get(shapes)
+        asked: object = (shapes, across) if across else shapes
+        local = view.problems.get(asked)
         if local is None:
             if _nothing_is_free(view, shapes):
-                return Decision(lambda: self.problem(view, shapes), view, claims)
-            local = view.problems[shapes] = Local(self.problem(view, shapes), view.occupancy)
+                return Decision(lambda: self.problem(view, shapes, across), view, claims)
+            local = view.problems[asked] = Local(self.problem(view, shapes, across), view.occupancy)
         assert isinstance(local, Local)
         occupancy = view.occupancy
         if local.occupancy is not occupancy:
@@ -155,12 +160,12 @@ class Allocator:
         taken = local.standing if within == -1 else local.standing._replace(free=local.standing.free & within)
         return decide(local.problem, view, taken, claims)
 
-    def problem(self, view: NodeView, shapes: tuple[ClaimShape, ...]) -> Problem:
+    def problem(self, view: NodeView, shapes: tuple[ClaimShape, ...], across: tuple[Across, ...] = ()) -> Problem:
         """The problem that claims of these shapes are on the node; nodes with the same hardware share it."""
-        key = (shapes, self.likeness(view, shapes))
+        key = (shapes, self.likeness(view, shapes), across)
         known = self._problems.get(key)
         if known is None:
-            known = self._problems[key] = Problem(view, shapes)
+            known = self._problems[key] = Problem(view, shapes, across)
         return known
 
     def likeness(self, view: NodeView, shapes: tuple[ClaimShape, ...]) -> Hashable:

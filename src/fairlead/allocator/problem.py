@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fairlead.allocator.ledger import FieldKey, Ledger
 from fairlead.allocator.request import CLAIM, MAX_RESULTS, ClaimShape
-from fairlead.allocator.rules import GroupRule, Index, Rule, group_rules, windows
+from fairlead.allocator.rules import Across, AcrossRule, GroupRule, Index, Rule, group_rules, windows
 from fairlead.allocator.slot import DEVICE, Fault, RefusedError, Slot, agree, bits, slot_like
 from fairlead.cel import Derived, EvaluationError
 from fairlead.inventory import NodeView
@@ -48,8 +48,8 @@ class Problem:
         "uniform",
     )
 
-    def __init__(self, view: NodeView, shapes: Sequence[ClaimShape]) -> None:
-        """Prepares the search for claims of these shapes on the node."""
+    def __init__(self, view: NodeView, shapes: Sequence[ClaimShape], across: Sequence[Across] = ()) -> None:
+        """Prepares the search for claims of these shapes on the node, under conditions that join them."""
         self.shared = view.shared
         """Devices that can be given several times."""
         self.counting = view.counting
@@ -66,8 +66,9 @@ class Problem:
         self.alternatives: list[tuple[Slot, ...]] = []
         """The slots of the request at each position."""
         self.rules: tuple[Rule, ...] = ()
-        """The rules of all claims, then those of compatibility groups."""
-        self.group_rules: tuple[GroupRule, ...] = ()
+        """The rules of all claims, then those that belong to no claim."""
+        self.group_rules: tuple[GroupRule | AcrossRule, ...] = ()
+        """The rules of compatibility groups, then those that join claims."""
         self.uniform = False
         """Whether the first branch of plain requests fails only where every branch does."""
         self.plain: tuple[tuple[int, int, int, Slot], ...] | None = None
@@ -86,6 +87,7 @@ class Problem:
         self._number()
         self._lay_out_ledger(view)
         self._add_group_rules(view)
+        self._add_across([AcrossRule(one) for one in across])
         self._find_plain()
 
     def _number(self) -> None:
@@ -123,6 +125,16 @@ class Problem:
                     slot.rules += (number,)
                     slot.groups += ((number, rule),)
         self.rules += self.group_rules
+
+    def _add_across(self, rules: Sequence[AcrossRule]) -> None:
+        for number, rule in enumerate(rules, len(self.rules)):
+            for position, place in enumerate(self.positions):
+                for slot in self.alternatives[position]:
+                    if place in rule.members and not slot.unit.admin_access:
+                        slot.rules += (number,)
+                        slot.groups += ((number, rule),)
+        self.group_rules += tuple(rules)
+        self.rules += tuple(rules)
 
     def _lay_out_ledger(self, view: NodeView) -> None:
         """Collects the needs of all candidates; devices that can never be paid for leave the masks."""

@@ -211,6 +211,53 @@ class GroupRule(Rule):
         return state
 
 
+@dataclass(frozen=True, slots=True)
+class Across:
+    """A condition on devices of several claims together, which none of the claims states: whoever asks adds it.
+
+    Requests with admin access are free of it, as they are of compatibility groups.
+    """
+
+    name: str
+    """How messages call it."""
+    distinct: bool
+    """Whether values must differ; else all devices must have one in common."""
+    members: tuple[tuple[int, int], ...]
+    """Claim and request of each request that it is about."""
+    values_of: tuple[int, ...]
+    """By device of the node, the set of its values; 0 for a device that has none and so is not accepted."""
+    used: tuple[int, ...] = ()
+    """The sets of values of devices that count among them and are given already."""
+
+
+class AcrossRule(Rule):
+    """An `Across` in a problem: like a compatibility group it belongs to no claim, and never ends a search."""
+
+    __slots__ = ("affected", "key", "members")
+
+    def __init__(self, across: Across) -> None:
+        self.members = across.members
+        self.affected = present = 0
+        union = 0
+        for number, values in enumerate(across.values_of):
+            present |= bool(values) << number
+            union |= values
+        masks = [
+            sum(1 << number for number, values in enumerate(across.values_of) if values >> value & 1)
+            for value in range(union.bit_length())
+        ]
+        self.affected = present
+        multiple = any(values & values - 1 for values in across.values_of)
+        super().__init__(across.name, across.distinct, Table(present, 0, multiple, masks, across.values_of, masks))
+        self.key = (-1, "")
+        for values in across.used:
+            self.initial = self.initial | values | 1 << len(masks) if across.distinct else self.initial & values
+
+    def begun(self, common: frozenset[str] | None) -> int:
+        """The state with which a decision starts."""
+        return self.initial
+
+
 def group_rules(view: NodeView) -> list[GroupRule]:
     """A rule for every counter set on which not any devices go together."""
     if not view.features.compatibility_groups:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fairlead.placement.reasons import Obstacle
+from fairlead.placement.wiring import Choice
 from fairlead.resource import PlannedPod, ResourceClaim
 
 
@@ -25,6 +26,8 @@ class Placement:
     node: str = ""
     claims: tuple[PlacedClaim, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
+    choice: Choice | None = None
+    """What the devices are worth, where a device policy was asked for."""
 
     @property
     def placed(self) -> bool:

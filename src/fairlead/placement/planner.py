@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import msgspec
 
-from fairlead.allocator import Allocator, Decision, RequestError, Wanted
+from fairlead.allocator import Across, Allocator, Decision, RequestError, Wanted
 from fairlead.allocator.request import ClaimShape
 from fairlead.allocator.result import random_share_id
 from fairlead.inventory import Inventory, InventoryError, NodeView, Occupancy, SelectorError, selects
@@ -35,6 +35,17 @@ from fairlead.placement.reasons import Finding, Obstacle, add_up
 from fairlead.placement.requests import Amounts
 from fairlead.placement.site import Site
 from fairlead.placement.spread import Placed, Spread
+from fairlead.placement.wiring import (
+    Choice,
+    Chooser,
+    DevicePolicy,
+    Setting,
+    WishError,
+    Wishes,
+    contradicts,
+    joined,
+    wishes,
+)
 from fairlead.resource import (
     AllocationResult,
     PlannedPod,
@@ -44,6 +55,7 @@ from fairlead.resource import (
     ResourceClaimConsumerReference,
     ResourceClaimStatus,
 )
+from fairlead.topology import Rules, default_rules
 
 MAX_CONSUMERS = 256
 """`ResourceClaimReservedForMaxSize`."""
@@ -66,6 +78,7 @@ class _Task:
     plugins: dict[str, dict[str, str]]
     """For claims made for extended resources: the resource of each request, by claim."""
     through_claims: frozenset[str]
+    wishes: Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +114,8 @@ def plan(
     pods: Iterable[PlannedPod],
     policy: Policy | None = None,
     share_id: Callable[[], str] = random_share_id,
+    devices: DevicePolicy | None = None,
+    rules: Rules | None = None,
 ) -> Plan:
     """Places the pods in order on the cluster.
 
@@ -109,8 +124,11 @@ def plan(
         pods: pods without a node.
         policy: which of the nodes that fit; the first, where none is given.
         share_id: names the shares of shared devices.
+        devices: which of the devices of a node that fit, where a pod does not say so itself; the first, and not a
+            word about them, where none is given.
+        rules: what attributes of devices say about wiring; those that are shipped, where none are given.
     """
-    planner = Planner(cluster, policy, share_id)
+    planner = Planner(cluster, policy, share_id, devices, rules)
     return Plan(tuple(planner.place(pod) for pod in pods))
 
 
@@ -118,10 +136,17 @@ class Planner:
     """A cluster with the pods that were placed on it so far."""
 
     def __init__(
-        self, cluster: Cluster, policy: Policy | None = None, share_id: Callable[[], str] = random_share_id
+        self,
+        cluster: Cluster,
+        policy: Policy | None = None,
+        share_id: Callable[[], str] = random_share_id,
+        devices: DevicePolicy | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self._policy = policy or FirstFit()
         self._share_id = share_id
+        self._devices = devices
+        self._given_rules = rules
         self._inventory = Inventory(cluster.slices, cluster.claims, cluster.taint_rules, cluster.features)
         self._allocator = Allocator(cluster.classes, cluster.features)
         self._given = {claim.key for claim in cluster.claims}
@@ -135,7 +160,8 @@ class Planner:
         self._placed = Placed()
         self._running: dict[str, _Running] = {}
         self._in_use: dict[str, _InUse] = {}
-        self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...]], _DeadEnd] = {}
+        self._chooser = Chooser(self._allocator, self._rules) if devices is not None else None
+        self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...], tuple[Across, ...]], _DeadEnd] = {}
         self._variants: dict[str, dict[frozenset[str], ResourceClaim]] = {}
         for pod in cluster.pods:
             node = self._nodes.get(pod.spec.node_name)
@@ -160,7 +186,8 @@ class Planner:
         tried: list[Candidate] = []
         try:
             task = self._task(pod)
-            ranked = self._ranking is not None and self._alike_everywhere(task)
+            # A ranking proposes devices claim by claim, so it knows nothing of constraints across them.
+            ranked = self._ranking is not None and not task.wishes.constraints and self._alike_everywhere(task)
             chosen = self._policy.choose(pod, self._ranked(task) if ranked else self._found(task))
             if chosen is None and (reasons or not ranked):
                 chosen = self._policy.choose(pod, self._candidates(task, findings, tried))
@@ -174,7 +201,7 @@ class Planner:
             if candidate.lack is not None:
                 findings[candidate.node.name] = (candidate.lack,)
             elif not candidate.fits:
-                findings[candidate.node.name] = self._findings(candidate)
+                findings[candidate.node.name] = self._findings(task, candidate)
         return Placement(pod, obstacles=add_up(findings) or (Obstacle("claim", "no node is known"),))
 
     def remove(self, pod: PlannedPod) -> None:
@@ -206,7 +233,15 @@ class Planner:
                 self._claims[key] = _without(self._claims[key], consumer)
                 self._inventory.set_claim(self._claims[key])
 
+    @cached_property
+    def _rules(self) -> Rules:
+        return self._given_rules if self._given_rules is not None else default_rules()
+
     def _task(self, pod: PlannedPod) -> _Task:
+        try:
+            wished = wishes(pod)
+        except WishError as error:
+            raise _RefusedError(str(error)) from None
         needs = PodNeeds.of(pod.pod)
         claims: dict[str, tuple[PodClaim, ResourceClaim]] = {}
         plugins: dict[str, dict[str, str]] = {}
@@ -225,6 +260,7 @@ class Planner:
             allocated=tuple(claim for _, claim in claims.values() if claim.status.allocation is not None),
             plugins=plugins,
             through_claims=frozenset(name for names in plugins.values() for name in names.values()),
+            wishes=wished,
         )
 
     def _check(self, claim: ResourceClaim, pod: PlannedPod) -> None:
@@ -266,7 +302,10 @@ class Planner:
         for decision in self._finder.find([self._wanted(claim) for claim in claims], allowed):
             if decision.error:
                 raise _RefusedError(decision.error)
-            yield self._candidate(task, self._nodes[decision.view.name], partial(_same, decision), claims)
+            decide: Callable[[], Decision | None] = partial(_same, decision)
+            if task.wishes.constraints:
+                decide = partial(self._decide, task, decision.view, claims)
+            yield self._candidate(task, self._nodes[decision.view.name], decide, claims)
 
     def _alike_everywhere(self, task: _Task) -> bool:
         """Whether the pod asks every node for the same devices: not where some have a device plugin for them."""
@@ -315,7 +354,7 @@ class Planner:
                 except InventoryError as error:
                     finding = Finding("error", str(error))
                 else:
-                    decide = partial(self._decide, view, open_claims)
+                    decide = partial(self._decide, task, view, open_claims)
                     candidate = self._candidate(task, node, decide, open_claims)
                     tried.append(candidate)
                     yield candidate
@@ -326,6 +365,8 @@ class Planner:
         self, task: _Task, node: NodeState, decide: Callable[[], Decision | None], claims: Sequence[ResourceClaim]
     ) -> Candidate:
         def check(decision: Decision | None) -> Finding | None:
+            if task.wishes.constraints and (broken := self._broken(task, node, claims)) is not None:
+                return broken
             allocations = decision.allocations(self._share_id) if decision is not None else []
             given = {claim.key: got for claim, got in zip(claims, allocations, strict=True)}
             try:
@@ -334,7 +375,7 @@ class Planner:
                 return Finding("error", str(error))
             return node.lacks(needs, task.through_claims) if needs is not task.needs else None
 
-        return Candidate(node, decide, check if self._costs and task.claims else None)
+        return Candidate(node, decide, check if (self._costs or task.wishes.constraints) and task.claims else None)
 
     def _needs(self, task: _Task, given: Mapping[str, AllocationResult]) -> PodNeeds:
         """What the pod asks of a node, with what its devices take; `given` is what its claims get there."""
@@ -376,34 +417,81 @@ class Planner:
             known = variants[served] = without(claim, served)
         return known
 
-    def _decide(self, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
+    def _across(self, task: _Task, view: NodeView, claims: Sequence[ResourceClaim]) -> tuple[Across, ...]:
+        """The pod's constraints across its claims, on a node; `claims` are those that need devices there."""
+        if not task.wishes.constraints:
+            return ()
+        setting = Setting.of(view, self._rules)
+        return joined(task.wishes.constraints, task.pod.claims, claims, task.allocated, view, setting)
+
+    def _broken(self, task: _Task, node: NodeState, claims: Sequence[ResourceClaim]) -> Finding | None:
+        """The constraint that the devices which the pod has already break."""
+        if not task.allocated:
+            return None
+        view = self._inventory.view(node.name, node.labels, node.declared)
+        for one in self._across(task, view, claims):
+            if contradicts(one):
+                return Finding("constraint", f"{one.name}: the devices that the pod's claims have already break it")
+        return None
+
+    def _decide(self, task: _Task, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
         if view is None:
             return None
         wanted = [self._wanted(claim) for claim in claims]
-        place = (view.name, tuple([claim.shape for claim in wanted]))
+        across = self._across(task, view, claims)
+        place = (view.name, tuple([claim.shape for claim in wanted]), across)
         dead_end = self._dead_ends.get(place)
         if dead_end is not None and dead_end.occupancy is view.occupancy:
             return dead_end.decision
-        decision = self._allocator.allocate(view, wanted)
+        decision = self._allocator.allocate(view, wanted, across=across)
         if decision.error and not decision.node_error:
             raise _RefusedError(decision.error)
         if not decision.fits:
             self._dead_ends[place] = _DeadEnd(view.occupancy, decision)
         return decision
 
-    def _findings(self, candidate: Candidate) -> tuple[Finding, ...]:
+    def _findings(self, task: _Task, candidate: Candidate) -> tuple[Finding, ...]:
         decision = candidate.decision
         assert decision is not None
-        place = (candidate.node.name, tuple([claim.shape for claim in decision.claims]))
+        across = self._across(task, decision.view, self._open_claims(task, candidate.node))
+        place = (candidate.node.name, tuple([claim.shape for claim in decision.claims]), across)
         dead_end = self._dead_ends[place]
         if dead_end.findings is None:
-            dead_end.findings = _explained(decision)
+            dead_end.findings = self._excluded(decision, across) or _explained(decision)
         return dead_end.findings
+
+    def _excluded(self, decision: Decision, across: tuple[Across, ...]) -> tuple[Finding, ...]:
+        """The constraints across claims that keep the claims out: those without which, alone, they fit; or all."""
+
+        def fits(kept: tuple[Across, ...]) -> bool:
+            return self._allocator.allocate(decision.view, decision.claims, across=kept).fits
+
+        if not across or not fits(()):
+            return ()
+        guilty = [one for one in across if fits(tuple([other for other in across if other is not one]))]
+        return tuple(
+            [
+                Finding("constraint", f"{one.name}: the claims fit here without it, the free devices do not satisfy it")
+                for one in guilty or across
+            ]
+        )
+
+    def _choose(self, task: _Task, chosen: Candidate) -> tuple[Decision | None, Choice | None]:
+        """The devices on the chosen node, and what they are worth where somebody asked for a policy."""
+        policy = task.wishes.policy or self._devices
+        decision = chosen.decision
+        if policy is None or decision is None:
+            return decision, None
+        if self._chooser is None:
+            self._chooser = Chooser(self._allocator, self._rules)
+        across = self._across(task, decision.view, self._open_claims(task, chosen.node))
+        return self._chooser.choose(decision, policy, across, chosen.accepts if self._costs else None)
 
     def _take(self, task: _Task, chosen: Candidate) -> Placement:
         node = chosen.node
         open_claims = self._open_claims(task, node)
-        allocations = chosen.decision.allocations(self._share_id) if chosen.decision is not None else []
+        decision, choice = self._choose(task, chosen)
+        allocations = decision.allocations(self._share_id) if decision is not None else []
         given = {claim.key: (claim, got) for claim, got in zip(open_claims, allocations, strict=True)}
         placed = []
         for used, present in task.claims:
@@ -424,7 +512,7 @@ class Planner:
         self._running[task.pod.pod.key] = _Running(task.pod.pod, node, needs, keys)
         if self._ranking is not None:
             self._ranking.changed(node.name)
-        return Placement(task.pod, node.name, tuple(placed))
+        return Placement(task.pod, node.name, tuple(placed), choice=choice)
 
 
 def _same(decision: Decision) -> Decision:

@@ -62,6 +62,10 @@ class Candidate:
             self._checked = True
         return self._lack
 
+    def accepts(self, decision: Decision) -> bool:
+        """Whether the node has what the devices of another decision on the same claims take of it."""
+        return self._check is None or self._check(decision) is None
+
     @property
     def fits(self) -> bool:
         """Whether every claim of the pod can be served here, and the node has what the devices take of it."""

@@ -1,0 +1,177 @@
+"""The devices of one node as policies see them: kinds, groups that share a place, and who is close to whom.
+
+A setting depends on slices and wiring rules alone. What is taken comes in as masks: device i is bit i, as in the
+node's view. Two nodes of equal `likeness` have the same wiring, device by device.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Final
+
+from fairlead.inventory import NodeView
+from fairlead.topology import Location, Rules, Wiring, wire
+
+COMPUTE: Final = ("gpu", "accelerator")
+"""Kinds of devices that talk with each other."""
+NETWORK: Final = ("nic", "dpu")
+"""Kinds of devices through which they talk with other nodes."""
+PLACES: Final = ("nvlink", "numa", "root", "switch")
+"""Facts of a location that name a place which several devices share."""
+_MOST_COMPARED: Final = 64
+"""Compute devices up to which it is worth finding out which of them are interchangeable among themselves."""
+
+
+def bits(mask: int) -> list[int]:
+    """The numbers of the set bits, ascending."""
+    numbers = []
+    while mask:
+        low = mask & -mask
+        mask ^= low
+        numbers.append(low.bit_length() - 1)
+    return numbers
+
+
+def _card(location: Location) -> str:
+    """The physical card of a device: its address without the function."""
+    return location.port.partition(".")[0]
+
+
+class Setting:
+    """One node's devices with their wiring."""
+
+    def __init__(self, names: Sequence[str], wiring: Wiring) -> None:
+        """Groups the devices.
+
+        Args:
+            names: of the devices, by number.
+            wiring: of the same devices.
+        """
+        self.names = tuple(names)
+        self.wiring = wiring
+        self.locations: tuple[Location, ...] = wiring.locations
+        self.size = len(self.locations)
+        self.compute = self._of_kind(COMPUTE)
+        self.network = self._of_kind(NETWORK)
+        self.places: dict[str, tuple[int, ...]] = {place: self._groups(place) for place in PLACES}
+        """By fact: the sets of devices that share one value of it, in order of their first device."""
+        self._together = Counter(fact for location in self.locations for fact in (_card(location), location.port))
+        """How many devices share a card, or a port of one."""
+        self.units = self._units()
+        """Sets of compute devices, each of them one physical device with all its partitions."""
+        self.kin = self._kin()
+        """By device: equal for compute devices that are interchangeable where only compute devices matter."""
+        self._near: dict[tuple[int, int], int] = {}
+
+    @classmethod
+    def of(cls, view: NodeView, rules: Rules) -> Setting:
+        """The setting of a node, made once for a view."""
+        key = ("wiring", id(rules))
+        known = view.problems.get(key)
+        if known is None:
+            numbers = range(view.size)
+            devices = [(view.record(number).slice.spec.driver, view.device(number)) for number in numbers]
+            setting = cls([view.device(number).name for number in numbers], wire(devices, rules))
+            known = view.problems[key] = (setting, rules)  # with the rules, so that no others get their id
+        assert isinstance(known, tuple)
+        made: Setting = known[0]
+        return made
+
+    @property
+    def likeness(self) -> Hashable:
+        """Equal for nodes that are wired alike, device by device; addresses and names of places may differ."""
+        numbered: dict[tuple[str, object], int] = {}
+        return tuple(
+            [
+                (
+                    location.kind,
+                    location.model,
+                    location.rdma,
+                    location.part,
+                    *[
+                        fact and numbered.setdefault((name, fact), len(numbered))
+                        for name, fact in (
+                            ("switch", location.switch),
+                            ("root", location.root),
+                            ("numa", "" if location.numa is None else str(location.numa)),
+                            ("nvlink", location.nvlink),
+                            ("card", _card(location)),
+                            ("port", location.port),
+                        )
+                    ],
+                )
+                for location in self.locations
+            ]
+        )
+
+    def position(self, number: int) -> Hashable:
+        """Equal for devices that are in the same places and of the same make: nothing tells them apart in a score."""
+        location = self.locations[number]
+        card, port = _card(location), location.port
+        # Rails matter between nodes only; an address matters where it says which devices are of one card or port.
+        card = card if self._together[card] > 1 else ""
+        port = port if self._together[port] > 1 else ""
+        return card, replace(location, bus="", rail=None, port=port)
+
+    def value(self, fact: str, number: int) -> str | int | None:
+        """One fact of a device; None where it is not known."""
+        value: str | int | None = getattr(self.locations[number], fact)
+        return None if value == "" else value
+
+    def near(self, number: int, rank: int) -> int:
+        """The network devices that are linked to a device at this rank or better."""
+        known = self._near.get((number, rank))
+        if known is None:
+            known = 0
+            for other in bits(self.network & ~(1 << number)):
+                if self.wiring.link(number, other).rank <= rank:
+                    known |= 1 << other
+            self._near[number, rank] = known
+        return known
+
+    def _of_kind(self, kinds: Sequence[str]) -> int:
+        return sum(1 << number for number, location in enumerate(self.locations) if location.kind in kinds)
+
+    def _groups(self, place: str) -> tuple[int, ...]:
+        groups: dict[str | int, int] = {}
+        for number in range(self.size):
+            value = self.value(place, number)
+            if value is not None:
+                groups[value] = groups.get(value, 0) | 1 << number
+        return tuple(groups.values())
+
+    def _units(self) -> tuple[int, ...]:
+        units: dict[object, int] = {}
+        for number in bits(self.compute):
+            unit: object = self.locations[number].port or number
+            units[unit] = units.get(unit, 0) | 1 << number
+        return tuple(units.values())
+
+    def _kin(self) -> Mapping[int, int]:
+        numbers = bits(self.compute)
+        if len(numbers) > _MOST_COMPARED:
+            return {number: number for number in numbers}
+        links = {}
+        for one, other in combinations(numbers, 2):
+            link = self.wiring.link(one, other)
+            links[one, other] = links[other, one] = (link.rank, link.gbytes)
+        kin: dict[int, int] = {}
+        for number in numbers:
+            for first in dict.fromkeys(kin.values()):
+                if self._alike(first, number, numbers, links):
+                    kin[number] = first
+                    break
+            else:
+                kin[number] = number
+        return kin
+
+    def _alike(
+        self, one: int, other: int, numbers: Sequence[int], links: Mapping[tuple[int, int], tuple[int, float]]
+    ) -> bool:
+        mine, theirs = self.locations[one], self.locations[other]
+        return (mine.kind, mine.model, mine.part) == (theirs.kind, theirs.model, theirs.part) and all(
+            links[one, third] == links[other, third] for third in numbers if third not in (one, other)
+        )
