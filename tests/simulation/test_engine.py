@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import inf
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -13,17 +13,17 @@ from fairlead.resource import Objects
 from fairlead.simulation.engine import Day, Engine
 from fairlead.simulation.fleet import BookingError, Fleet
 from fairlead.simulation.ideal import Ideal, best_set
-from fairlead.simulation.jobs import HOUR, Arrival, Shape, default_mix, draw
+from fairlead.simulation.jobs import Arrival, Shape, default_mix, draw
 from fairlead.simulation.spec import as_cluster, build, parse_line
 from fairlead.simulation.workloads import pods_of
 from fairlead.topology import default_rules
 
 
-def day(line: str, arrivals: list[Arrival], hours: float = 24, patience: float = 2 * HOUR) -> tuple[Day, Fleet]:
+def day(line: str, arrivals: list[Arrival], hours: float = 24) -> tuple[Day, Fleet]:
     objects = build(parse_line(line))
     fleet = Fleet(objects, default_rules())
     planner = Planner(as_cluster(objects))
-    return Engine(planner, fleet, Ideal(fleet), patience).run(arrivals, hours), fleet
+    return Engine(planner, fleet, Ideal(fleet)).run(arrivals, hours), fleet
 
 
 def job(name: str, at: float, duration: float, pods: int, gpus: int, nics: int = 0, kind: str = "training") -> Arrival:
@@ -50,7 +50,7 @@ class Watched(Planner):
 
     def place(self, pod):  # type: ignore[no-untyped-def]
         placement = super().place(pod)
-        for key, claim in self._devices(placement):
+        for key, claim in self._results(placement):
             assert key not in self.held, f"{key} of {claim} is held by {self.held[key]}"
             self.held[key] = claim
         self.steps += 1
@@ -61,7 +61,7 @@ class Watched(Planner):
         keys = {used.claim.key for used in pod.claims}
         self.held = {key: claim for key, claim in self.held.items() if claim not in keys}
 
-    def _devices(self, placement: Placement) -> list[tuple[tuple[str, str, str], str]]:
+    def _results(self, placement: Placement) -> list[tuple[tuple[str, str, str], str]]:
         return [
             ((result.driver, result.pool, result.device), used.claim.key)
             for used in placement.claims
@@ -108,14 +108,36 @@ def test_a_gang_starts_whole_or_not_at_all() -> None:
     assert starts(run) == {"a": 0, "gang": 100, "b": 2}, "the gang holds nothing while it waits"
 
 
-def test_small_jobs_pass_by_a_large_one_until_it_has_waited_long_enough() -> None:
-    stream = [job(f"s{number}", 60.0 * number, 90, 1, 8) for number in range(60)]
-    arrivals = sorted([*stream, job("large", 30, 10, 2, 8)], key=lambda one: one.at)
-    started = {patience: starts(day("h100:nodes=2", arrivals, 1, patience)[0])["large"] for patience in (600, inf)}
-    assert started[600] is not None
-    assert 630 <= started[600] <= 800
-    assert started[inf] is not None
-    assert started[inf] > 3600, "nothing ever keeps a place for it, so it starts when no more small ones come"
+def test_what_leaves_in_time_may_pass_by_the_first_that_waits() -> None:
+    run, _ = day(
+        "h100:nodes=2",
+        [
+            job("a", 0, 100, 1, 8),
+            job("large", 10, 10, 2, 8),
+            job("short", 20, 80, 1, 8),
+            job("late", 21, 80, 1, 8),
+            job("last", 22, 200, 1, 8),
+        ],
+    )
+    assert starts(run) == {"a": 0, "large": 100, "short": 20, "late": 110, "last": 110}
+
+
+@pytest.mark.parametrize("line", ["h100:nodes=6", "gb200:racks=2,trays=4"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_first_that_waits_starts_when_it_was_told(line: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pass by it meanwhile."""
+    told: dict[str, float] = {}
+    original = Engine._first_starts
+
+    def first_starts(self: Engine, waiting: Any) -> float:
+        return told.setdefault(waiting.arrival.name, original(self, waiting))
+
+    monkeypatch.setattr(Engine, "_first_starts", first_starts)
+    run, _ = day(line, drawn(build(parse_line(line)), seed))
+    started = starts(run)
+    late = {name: (started[name], at) for name, at in told.items() if (started[name] or 0) > at + 1e-6}
+    assert len(told) > 3
+    assert late == {}
 
 
 def test_what_fits_nowhere_never_starts_and_holds_up_nobody_for_ever() -> None:

@@ -1,10 +1,10 @@
 """A day of jobs on a cluster, event by event: jobs come, wait, start, run and leave.
 
-Jobs wait in one queue in the order in which they came, and are tried in that order whenever something came or left. A
-job that does not fit is passed by (backfill) until the first of the queue has waited for `patience`; from then on
-nothing overtakes it. All pods of a job start together or none: they are placed one by one, and when one fits nowhere
-those before it are removed again. What a job of some shape could not have, no job of that shape is tried for until
-somebody leaves.
+Jobs wait in one queue in the order in which they came, and are tried in that order whenever something came or left.
+Others may pass by the first that waits if they will have left when it can start (EASY backfill): that time follows from
+when those who run leave, which the simulation knows exactly, by free GPUs and NICs. All pods of a job start together or
+none: they are placed one by one, and when one fits nowhere those before it are removed again. What a job of some shape
+could not have, no job of that shape is tried for until somebody leaves.
 
 Times are seconds since the beginning. Nothing here knows a clock or draws from chance.
 """
@@ -18,13 +18,12 @@ from typing import Final
 
 from fairlead.placement import Placement, Planner
 from fairlead.resource import PlannedPod
-from fairlead.simulation.fleet import Fleet
+from fairlead.simulation.fleet import Fleet, Members
 from fairlead.simulation.ideal import Ideal
 from fairlead.simulation.jobs import HOUR, Arrival, Shape
 from fairlead.simulation.workloads import pods_of
 from fairlead.topology import Bandwidth
 
-PATIENCE: Final = 2 * HOUR
 SIZES: Final = (1, 2, 4, 8)
 """GPUs a node of the jobs that fragmentation is measured by."""
 _SAMPLES: Final = 288
@@ -79,29 +78,29 @@ class _Job:
     arrival: Arrival
     pods: Sequence[PlannedPod]
     placements: list[Placement] = field(default_factory=list)
+    members: Members = field(default_factory=list)
 
 
 class Engine:
     """One run on one planner, which must be fresh."""
 
-    def __init__(self, planner: Planner, fleet: Fleet, ideal: Ideal, patience: float = PATIENCE) -> None:
+    def __init__(self, planner: Planner, fleet: Fleet, ideal: Ideal) -> None:
         """An engine.
 
         Args:
             planner: places the pods.
             fleet: the same cluster, with nothing taken.
             ideal: for the same hardware; may be shared by runs.
-            patience: how long the first job of the queue may be overtaken, in seconds.
         """
         self._planner = planner
         self._fleet = fleet
         self._ideal = ideal
-        self._patience = patience
         self._queue: list[_Job] = []
         self._running: list[tuple[float, int, _Job]] = []
         self._refused: set[Shape] = set()
         self._records: dict[str, JobRecord] = {}
         self._started = 0
+        self._reserved: tuple[_Job, float] | None = None
 
     def run(self, arrivals: Iterable[Arrival], hours: float, progress: Callable[[float], None] | None = None) -> Day:
         """Plays all arrivals until the last job has left.
@@ -145,16 +144,21 @@ class Engine:
                 self._planner.remove(placement.pod)
             self._fleet.give_back(job.placements)
         self._refused.clear()
+        self._reserved = None
 
     def _start_what_fits(self, now: float) -> None:
         left: list[_Job] = []
-        blocked = False
         for job in self._queue:
-            if blocked or not self._start(job, now):
-                # Only the first that is left may block: it has come before all others.
-                blocked = blocked or (not left and now - job.arrival.at >= self._patience)
+            if (left and now + job.arrival.duration > self._first_starts(left[0])) or not self._start(job, now):
                 left.append(job)
         self._queue = left
+
+    def _first_starts(self, job: _Job) -> float:
+        """When the first job of the queue can start. What passes by it leaves before, so only departures change it."""
+        if self._reserved is None or self._reserved[0] is not job:
+            leaving = ((at, running.members) for at, _, running in sorted(self._running))
+            self._reserved = (job, self._fleet.when(job.arrival.shape, leaving))
+        return self._reserved[1]
 
     def _start(self, job: _Job, now: float) -> bool:
         shape = job.arrival.shape
@@ -163,7 +167,7 @@ class Engine:
         if self._fleet.could_hold(shape) < shape.pods or not self._place(job):
             self._refused.add(shape)
             return False
-        members = self._fleet.take(job.placements)
+        job.members = members = self._fleet.take(job.placements)
         self._started += 1
         heapq.heappush(self._running, (now + job.arrival.duration, self._started, job))
         self._records[job.arrival.name] = JobRecord(

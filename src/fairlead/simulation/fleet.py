@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from fairlead.placement import Placement
 from fairlead.resource import Device, Node, Objects
@@ -77,10 +78,37 @@ class Fleet:
 
     def could_hold(self, shape: Shape) -> int:
         """How many pods of the shape could start by the free GPUs and NICs of nodes, CPU and memory aside."""
+        return self._pods(shape, self._free)
+
+    def when(self, shape: Shape, leaving: Iterable[tuple[float, Members]]) -> float:
+        """When a job of the shape could start if nothing came before it, by free GPUs and NICs alone.
+
+        Args:
+            shape: what the job asks for.
+            leaving: when those who run leave, in that order, and what they hold.
+
+        Returns:
+            The time at which the one leaves whose devices are the last that are needed; infinite where all together
+            are too few.
+        """
+        free = Counter(self._free)
+        left: dict[str, tuple[int, int]] = {}
+        for at, members in leaving:
+            for node, _, devices in members:
+                gpus, nics = before = left.get(node) or self._left(node)
+                hardware = self.nodes[node]
+                after = gpus + len(hardware.gpus & devices), nics + len(hardware.nics & devices)
+                left[node] = after
+                free[before] -= 1
+                free[after] += 1
+            if self._pods(shape, free) >= shape.pods:
+                return at
+        return inf
+
+    def _pods(self, shape: Shape, free: Mapping[tuple[int, int], int]) -> int:
         nics = shape.nics if self.classes.nic else 0
         return sum(
-            nodes * min(free // shape.gpus, left // nics if nics else free)
-            for (free, left), nodes in self._free.items()
+            nodes * min(gpus // shape.gpus, left // nics if nics else gpus) for (gpus, left), nodes in free.items()
         )
 
     def startable(self, gpus: int) -> int:
