@@ -77,9 +77,10 @@ def draw(trace: Trace, inflate: float, results: Sequence[PolicyRuns], width: int
     )
     devices = sum(node.gpus for node in trace.nodes)
     seeds = len(results[0].by_seed)
+    more = f" and more of them up to {inflate:g} times the GPUs" if inflate else ""
     console.print(
-        f"{len(trace.nodes)} nodes with {devices} GPUs; {len(trace.pods)} pods in the trace, inflated to {inflate:g} "
-        f"times the GPUs; {seeds} {'seed' if seeds == 1 else 'seeds'}.\n"
+        f"{len(trace.nodes)} nodes with {devices} GPUs; the {len(trace.pods)} pods of the trace{more}; "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}.\n"
     )
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     table.add_column("POLICY")

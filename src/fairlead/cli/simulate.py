@@ -66,10 +66,9 @@ def _factor(ctx: click.Context, param: click.Parameter, value: float) -> float:
     "--inflate",
     type=click.FloatRange(min=0, max=100),
     callback=_factor,
-    default=1.0,
-    show_default=True,
+    default=0.0,
     metavar="X",
-    help="Add pods drawn from the trace until X times the cluster's devices are asked for.",
+    help="Add pods drawn from the trace until X times the cluster's devices are asked for.  [default: add none]",
 )
 @click.option(
     "--jobs",

@@ -6,16 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fairlead.placement import Site
-from fairlead.placement.packing import (
-    UNIT,
-    Fragmentation,
-    Left,
-    TypicalPod,
-    cpu_left,
-    free_parts,
-    memory_left,
-    shapes_of,
-)
+from fairlead.placement.packing import UNIT, Fragmentation, TypicalPod, left_of, shapes_of
 
 
 class Measures(NamedTuple):
@@ -36,16 +27,14 @@ def measure(site: Site, typical: Sequence[TypicalPod]) -> Measures:
         typical: the pods for which free devices should be of use.
     """
     fragmentation = Fragmentation(shapes_of(typical, site.allocator), site.allocator)
-    devices = free = idle = stuck = 0.0
+    devices = free = stuck = 0.0
     for name, node in site.nodes.items():
         view = site.view(name)
-        parts = free_parts(view)
-        hardware = fragmentation.hardware(view)
+        left = left_of(node, view)
         devices += view.on_node.bit_count()
-        free += sum(parts) / UNIT
-        idle += hardware.idle(parts)
-        stuck += hardware.fragmentation(Left(cpu_left(node), memory_left(node), parts))
+        free += sum(left.free) / UNIT
+        stuck += fragmentation.hardware(view).fragmentation(left)
     return Measures(
         allocated=100.0 * (1 - free / devices) if devices else 0.0,
-        fragmentation=100.0 * stuck / idle if idle else 0.0,
+        fragmentation=100.0 * stuck / free if free else 0.0,
     )

@@ -54,14 +54,14 @@ class Run:
     placed: int
 
 
-def arrivals(trace: Trace, seed: int, inflate: float = 1.0) -> Arrivals:
+def arrivals(trace: Trace, seed: int, inflate: float = 0.0) -> Arrivals:
     """The pods in the order of their arrival.
 
     Args:
         trace: the trace.
         seed: decides the order of pods and of nodes, and which pods are added.
-        inflate: how much may be asked for in all, in parts of the cluster's GPUs; what the trace asks for by itself
-            is never cut.
+        inflate: add pods until so many times the cluster's GPUs are asked for; what the trace asks for by itself is
+            never cut, so that with 0 nothing is added.
     """
     rng = Random(seed)
     by_name = sorted(trace.pods, key=lambda pod: pod.name)
@@ -72,10 +72,11 @@ def arrivals(trace: Trace, seed: int, inflate: float = 1.0) -> Arrivals:
     asked = sum(row.num_gpu * row.gpu_milli for row in rows)
     if any(row.num_gpu for row in by_name):
         copies = 0
+        most = inflate * trace.gpu_milli
         while True:
             row = by_name[rng.randrange(len(by_name))]
             asked += row.num_gpu * row.gpu_milli
-            if asked > inflate * trace.gpu_milli:
+            if asked > most:
                 break
             copies += 1
             pods.append(maker.pod(row, f"{row.name}-copy-{copies}"))
@@ -95,7 +96,7 @@ def replay(
     trace: Trace,
     policy: str,
     seed: int,
-    inflate: float = 1.0,
+    inflate: float = 0.0,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
     """Places all arrivals of a seed with a policy, and measures what came of it.
@@ -110,7 +111,7 @@ def replay(
     coming = arrivals(trace, seed, inflate)
     expected = typical(trace)
     shares = count()
-    chosen = node_policy(policy, typical=expected, order=coming.order, rng=Random(f"{seed}/{policy}"))
+    chosen = node_policy(policy, typical=expected, order=coming.order, rng=Random(seed))
     planner = Planner(cluster(trace.nodes), chosen, share_id=lambda: f"share-{next(shares)}")
     placed = since = 0
     for pod in coming.pods:

@@ -19,7 +19,7 @@ from random import Random
 from typing import Final
 
 from fairlead.placement.packing.fragmentation import Fragmentation, Hardware, Shape
-from fairlead.placement.packing.left import UNIT, Left, cpu_left, free_parts, memory_left
+from fairlead.placement.packing.left import UNIT, Left, left_of
 from fairlead.placement.packing.policy import Choice, NodePolicy
 from fairlead.placement.packing.ranks import Scored
 from fairlead.placement.packing.scoring import SCORINGS, Outcome, Scoring
@@ -70,9 +70,7 @@ __all__ = [
     "Scoring",
     "Shape",
     "TypicalPod",
-    "cpu_left",
-    "free_parts",
-    "memory_left",
+    "left_of",
     "node_policy",
     "shapes_of",
     "typical_pods",

@@ -1,9 +1,9 @@
 """What the claims of a pod ask of one kind of node: which devices, how many, and how much of each.
 
 It is read from the allocator's own problem, so selectors, classes, tolerations and capacities count as they do there.
-It is less than the problem: constraints between devices are not looked at, of alternatives only the first is, and two
-requests are looked at one by one. Therefore "no" is certain here and "yes" is for the allocator to say, which gets
-the proposed devices as a mask.
+It is less than the problem: constraints between devices are not looked at, of alternatives only what all of them want,
+and two requests are looked at one by one. Therefore "no" is certain here and "yes" is for the allocator to say, which
+gets the proposed devices as a mask.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from random import Random
 from typing import NamedTuple
 
 from fairlead.allocator import Problem
+from fairlead.allocator.slot import bits
 from fairlead.inventory import NodeView
-from fairlead.placement.packing.left import UNIT, Free
+from fairlead.placement.packing.left import UNIT, Capacities, Free, Left
 from fairlead.resource import Quantity
 
 ANY = -1
@@ -32,11 +33,23 @@ class Devices(Enum):
 
 
 class Part(NamedTuple):
-    """Devices asked for alike: `wants` out of `mask`, each as far as `needs` says by device number."""
+    """Devices asked for alike: `wants` out of `mask`.
+
+    `needs` has the part of each device that is asked for; `of_each` the parts of each capacity of those devices that
+    are shared and have several.
+    """
 
     wants: int
     mask: int
     needs: Mapping[int, int]
+    of_each: Capacities
+
+    def rest(self, left: Left, number: int) -> int:
+        """What would be left of a device that has not been asked for anything else; below 0 where it has too little."""
+        have = left.capacities.get(number)
+        if have is None or number not in self.of_each:
+            return left.free[number] - self.needs[number]
+        return min([amount - need for amount, need in zip(have, self.of_each[number], strict=True)])
 
 
 class Option(NamedTuple):
@@ -56,80 +69,81 @@ class Fit:
     narrow: bool = True
     """Whether the devices may be named: not where constraints or alternatives have a say in which go together."""
 
-    def possible(self, free: Free) -> bool:
+    def possible(self, left: Left) -> bool:
         """Whether every part by itself finds its devices; where this says no, so does the allocator."""
-        return all(
-            count <= sum(free[number] >= need for number, need in needs.items()) for count, _, needs in self.parts
-        )
+        return all(part.wants <= sum(part.rest(left, number) >= 0 for number in part.needs) for part in self.parts)
 
-    def options(self, free: Free, devices: Devices) -> list[Option]:
+    def options(self, left: Left, devices: Devices) -> list[Option]:
         """Choices of devices, those with the least left first; none where the claims cannot fit.
 
         Args:
-            free: what is left of each device.
+            left: what is left of the node.
             devices: which choices to look at.
         """
-        parts = self.parts
-        if not parts:
-            return [Option(ANY, free)]
-        if len(parts) == 1 and parts[0].wants == 1 and self.narrow:
-            return self._single(free, devices)
-        if not self.possible(free):
+        if not self.parts:
+            return [Option(ANY, left.free)]
+        if len(self.parts) == 1 and self.parts[0].wants == 1 and self.narrow:
+            return self._single(left, devices)
+        if not self.possible(left):
             return []
+        free = left.free
         if devices is Devices.FIRST or not self.narrow:
             order: Sequence[int] = range(len(free))
         else:
             order = sorted(range(len(free)), key=free.__getitem__)
-        return [self._taken(free, order)]
+        return [self._taken(left, order)]
 
-    def _single(self, free: Free, devices: Devices) -> list[Option]:
+    def _single(self, left: Left, devices: Devices) -> list[Option]:
+        part = self.parts[0]
+        free, capacities = left.free, left.capacities
         found: dict[tuple[int, Hashable], int] = {}
-        needs = self.parts[0].needs
-        least, tightest = UNIT + 1, -1
-        for number, need in needs.items():
+        for number, need in part.needs.items():
             have = free[number]
-            if have < need:
+            if have < need if number not in capacities else part.rest(left, number) < 0:
                 continue
-            if devices is Devices.EACH:
-                found.setdefault((have, self.alike[number]), number)
-            elif devices is Devices.FIRST:
-                return [_one(free, number, need)]
-            elif have < least:
-                least, tightest = have, number
-        if devices is Devices.EACH:
-            if len(found) == 1:
-                number = next(iter(found.values()))
-                return [_one(free, number, needs[number])]
-            return [_one(free, n, needs[n]) for n in sorted(found.values(), key=lambda n: (free[n], n))]
-        return [_one(free, tightest, needs[tightest])] if tightest >= 0 else []
+            if devices is Devices.FIRST:
+                return [_one(left, part, number)]
+            # Devices with several capacities are told apart: as much may be left of the one, and not of the other.
+            found.setdefault((have, self.alike[number] if number not in capacities else -number), number)
+        if len(found) > 1:
+            numbers = sorted(found.values(), key=lambda number: (free[number], number))
+            return [_one(left, part, number) for number in (numbers if devices is Devices.EACH else numbers[:1])]
+        return [_one(left, part, number) for number in found.values()]
 
-    def drawn(self, free: Free, rng: Random) -> Option:
+    def drawn(self, left: Left, rng: Random) -> Option:
         """Devices drawn at random, every device that fits being as likely as the others."""
         if not self.parts:
-            return Option(ANY, free)
-        order = list(range(len(free)))
+            return Option(ANY, left.free)
+        order = list(range(len(left.free)))
         rng.shuffle(order)
-        return self._taken(free, order)
+        return self._taken(left, order)
 
-    def _taken(self, free: Free, order: Sequence[int]) -> Option:
+    def _taken(self, left: Left, order: Sequence[int]) -> Option:
         """The first devices of the order that suit; the allocator's choice where parts get into each other's way."""
-        after = list(free)
+        after = list(left.free)
         within = 0
-        for missing, mask, needs in self.parts:
+        for part in self.parts:
+            missing = part.wants
             for number in order:
                 if not missing:
                     break
-                if mask >> number & 1 and after[number] >= needs[number]:
-                    after[number] -= needs[number]
-                    within |= 1 << number
-                    missing -= 1
+                if not part.mask >> number & 1:
+                    continue
+                shared_already = within >> number & 1
+                rest = after[number] - part.needs[number] if shared_already else part.rest(left, number)
+                if rest < 0:
+                    continue
+                after[number] = rest
+                within |= 1 << number
+                missing -= 1
             if missing:
-                return Option(ANY, free)
+                return Option(ANY, left.free)
         return Option(within if self.narrow else ANY, tuple(after))
 
 
-def _one(free: Free, number: int, need: int) -> Option:
-    return Option(1 << number, (*free[:number], free[number] - need, *free[number + 1 :]))
+def _one(left: Left, part: Part, number: int) -> Option:
+    free = left.free
+    return Option(1 << number, (*free[:number], part.rest(left, number), *free[number + 1 :]))
 
 
 def parts_of(problem: Problem, view: NodeView) -> tuple[Part, ...] | None:
@@ -146,33 +160,32 @@ def parts_of(problem: Problem, view: NodeView) -> tuple[Part, ...] | None:
         slot = slots[0]
         if slot.unit.admin_access:
             continue
-        count, mask = slot.count, slot.mask
-        if len(slots) > 1:
-            # Another alternative may want other devices, and fewer: what all of them want is at least this.
-            count = min(other.count for other in slots)
-            for other in slots:
-                mask |= other.mask
-        needs = {device: UNIT for device in range(view.size) if mask >> device & 1}
-        for device in needs:
-            if view.shared >> device & 1:
-                amounts = [other.taken.get(device) for other in slots]
-                needs[device] = min(
-                    (_part_of(view, device, taken) for taken in amounts if taken is not None), default=0
-                )
-        if slot.unit.all_devices:
-            count = 0 if mask & view.shared else count
+        mask = 0
+        for other in slots:
+            mask |= other.mask
+        # Another alternative may want fewer devices, and of all shared devices only those with room count.
+        wants = min(0 if other.unit.all_devices and other.mask & view.shared else other.count for other in slots)
+        needs: dict[int, int] = {}
+        of_each: dict[int, tuple[int, ...]] = {}
+        for device in bits(mask):
+            if not view.shared >> device & 1:
+                needs[device] = UNIT
+                continue
+            shares = [_share(view, device, other.taken[device]) for other in slots if device in other.taken]
+            least = tuple(map(min, *shares)) if len(shares) > 1 else shares[0]
+            needs[device] = max(least, default=0)
+            if len(least) > 1:
+                of_each[device] = least
         exclusive = not mask & view.shared
-        key = (mask, tuple(needs.items())) if exclusive else number
+        key = (mask, "exclusive") if exclusive else number
         known = parts.get(key)
-        parts[key] = Part(count + (known.wants if known is not None else 0), mask, needs)
+        parts[key] = Part(wants + (known.wants if known is not None else 0), mask, needs, of_each)
     return tuple(part for part in parts.values() if part.wants)
 
 
-def _part_of(view: NodeView, number: int, taken: Mapping[str, Quantity]) -> int:
-    """The part of a shared device that a share takes: of the capacity of which it takes the greatest part."""
-    most = 0
-    for name, amount in taken.items():
-        have = view.device(number).capacity[name].value.nano
-        if have > 0:
-            most = max(most, amount.nano * UNIT // have)
-    return most
+def _share(view: NodeView, number: int, taken: Mapping[str, Quantity]) -> tuple[int, ...]:
+    """The part of each capacity that a share of a device takes, in the order of its capacities."""
+    return tuple(
+        taken[name].nano * UNIT // (capacity.value.nano or 1) if name in taken else 0
+        for name, capacity in view.device(number).capacity.items()
+    )

@@ -64,15 +64,12 @@ class Hardware:
         "_states",
         "_usable",
         "classes",
-        "counted",
         "uniform",
     )
 
     def __init__(self, model: Fragmentation, fits: Sequence[tuple[Part, ...] | None], size: int) -> None:
         self._model = model
         self._states: dict[Free, _State] = {}
-        self.counted = 0
-        """The devices that some typical shape can use; what is free of others is not looked at."""
         self._parts: list[tuple[int, Part]] = []
         """Every part with its bit: that of the shape for its first part, one above all shapes for others."""
         self._further: dict[int, int] = {}
@@ -86,7 +83,6 @@ class Hardware:
                     bit = 1 << top
                     top += 1
                 self._parts.append((bit, part))
-                self.counted |= part.mask
         self._levels: dict[int, int] = {}
         """By number of devices, the parts that want so many."""
         for bit, part in self._parts:
@@ -105,7 +101,7 @@ class Hardware:
 
     def fragmentation(self, left: Left) -> float:
         """F of a node of which so much is left, in devices."""
-        cpu, memory, free = left
+        cpu, memory, free, _ = left
         if self.uniform:
             free = tuple(sorted(free))
         state = self._states.get(free)
@@ -116,10 +112,6 @@ class Hardware:
         if known is None:
             known = state.by_room[room] = self._compute(state, room)
         return known
-
-    def idle(self, free: Free) -> float:
-        """What is free of the devices that typical shapes can use, in devices."""
-        return sum(part for number, part in enumerate(free) if self.counted >> number & 1) / UNIT
 
     def _compute(self, state: _State, room: int) -> float:
         hosted = state.hosted & room
@@ -135,8 +127,6 @@ class Hardware:
         partly: dict[int, int] = {}
         top = range(self._most, 1, -1)
         for number, part in enumerate(free):
-            if not self.counted >> number & 1:
-                continue
             idle += part
             usable = self._usable_by(number, part)
             for level in top:

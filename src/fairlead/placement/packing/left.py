@@ -1,8 +1,8 @@
 """What is left of a node: CPU, memory, and of each device the part that is free.
 
-A device that is given as a whole is free or not. Of one that is shared, every share takes something of every capacity
-that the device has, so what is left of it is what is left of the capacity that is used most. A device that draws on
-counters is free while its counter sets can still pay for it.
+A device that is given as a whole is free or not. Of one that is shared, what is left is what is left of the capacity
+that is used most; where a device has several capacities, whether one more share fits is told by all of them. A device
+that draws on counters is free while its counter sets can still pay for it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from fairlead.allocator.slot import bits
 from fairlead.inventory import NodeView, Occupancy
 from fairlead.placement.node import NodeState
 
@@ -19,6 +20,9 @@ UNIT: Final = 10**9
 
 Free = tuple[int, ...]
 """By device number, what is left of it, in units of 10^-9 of the device."""
+
+Capacities = Mapping[int, tuple[int, ...]]
+"""By number of a shared device with several capacities, parts of each capacity, in units of 10^-9 of it."""
 
 Amount = int | float
 """An amount in units of 10^-9; infinity where a node does not say how much it has."""
@@ -30,16 +34,7 @@ class Left(NamedTuple):
     cpu: Amount
     memory: Amount
     free: Free
-
-
-def cpu_left(node: NodeState) -> Amount:
-    """What is left of the node's CPU."""
-    return _left(node, "cpu")
-
-
-def memory_left(node: NodeState) -> Amount:
-    """What is left of the node's memory."""
-    return _left(node, "memory")
+    capacities: Capacities = {}  # noqa: RUF012 - never changed
 
 
 def _left(node: NodeState, resource: str) -> Amount:
@@ -47,28 +42,40 @@ def _left(node: NodeState, resource: str) -> Amount:
     return math.inf if have is None else have - node.used.get(resource, 0)
 
 
-def free_parts(view: NodeView) -> Free:
-    """What is left of every device of the node."""
+def left_of(node: NodeState, view: NodeView) -> Left:
+    """What is left of a node.
+
+    Args:
+        node: the node.
+        view: its devices as they are now.
+    """
+    free, capacities = _devices_left(view)
+    return Left(_left(node, "cpu"), _left(node, "memory"), free, capacities)
+
+
+def _devices_left(view: NodeView) -> tuple[Free, Capacities]:
     occupancy = view.occupancy
     taken = occupancy.held | (occupancy.exhausted & ~occupancy.started) | ~view.on_node
     parts = [0 if taken >> number & 1 else UNIT for number in range(view.size)]
-    for number, consumed in occupancy.consumed.items():
-        if parts[number] and view.shared >> number & 1:
-            parts[number] = _part_left(view, number, consumed)
-    if view.counting:
-        for number in range(view.size):
-            if view.counting >> number & 1 and not occupancy.started >> number & 1 and parts[number]:
-                parts[number] = UNIT if _can_pay(view, number, occupancy) else 0
-    return tuple(parts)
-
-
-def _part_left(view: NodeView, number: int, consumed: Mapping[str, int]) -> int:
-    least = UNIT
-    for name, capacity in view.device(number).capacity.items():
-        have = capacity.value.nano
-        if have > 0:
-            least = min(least, max(0, have - consumed.get(name, 0)) * UNIT // have)
-    return least
+    capacities: dict[int, tuple[int, ...]] = {}
+    for number in bits(view.shared & ~taken):
+        consumed = occupancy.consumed.get(number)
+        device = view.device(number)
+        if consumed is None and len(device.capacity) <= 1:
+            continue
+        left = tuple(
+            max(0, capacity.value.nano - (consumed or {}).get(name, 0)) * UNIT // (capacity.value.nano or 1)
+            for name, capacity in device.capacity.items()
+        )
+        if left:
+            parts[number] = min(left)
+        if len(left) > 1:
+            capacities[number] = left
+    for number in bits(view.counting & ~taken & ~occupancy.started):
+        if not _can_pay(view, number, occupancy):
+            parts[number] = 0
+            capacities.pop(number, None)
+    return tuple(parts), capacities
 
 
 def _can_pay(view: NodeView, number: int, occupancy: Occupancy) -> bool:

@@ -119,8 +119,9 @@ def _words(scoring: Scoring, scored: Scored) -> str:
     outcome = scored.outcome
     parts = []
     if scoring.measured:
-        change = f"{abs(outcome.gain):.3f} devices"
-        parts.append(f"fragmentation {'falls' if outcome.gain > 0 else 'grows'} by {change}")
+        size = f"{abs(outcome.gain):.3f}"
+        change = f"{'falls' if outcome.gain > 0 else 'grows'} by {size} devices" if float(size) else "stays the same"
+        parts.append(f"fragmentation {change}")
     if scoring.name != "first-fit":
         parts.append(f"{outcome.cpu:.0%} of a greatest node's CPU and {outcome.devices:.0%} of its devices stay free")
         parts.append(f"score {scored.score:.3f}".rstrip("0").rstrip("."))

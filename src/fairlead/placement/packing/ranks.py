@@ -18,7 +18,7 @@ from fairlead.allocator import ClaimShape, Wanted
 from fairlead.inventory import NodeView
 from fairlead.placement.packing.fit import Fit, Option, parts_of
 from fairlead.placement.packing.fragmentation import Fragmentation, Hardware
-from fairlead.placement.packing.left import UNIT, Left, cpu_left, free_parts, memory_left
+from fairlead.placement.packing.left import UNIT, Left, left_of
 from fairlead.placement.packing.scoring import Outcome, Scoring
 from fairlead.placement.site import Site
 
@@ -135,8 +135,7 @@ class Ranks:
         return found
 
     def _look(self, number: int) -> Left:
-        node = self._site.nodes[self._names[number]]
-        return Left(cpu_left(node), memory_left(node), free_parts(self._views[number]))
+        return left_of(self._site.nodes[self._names[number]], self._views[number])
 
     def _renew(self, number: int) -> None:
         view = self._site.view(self._names[number])
@@ -190,7 +189,7 @@ class Ranks:
         fit = self._fit(row, number)
         if fit is None:
             return None
-        options = fit.options(left.free, self._scoring.devices)
+        options = fit.options(left, self._scoring.devices)
         if not options:
             return None
         hardware = self._hardware[number]
@@ -238,5 +237,5 @@ class Ranks:
             numbers.pop()
             fit = self._fit(row, number)
             assert fit is not None
-            option = fit.drawn(self._left[number].free, rng)
+            option = fit.drawn(self._left[number], rng)
             yield Scored(self._names[number], option.within, 0.0, Outcome(0.0, 0.0, 0.0))
