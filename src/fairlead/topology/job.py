@@ -166,12 +166,13 @@ def _sharing(members: Sequence[_Member], tree: Tree, rules: Rules) -> tuple[floa
 
 
 def _rails(member: _Member) -> frozenset[int] | None:
-    """The rails of the NICs of a member; None when one is unknown."""
+    """The rails of the NICs that count of a member; None when one is unknown."""
     found = set()
     for device in member.devices:
-        location = member.wiring.locations[device]
-        if location.kind in ("nic", "dpu"):
-            if location.rail is None:
+        model, location = member.wiring.models[device], member.wiring.locations[device]
+        if location.kind in ("nic", "dpu") and model is not None and model.network:
+            rail = location.rail
+            if rail is None:
                 return None
-            found.add(location.rail)
+            found.add(rail)
     return frozenset(found)

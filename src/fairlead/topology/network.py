@@ -6,7 +6,8 @@ its card. A NIC is near a GPU when the link between them is at least as good as 
 memory directly (same PCIe root, or same NUMA node where C2C does it). Otherwise the data goes through host memory and
 a share of the way is left; and all that crosses sockets shares the way between them.
 
-Without GPUs, the NICs count alone. A NIC of unknown speed adds nothing, and is named.
+Ports that a GPU has itself (Gaudi) come on top. Without GPUs, the NICs count alone. A NIC of unknown speed adds
+nothing, and is named.
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ def network(wiring: Wiring, devices: Sequence[int]) -> Outward:
     gpus = [device for device in devices if wiring.locations[device].kind == "gpu"]
     parts: list[str] = []
     nics = _nics(wiring, devices, parts)
+    own = _own_ports(wiring, gpus, parts)
     if not nics:
-        return Outward(0.0, tuple(parts))
+        return Outward(own, tuple(parts))
     flow = Flow()
     for nic in nics:
         flow.add(nic.port, "network", nic.gbytes)
@@ -74,7 +76,19 @@ def network(wiring: Wiring, devices: Sequence[int]) -> Outward:
             flow.add("gpus", nic.device, inf)
     for gpu in gpus:
         flow.add("gpus", gpu, wiring.host(gpu).gbytes)
-    return Outward(flow.greatest("gpus", "network"), tuple(parts))
+    return Outward(own + flow.greatest("gpus", "network"), tuple(parts))
+
+
+def _own_ports(wiring: Wiring, gpus: Sequence[int], parts: list[str]) -> float:
+    """What the GPUs that have network ports of their own send through them; says so for each."""
+    total = 0.0
+    for gpu in gpus:
+        model = wiring.models[gpu]
+        if model is not None and model.network and not wiring.locations[gpu].part:
+            figure = wiring.rules.figures[model.network]
+            parts.append(f"{wiring.names[gpu]}: network {figure.gbytes:g} GB/s of its own ({figure.source})")
+            total += figure.gbytes
+    return total
 
 
 def _nics(wiring: Wiring, devices: Sequence[int], parts: list[str]) -> list[_Nic]:

@@ -68,7 +68,7 @@ class Model:
     """Figure of its own link to the host: PCIe, or C2C."""
     fabric: Fabric | None = None
     network: str = ""
-    """Figure of one card's network ports together."""
+    """Figure of one card's network ports together; for a GPU, of its own ports out of the node."""
     near: str = "root"
     """The worst link over which a NIC reads the memory of this GPU directly."""
 

@@ -136,7 +136,10 @@ def _domains(
             problems.append(TopologyProblem("two-domains", rule.name, domain, nodes, text))
             return None
         names = {second[node]: domains[node] for node in second if node in domains}
-        domains |= {node: names.get(value, value) for node, value in second.items() if node not in domains}
+        for node, value in second.items():
+            if node not in domains:
+                # A name that the first label gives to another domain is not used for this one too.
+                domains[node] = names.get(value) or (f"{label}={value}" if value in names.values() else value)
     return domains
 
 
