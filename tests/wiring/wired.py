@@ -24,6 +24,7 @@ PCIE = "NVIDIA L40S"
 CX7 = "MT2910 Family [ConnectX-7]"
 NUMA = "resource.kubernetes.io/numaNode"
 ROOT = "resource.kubernetes.io/pcieRoot"
+BUS = "resource.kubernetes.io/pciBusID"
 SWITCH = "example.com/switch"
 
 RULES = read_rules("attributes: {switch: [example.com/switch]}\n", "test", default_rules())

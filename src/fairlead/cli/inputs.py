@@ -19,6 +19,7 @@ from fairlead.cli.checks import one_line, problems_of
 from fairlead.cli.options import LabelledNode, read_stdin
 from fairlead.inventory import Features
 from fairlead.placement import Cluster, assumed_node, named_nodes
+from fairlead.placement.wiring import WishError, wishes
 from fairlead.resource import (
     DeviceClass,
     Node,
@@ -123,6 +124,9 @@ def load(
         for device_class in offered
         if device_class.name in used
     ]
+    problems = _bad_wishes(pods)
+    if problems:
+        raise BadInputError(problems)
     cluster = Cluster(
         nodes=known,
         slices=objects.slices,
@@ -166,6 +170,18 @@ def _named_classes(claim: ResourceClaim) -> Iterator[tuple[str, str]]:
             yield f"{path}.exactly.deviceClassName", request.exactly.device_class_name
         for number, alternative in enumerate(request.first_available):
             yield f"{path}.firstAvailable[{number}].deviceClassName", alternative.device_class_name
+
+
+def _bad_wishes(pods: Sequence[PlannedPod]) -> list[Problem]:
+    """What is wrong with annotations of ours; once for all pods of a workload."""
+    found: dict[tuple[str, str, str], Problem] = {}
+    for pod in pods:
+        try:
+            wishes(pod)
+        except WishError as error:
+            for problem in error.problems:
+                found.setdefault((pod.owner, problem.field, problem.reason), problem)
+    return list(found.values())
 
 
 def _missing_classes(objects: Objects, pods: Sequence[PlannedPod]) -> list[Problem]:

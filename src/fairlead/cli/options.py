@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from fairlead.inventory import Features
+from fairlead.placement.wiring import DEVICE_POLICIES, DevicePolicy
+from fairlead.topology import Rules, RulesError, default_rules, read_rules
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -59,6 +62,49 @@ def cluster_options(command: _Command) -> _Command:
         "--assume-classes/--no-assume-classes",
         default=True,
         help="Whether DeviceClasses that well-known drivers install may be missing from the input. [default: they may]",
+    )(command)
+
+
+def parse_rules(ctx: click.Context, param: click.Parameter, value: str | None) -> Rules | None:
+    """The path of a file with wiring rules, which come before those that are shipped; none where nothing is said."""
+    if value is None:
+        return None
+    try:
+        return read_rules(Path(value).read_text(encoding="utf-8"), value, default_rules())
+    except RulesError as error:
+        raise BadRulesError(str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRulesError(f"{value}: {error}") from None
+
+
+class BadRulesError(click.ClickException):
+    """Wiring rules that cannot be used; exit status 2."""
+
+    exit_code = 2
+
+
+def parse_devices(ctx: click.Context, param: click.Parameter, value: str | None) -> DevicePolicy | None:
+    """The device policy of a name."""
+    return DEVICE_POLICIES[value] if value is not None else None
+
+
+def wiring_options(command: _Command) -> _Command:
+    """`--devices` and `--topology`: which devices of a node are better, and what is known of its wiring."""
+    command = click.option(
+        "--topology",
+        "rules",
+        callback=parse_rules,
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="FILE",
+        help="What attributes of devices say about wiring and what links carry, beside what is shipped.",
+    )(command)
+    return click.option(
+        "--devices",
+        callback=parse_devices,
+        type=click.Choice(list(DEVICE_POLICIES)),
+        help="Which devices of a node a pod gets, where it does not say so in an annotation: the first, as Kubernetes "
+        "gives them; those that talk fastest; or those that are farthest apart. Also shows what they are worth. "
+        "[default: first-fit]",
     )(command)
 
 

@@ -8,10 +8,12 @@ import click
 
 from fairlead.cli.checks import one_line
 from fairlead.cli.inputs import BadInputError, load
-from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes
+from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes, wiring_options
 from fairlead.inventory import Features
 from fairlead.placement import Advisor
 from fairlead.placement import plan as place
+from fairlead.placement.wiring import DevicePolicy
+from fairlead.topology import Rules
 
 SOME_UNPLACED = 1
 
@@ -35,11 +37,14 @@ SOME_UNPLACED = 1
     show_default=True,
     help="json and yaml hold every claim's status as the cluster would.",
 )
+@wiring_options
 @cluster_options
 def plan(
     paths: tuple[str, ...],
     nodes: list[LabelledNode],
     output: str,
+    devices: DevicePolicy | None,
+    rules: Rules | None,
     assume_classes: bool,
     features: Features,
 ) -> None:
@@ -50,6 +55,8 @@ def plan(
     count as they are; all other pods are placed one after another. Where the input holds no Nodes, the nodes that
     ResourceSlices name are taken to have room.
 
+    Annotations of pods choose devices and join claims: see docs/annotations.md.
+
     A workload that names a claim or template that is not there is left out, and said to be.
 
     Exit status: 0 when every pod has a node, 1 when one has none or was left out, 2 when the input cannot be used.
@@ -58,6 +65,7 @@ def plan(
     Examples:
       fairlead plan -f slices.yaml -f classes.yaml -f job.yaml
       fairlead plan -f cluster/ -f job.yaml --node gpu-7=zone=a,rack=r2 -o yaml
+      fairlead plan -f cluster/ -f job.yaml --devices compact
       kubectl get resourceslices,deviceclasses,resourceclaims,nodes,pods -A -o json | fairlead plan -f - -f job.yaml
     """
     given = load(paths, nodes, assume_classes=assume_classes, features=features)
@@ -66,7 +74,7 @@ def plan(
             click.echo(note, err=True)
         raise BadInputError([], "nothing to place: the input holds no pod without a node, and nothing that makes pods")
     advisor = Advisor(given.cluster) if output == "table" else None
-    result = place(given.cluster, given.pods, advisor)
+    result = place(given.cluster, given.pods, advisor, devices=devices, rules=rules)
     if advisor is not None:
         from fairlead.cli.table import draw, output_width  # rich takes a moment to import
 

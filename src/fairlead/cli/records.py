@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from typing import Any
 
 import yaml
 
 from fairlead.placement import Placement, Plan
+from fairlead.placement.wiring import Choice, Score
 from fairlead.resource import to_builtins
 
 
@@ -22,6 +24,31 @@ def to_yaml(plan: Plan) -> str:
     records = [record(placement) for placement in plan]
     text: str = yaml.dump(records, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
     return text
+
+
+def _devices(choice: Choice) -> dict[str, Any]:
+    """Why these devices: what they are worth, and what the next best would have been."""
+    runner_up = choice.runner_up
+    return {
+        "policy": choice.policy,
+        "devices": list(choice.names),
+        "score": _parts(choice.score),
+        "limits": list(choice.limits),
+        "proven": choice.proven,
+        "bound": _plain(choice.bound) if choice.bound is not None else None,
+        "runnerUp": {"devices": list(choice.runner_up_names), "score": _parts(runner_up)} if runner_up else None,
+    }
+
+
+def _parts(score: Score) -> list[dict[str, Any]]:
+    return [{"name": part.name, "text": part.text, "key": _plain(part.key)} for part in score.parts]
+
+
+def _plain(key: Any) -> Any:
+    """A key as JSON has it: there is no infinity."""
+    if isinstance(key, tuple):
+        return [_plain(one) for one in key]
+    return None if key in (inf, -inf) else key
 
 
 def record(placement: Placement) -> dict[str, Any]:
@@ -42,6 +69,7 @@ def record(placement: Placement) -> dict[str, Any]:
             }
             for used in placement.claims
         ],
+        **({"devices": _devices(placement.choice)} if placement.choice is not None else {}),
         "reasons": [
             {
                 "text": obstacle.text,

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from fairlead.cli.devices import DeviceBook, describe
 from fairlead.placement import Obstacle, PlacedClaim, Placement, Plan
+from fairlead.placement.wiring import Choice
 from fairlead.resource import DeviceRequestAllocationResult, ResourceSlice
 
 _WIDTH: Final = 100
@@ -60,6 +61,7 @@ def draw(
     if placed:
         console.print(_placed_table(placed, DeviceBook(slices), width, common))
         console.print()
+        _print_choices(console, placed, common)
     _print_unplaced(console, [placement for placement in plan if not placement.placed], common, advice)
     console.print(summary(plan))
     return _text(buffer)
@@ -148,6 +150,31 @@ def _rows(placements: Sequence[Placement], common: str) -> Iterator[_Row]:
             for result in allocation.devices.results:
                 pool = "" if result.pool == placement.node else f"{result.pool}/"
                 yield f"  {prefix}{result.request}", f"  {pool}{result.device}", used, result
+
+
+def _print_choices(console: Console, placements: Sequence[Placement], common: str) -> None:
+    """What the devices of pods are worth to their policy, and the next best; pods of which the same is true at once."""
+    groups: dict[tuple[str, str, tuple[str, ...]], list[Placement]] = {}
+    for placement in placements:
+        if placement.choice is not None:
+            lines = tuple(_choice(placement.choice))
+            groups.setdefault((placement.choice.policy, placement.pod.owner, lines), []).append(placement)
+    if groups:
+        console.print(Text("WHY THESE DEVICES", "bold"))
+    for (policy, owner, lines), members in groups.items():
+        who = _filled(f"{_names(members, owner, common)}: {policy}", console.width, 0)
+        console.print(Text("\n".join([who, *(_filled(line, console.width, 4) for line in lines)])))
+    if groups:
+        console.print()
+
+
+def _choice(choice: Choice) -> Iterator[str]:
+    yield str(choice.score) or "nothing tells the devices apart"
+    if choice.runner_up is not None:
+        names = ", ".join(choice.runner_up_names)
+        yield f"runner-up {names}: {choice.runner_up.behind(choice.score)}"
+    if not choice.proven:
+        yield "not proven: there are more sets of devices than were looked at, and one of them may be worth more"
 
 
 def _print_unplaced(console: Console, placements: Sequence[Placement], common: str, advice: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 from fairlead.allocator import GroupRule, Pick, Problem, Slot, Standing
 from fairlead.inventory import NodeView
 from fairlead.placement.wiring.setting import Setting, bits
+from fairlead.placement.wiring.symmetry import Cell, interchangeable
 
 _MOST_TYPES: Final = 6
 """Kinds of slots up to which all of their unions are looked at."""
@@ -78,7 +79,11 @@ class Demand:
         self._rooms = self._unions()
         self._rules = _rules(problem, counted)
         unique = unique or any(slot.error_mask or slot.late for slot in problem.slots)
+        self._seen = list(dict.fromkeys([*problem.rules, *(r for slot in problem.slots for _, r in slot.constraints)]))
+        """All rules, as slots see them."""
         self.classes = self._classes(view, setting, unique)
+        self.cells = [] if unique else self._cells(view, setting)
+        """Lists of places that are interchangeable as wholes."""
         self.members = tuple(
             [problem.positions[place] for place, slots in enumerate(problem.alternatives) if _counted(slots[0])]
         )
@@ -92,9 +97,13 @@ class Demand:
             sum([count for serves, count in counts if not serves & ~union]) <= room for union, room in self._rooms
         )
 
+    def open(self, devices: int) -> bool:
+        """Whether each kind of slot by itself finds enough devices among these."""
+        return self.sharing or all((mask & devices).bit_count() >= count for mask, count in self._types.items())
+
     def plausible(self, devices: int) -> bool:
         """Whether nothing that is easily seen forbids to take exactly these devices."""
-        if not self.sharing and any((mask & devices).bit_count() < count for mask, count in self._types.items()):
+        if not self.open(devices):
             return False
         for rule in self._rules:
             if rule.distinct:
@@ -146,28 +155,52 @@ class Demand:
         ]
 
     def _classes(self, view: NodeView, setting: Setting, unique: bool) -> tuple[Class, ...]:
-        problem = self._problem
-        looks = list(dict.fromkeys([*problem.rules, *(rule for slot in problem.slots for _, rule in slot.constraints)]))
         groups: dict[Hashable, list[int]] = {}
         serving: dict[Hashable, int] = {}
         for number in bits(self.candidates):
             serves = sum(1 << kind for kind, mask in enumerate(self._types) if mask >> number & 1)
-            shared = problem.shared >> number & 1
+            shared = self._problem.shared >> number & 1
             signature: Hashable = (
                 setting.position(number),
                 number if unique or shared else -1,
-                tuple(
-                    [
-                        (slot.mask >> number & 1, slot.first_need.get(number, 0), slot.more_need.get(number, 0))
-                        for slot in problem.slots
-                    ]
-                ),
-                tuple([(rule.index.present >> number & 1, rule.index.values_of[number]) for rule in looks]),
-                _consumption(view, number),
+                self._standing(view, number),
+                tuple([rule.index.values_of[number] for rule in self._seen]),
             )
             groups.setdefault(signature, []).append(number)
             serving[signature] = serves
         return tuple([Class(tuple(numbers), serving[signature]) for signature, numbers in groups.items()])
+
+    def _standing(self, view: NodeView, number: int) -> Hashable:
+        """How requests, rules and what is taken treat a device, values of attributes aside."""
+        problem, taken = self._problem, self._taken
+        return (
+            tuple(
+                [
+                    (slot.mask >> number & 1, slot.first_need.get(number, 0), slot.more_need.get(number, 0))
+                    for slot in problem.slots
+                ]
+            ),
+            tuple([(rule.index.present >> number & 1, rule.index.valueless >> number & 1) for rule in self._seen]),
+            tuple(
+                [
+                    mask >> number & 1
+                    for mask in (problem.shared, taken.free, taken.payable, taken.started, view.on_node)
+                ]
+            ),
+            _consumption(view, number),
+        )
+
+    def _cells(self, view: NodeView, setting: Setting) -> list[list[Cell]]:
+        if any(rule.index.multiple for rule in self._seen):
+            return []
+
+        def trait(number: int) -> Hashable:
+            here = setting.locations[number]
+            return (here.kind, here.model, here.rdma, here.part, self._standing(view, number))
+
+        traits = [trait(number) for number in range(view.size)]
+        values = [[rule.index.values_of[number] for number in range(view.size)] for rule in self._seen]
+        return interchangeable(setting, traits.__getitem__, values)
 
 
 def _counted(slot: Slot) -> bool:

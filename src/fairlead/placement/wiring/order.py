@@ -9,6 +9,8 @@ in the queue can be worth more. In this order the parts of a score are computed:
 3. the other devices;
 4. the remaining parts, one by one, for what is still best by those before.
 
+Of sets that differ by exchanges of devices or places only one is made, with low device numbers.
+
 After a number of steps (`STEPS`) nothing is completed any more, and what is complete is given out in order; `bound`
 then says what the sets that were not made can be worth at most.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, pairwise
 from typing import Final, NamedTuple
 
 from fairlead.placement.wiring.demand import Class, Demand
@@ -25,6 +27,7 @@ from fairlead.placement.wiring.parts import NUMA, ROOT, SWITCH, Scene
 from fairlead.placement.wiring.policies import DevicePolicy
 from fairlead.placement.wiring.score import Key, Part, Score, by_number, optimism
 from fairlead.placement.wiring.setting import bits
+from fairlead.placement.wiring.symmetry import Cell
 
 SELECTIONS: Final = 20_000
 """Selections of devices that talk with each other; with more there is no order, and nothing is given out."""
@@ -70,6 +73,7 @@ class Order:
         """By place: the devices of the classes from there on."""
         for place in range(len(others) - 1, -1, -1):
             self._rest[place] = self._rest[place + 1] | others[place].first(len(others[place].numbers))
+        self._comparisons = _comparisons([*leading, *others], demand.cells)
         self._nics = demand.fixed(setting.network)
         self._queue: list[tuple[tuple[Key, ...], int, int, _Open | _Whole]] = []
         self._ticket = count()
@@ -103,17 +107,18 @@ class Order:
     def _selections(self, size: int) -> Iterator[_Open]:
         """Every choice of talking devices for sets of so many devices, by numbers of devices of each class."""
         demand = self._demand
-        spare = self._rest[0].bit_count()
+        spare = self._rest[0]
         made = 0
         stack: list[tuple[int, int, int, tuple[tuple[int, int], ...]]] = [(0, 0, size, ())]
         while stack and made <= SELECTIONS:
             place, devices, wanted, counts = stack.pop()
             if place == len(self._leading):
-                if wanted <= spare:
+                if wanted <= spare.bit_count() and demand.open(devices | spare):
                     made += 1
                     yield _Open(devices | demand.forced & self._talking, devices | demand.forced, -1, wanted, counts)
                 continue
-            stack.extend(self._children(self._leading[place], place, devices, wanted, counts))
+            children = self._children(self._leading[place], place, devices, wanted, counts)
+            stack.extend(child for child in children if self._canonical(place, child[1]))
 
     def _children(
         self, one: Class, place: int, devices: int, wanted: int, counts: tuple[tuple[int, int], ...]
@@ -123,6 +128,24 @@ class Order:
             if number and not self._demand.room(after):
                 return
             yield place + 1, devices | one.first(number), wanted - number, after
+
+    def _canonical(self, decided: int, devices: int) -> bool:
+        """Whether, as far as classes are decided, no earlier place is used less than one that it can be exchanged with.
+
+        Args:
+            decided: the last class that is decided.
+            devices: what is chosen.
+        """
+        for comparison in self._comparisons[decided]:
+            for earlier, later, place in comparison:
+                if place > decided:
+                    break
+                difference = (devices & earlier).bit_count() - (devices & later).bit_count()
+                if difference < 0:
+                    return False
+                if difference:
+                    break
+        return True
 
     def _first(self, item: _Open) -> Key:
         """The first part; not known where no device of the selection talks, because then all devices count."""
@@ -143,7 +166,7 @@ class Order:
         for place, devices, wanted, counts in self._children(
             self._others[item.place], item.place, item.devices, item.wanted, item.counts
         ):
-            if wanted <= room_after:
+            if wanted <= room_after and self._canonical(len(self._leading) + item.place, devices):
                 child = _Open(item.talkers, devices, place, wanted, counts)
                 self._push((first, self._pairs_at_best(child)), child)
 
@@ -190,6 +213,26 @@ class Order:
                 reach = min(reach, more)
             at_best.append(-reach)
         return tuple(at_best)
+
+
+_Comparison = list[tuple[int, int, int]]
+"""Devices of an earlier and a later place that correspond, and the class after which both are decided; in order."""
+
+
+def _comparisons(classes: list[Class], cells: list[list[Cell]]) -> list[list[_Comparison]]:
+    """By class: the comparisons of places that it takes part in."""
+    place_of = {number: place for place, one in enumerate(classes) for number in one.numbers}
+    masks = [one.first(len(one.numbers)) for one in classes]
+    by_class: list[list[_Comparison]] = [[] for _ in classes]
+    for orbit in cells:
+        for earlier, later in pairwise(orbit):
+            pairs = dict.fromkeys(
+                (place_of[a], place_of[b]) for a, b in zip(earlier, later, strict=True) if a in place_of
+            )
+            comparison = [(masks[a], masks[b], max(a, b)) for a, b in sorted(pairs, key=max)]
+            for place in dict.fromkeys(place for pair in pairs for place in pair):
+                by_class[place].append(comparison)
+    return by_class
 
 
 def leaves_room(bound: tuple[Key, ...], score: Score) -> bool:

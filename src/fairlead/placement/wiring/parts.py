@@ -15,6 +15,14 @@ from fairlead.topology import LINK_KINDS, Bandwidth
 
 SWITCH, ROOT, NUMA = (LINK_KINDS.index(kind) for kind in ("switch", "root", "numa"))
 _TIERS = {SWITCH: "behind one PCIe switch", ROOT: "on one PCIe root", NUMA: "on one NUMA node"}
+_LINKS = {
+    "nvlink": "NVLink",
+    "switch": "one PCIe switch",
+    "root": "one PCIe root",
+    "numa": "one NUMA node",
+    "system": "the way across NUMA nodes",
+    "unknown": "a way that is not known",
+}
 _NOUNS = {"nvlink": "NVLink domain", "numa": "NUMA node", "root": "PCIe root", "switch": "PCIe switch"}
 
 
@@ -174,7 +182,8 @@ def talk_text(scene: Scene, devices: int) -> str:
     count = talkers.bit_count()
     if count < 2:
         return ""
-    over = f"{LINK_KINDS[worst]} between all {count}" if count > 2 else f"{LINK_KINDS[worst]} between both"
+    kind = LINK_KINDS[worst]
+    over = f"{_LINKS.get(kind, kind)} between {f'all {count}' if count > 2 else 'both'}"
     return over if speed in (0, inf) else f"all-reduce {_gbytes(speed)}, {over}"
 
 
@@ -221,14 +230,14 @@ def pairs_text(scene: Scene, devices: int) -> str:
     if not compute or not network:
         return ""
     whole = max(compute.bit_count(), network.bit_count())
-    side = "NIC" if network.bit_count() > compute.bit_count() else "device"
+    noun = scene.setting.noun(compute)
+    side, other = ("NIC", noun) if network.bit_count() > compute.bit_count() else (noun, "NIC")
     counts = {rank: scene.pairs(compute, network, rank) for rank in (SWITCH, ROOT, NUMA)}
     best = max(counts.values())
     if not best:
-        return f"no {side} with its {'device' if side == 'NIC' else 'NIC'} close by"
+        return f"no {side} with {'an' if other == 'accelerator' else 'a'} {other} close by"
     rank = next(rank for rank, count in counts.items() if count == best)
-    with_ = "its device" if side == "NIC" else "its NIC"
-    return f"{best} of {_count(whole, side)} with {with_} {_TIERS[rank]}"
+    return f"{best} of {_count(whole, side)} with {'its' if best == 1 else 'their'} {other} {_TIERS[rank]}"
 
 
 def network(scene: Scene, devices: int) -> Key:
@@ -284,10 +293,10 @@ def left_text(scene: Scene, devices: int) -> str:
             _, g, n, o = sizes[0]
             counts = [
                 _count(count, noun)
-                for count, noun in ((g, "device"), (n, "NIC"), (o, "other device"))
-                if count or (noun == "device" and not n and not o)
+                for count, noun in ((g, scene.setting.noun(scene.setting.compute)), (n, "NIC"), (o, "other device"))
+                if count
             ]
-            return f"leaves {' and '.join(counts)} together on one {_NOUNS[place]}"
+            return f"leaves {' and '.join(counts) or 'nothing'} together on one {_NOUNS[place]}"
     return ""
 
 

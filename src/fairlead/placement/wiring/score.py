@@ -1,7 +1,7 @@
 """What a set of devices is worth under a policy, as a value with named parts, and in words.
 
 A score is compared part by part: an earlier part decides before a later one is looked at, and greater is better.
-Device numbers come last, so that of sets that are worth the same the one with the lowest numbers is the choice.
+Device numbers come last, so that of sets that are worth the same one with low numbers is the choice, always the same.
 """
 
 from __future__ import annotations
@@ -44,8 +44,28 @@ class Score:
         """All that is compared."""
         return (*self.merit, by_number(self.devices))
 
+    def behind(self, other: Score) -> str:
+        """In what respect it is worth less than another score of the same policy, in words."""
+        for mine, theirs in zip(self.parts, other.parts, strict=True):
+            if mine.key < theirs.key:
+                if mine.text and mine.text != theirs.text:
+                    return f"{mine.text}, not {theirs.text}" if theirs.text else mine.text
+                return _LESS.get(mine.name, mine.name)
+        return ""
+
     def __str__(self) -> str:
         return "; ".join(part.text for part in self.parts if part.text)
+
+
+_LESS = {
+    "talk": "links are worse",
+    "apart": "devices are closer together",
+    "pairs": "NICs are farther away",
+    "network": "less network bandwidth",
+    "numaNodes": "more NUMA nodes",
+    "leftOver": "what is left over is more broken up",
+}
+"""What is said of a part that is worse where its text is the same."""
 
 
 def by_number(devices: tuple[int, ...]) -> Key:

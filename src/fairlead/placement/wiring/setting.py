@@ -121,6 +121,13 @@ class Setting:
         value: str | int | None = getattr(self.locations[number], fact)
         return None if value == "" else value
 
+    def noun(self, devices: int) -> str:
+        """What the compute devices among some are called."""
+        kinds = {self.locations[number].kind for number in bits(devices & self.compute)}
+        if len(kinds) != 1:
+            return "device"
+        return "GPU" if kinds == {"gpu"} else "accelerator"
+
     def near(self, number: int, rank: int) -> int:
         """The network devices that are linked to a device at this rank or better."""
         known = self._near.get((number, rank))
