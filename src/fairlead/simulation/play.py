@@ -32,8 +32,8 @@ class Setup:
 
     @property
     def name(self) -> str:
-        """`pack, compact devices`."""
-        return f"{self.policy}, {self.devices} devices"
+        """`pack / compact`."""
+        return f"{self.policy} / {self.devices}"
 
 
 def drawn_jobs(objects: Objects, rules: Rules, hours: float, load: float, seed: int) -> list[Arrival]:

@@ -101,7 +101,9 @@ def _sentence(cluster: Mapping[str, Any], summaries: Sequence[Summary]) -> str:
     jobs = f"{summaries[0].jobs:,} jobs"
     asked = f"drawn to ask for {cluster['load']:.0%} of all GPU time" if "load" in cluster else "read from a trace"
     runs = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
-    return f"Cluster {cluster['spec']}: {cluster['nodes']} nodes. {jobs}, {asked}, over {runs}; every setup has the same."
+    return (
+        f"Cluster {cluster['spec']}: {cluster['nodes']} nodes. {jobs}, {asked}, over {runs}; every setup has the same."
+    )
 
 
 def _summary(summaries: Sequence[Summary]) -> str:

@@ -109,6 +109,16 @@ def write_spec(parts: Sequence[Part], name: str = "") -> str:
     return text
 
 
+def line_of(parts: Sequence[Part]) -> str:
+    """The spec in one line, without fields that have their default."""
+    pieces = []
+    for part in parts:
+        fields = {field.name: field.default for field in PROFILES[part.profile].fields}
+        given = ",".join(f"{name}={value}" for name, value in part.values.items() if value != fields[name])
+        pieces.append(f"{part.profile}:{given}" if given else part.profile)
+    return ";".join(pieces)
+
+
 def build(parts: Sequence[Part]) -> Objects:
     """The nodes, slices and classes of a cluster."""
     site = Site()

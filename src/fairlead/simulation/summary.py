@@ -188,9 +188,11 @@ def to_record(cluster: Mapping[str, Any], results: Sequence[Days]) -> dict[str, 
                 **_figures(summarise(days, results[0])),
                 "startable": {str(size): round(share, DIGITS) for size, share in startable(days).items()},
                 "seeds": {
-                    str(seed): _figures(summarise(Days(days.setup, {seed: day}), Days(results[0].setup, {
-                        seed: results[0].by_seed[seed]
-                    })))
+                    str(seed): _figures(
+                        summarise(
+                            Days(days.setup, {seed: day}), Days(results[0].setup, {seed: results[0].by_seed[seed]})
+                        )
+                    )
                     for seed, day in days.by_seed.items()
                 },
             }
