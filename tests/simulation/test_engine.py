@@ -156,6 +156,13 @@ def test_cpu_counts_too() -> None:
     assert starts(run) == {"j0": 0, "j1": 1, "j2": 100}
 
 
+def test_what_comes_before_the_beginning_is_played_but_not_counted() -> None:
+    run, _ = day("h100:nodes=1", [job("before", -50, 100, 1, 8), job("a", 10, 10, 1, 8)], 1)
+    assert starts(run) == {"a": 50}
+    assert run.samples[0].allocated == 1.0
+    assert run.samples[0].at == 0
+
+
 def test_samples_say_what_is_taken() -> None:
     run, _ = day("h100:nodes=2", [job("a", 0, 1800, 1, 4), job("b", 0, 3600, 1, 8), job("c", 1, 10, 2, 8)], 1)
     middle = run.samples[len(run.samples) // 4]

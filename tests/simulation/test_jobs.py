@@ -67,6 +67,12 @@ def test_on_small_nodes_jobs_take_more_nodes() -> None:
     assert Shape("training", 2, 4, 8) in shapes
 
 
+def test_jobs_before_the_beginning_are_those_of_the_hours_before() -> None:
+    drawn = draw(default_mix(8, 8, 512), 512, 2, 0.9, Random(1), before=24)
+    assert drawn[0].at < -22 * HOUR
+    assert 0 < drawn[-1].at < 2 * HOUR
+
+
 def test_nothing_comes_without_load_or_shapes() -> None:
     assert draw([], 8, 24, 1, Random(1)) == []
     assert draw(default_mix(8, 8, 64), 64, 24, 0, Random(1)) == []

@@ -40,9 +40,8 @@ def draw(cluster: Mapping[str, Any], results: Sequence[Days], width: int, colour
         f"{cluster['nodes']} nodes with {cluster['gpus']} GPUs; {summaries[0].jobs} jobs in {cluster['hours']:g} hours "
         f"({asked}); {seeds} {'seed' if seeds == 1 else 'seeds'}.\n"
     )
-    table = _table(
-        "SETUP", "ALLOCATED %", "FRAGMENTED %", "WAIT MEAN", "MEDIAN", "P95 MIN", "ALL-REDUCE %", "NETWORK %"
-    )
+    headings = ("ALLOC %", "FRAG %", "WAIT MIN", "MEDIAN", "P95", "ALL-REDUCE %", "NETWORK %")
+    table = _table("NODES / DEVICES", *headings)
     for one in summaries:
         table.add_row(
             one.setup.name,
@@ -55,15 +54,13 @@ def draw(cluster: Mapping[str, Any], results: Sequence[Days], width: int, colour
             f"{100 * one.reached['network']:.1f}",
         )
     console.print(table)
-    console.print(
-        "\nALL-REDUCE and NETWORK: mean share of the best that a job could have on an empty cluster, estimated."
-    )
+    console.print("\nALL-REDUCE, NETWORK: mean share of the best that a job could have on an empty cluster, estimated.")
     never = summaries[0].never
     if never:
         console.print(f"{never} {'job fits' if never == 1 else 'jobs fit'} nowhere, ever.")
     if len(summaries) > 1:
-        console.print(f"\nAgainst {summaries[0].setup.name}, over the jobs that could have had better there:\n")
-        gains = _table("SETUP", "BANDWIDTH", "BEST", "JOBS", "BETTER POSSIBLE", "MEDIAN GAIN", "POSSIBLE")
+        console.print(f"\nAgainst {summaries[0].setup.name}, over the jobs that could have had better (BETTER):\n")
+        gains = _table("NODES / DEVICES", "BANDWIDTH", "BEST", "JOBS", "BETTER", "MEDIAN GAIN", "POSSIBLE", "HAVE LESS")
         for one in summaries[1:]:
             for gain in one.gains:
                 gains.add_row(
@@ -74,6 +71,7 @@ def draw(cluster: Mapping[str, Any], results: Sequence[Days], width: int, colour
                     str(gain.better),
                     f"{gain.gain:.2f}x" if gain.better else "-",
                     f"{gain.possible:.2f}x" if gain.better else "-",
+                    str(gain.worse),
                 )
         console.print(gains)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
@@ -81,7 +79,7 @@ def draw(cluster: Mapping[str, Any], results: Sequence[Days], width: int, colour
 
 def _table(first: str, *headings: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right")
     return table

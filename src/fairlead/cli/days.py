@@ -37,6 +37,8 @@ class Course:
     parts: Sequence[Part]
     hours: float
     load: float
+    before: float = 0.0
+    """Hours for which drawn jobs come before what is measured."""
     recorded: Sequence[Arrival] = field(default=())
     """The jobs of a trace; drawn for each seed where there are none."""
 
@@ -75,7 +77,7 @@ def _played(course: Course, task: _Task, advance: Callable[[float], None]) -> _D
 
     with collector_paused():
         objects, rules = build(course.parts), default_rules()
-        arrivals = course.recorded or drawn_jobs(objects, rules, course.hours, course.load, seed)
+        arrivals = course.recorded or drawn_jobs(objects, rules, course.hours, course.load, seed, course.before)
         day = play(objects, rules, setup, arrivals, course.hours, seed, progress)
     advance(course.hours - told)
     return setup, seed, day

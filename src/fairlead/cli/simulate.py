@@ -91,6 +91,15 @@ def _factor(ctx: click.Context, param: click.Parameter, value: float) -> float:
     help="With --cluster: GPU time that drawn jobs ask for, in parts of what there is.",
 )
 @click.option(
+    "--warm-up",
+    type=click.FloatRange(min=0, max=24 * 7),
+    callback=_factor,
+    default=12.0,
+    show_default=True,
+    metavar="HOURS",
+    help="With --cluster: for how long drawn jobs come before anything is measured, so that the day begins busy.",
+)
+@click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="PATH",
@@ -136,6 +145,7 @@ def simulate(
     device_policies: Sequence[str],
     hours: float,
     load: float,
+    warm_up: float,
     report: Path | None,
     seeds: list[int],
     inflate: float,
@@ -148,9 +158,10 @@ def simulate(
     nowhere is dropped. With --cluster, jobs come to a synthetic cluster, wait in a queue with backfill, run and leave.
     The first --policy with the first --devices is what the others are compared with (docs/simulation.md).
 
-    Every pod is placed by the planner, with its claims allocated as Kubernetes would. Of a recorded cluster, at the end,
-    `allocated` is the part of all devices that claims hold, and `fragmentation` the part of the others that the typical pods of the trace
-    could not use: too little CPU or memory beside them, too little left of a device, too few of them on one node.
+    Every pod is placed by the planner, with its claims allocated as Kubernetes would. Of a recorded cluster, at the
+    end, `allocated` is the part of all devices that claims hold, and `fragmentation` the part of the others that the
+    typical pods of the trace could not use: too little CPU or memory beside them, too little left of a device, too few
+    of them on one node.
 
     Nodes: sn,cpu_milli,memory_mib,gpu,model. Pods: name,cpu_milli,memory_mib,num_gpu,gpu_milli[,gpu_spec]. Jobs:
     name,arrival_s,duration_s,kind,pods,gpus,nics.
@@ -167,7 +178,7 @@ def simulate(
     _refuse_mixed(ctx, spec is not None)
     if spec is not None:
         setups = [(policy, devices) for policy in dict.fromkeys(policies) for devices in dict.fromkeys(device_policies)]
-        _days(spec, trace, setups, seeds, hours, load, jobs, output, report)
+        _days(spec, trace, setups, seeds, hours, load, warm_up, jobs, output, report)
         return
     for option, path in (("--nodes", nodes), ("--trace", trace)):
         if path is None:
@@ -190,7 +201,13 @@ def simulate(
     click.echo(to_json(record) if output == "json" else to_yaml(record), nl=False)
 
 
-_OF_DAYS = {"device_policies": "--devices", "hours": "--hours", "load": "--load", "report": "--report"}
+_OF_DAYS = {
+    "device_policies": "--devices",
+    "hours": "--hours",
+    "load": "--load",
+    "warm_up": "--warm-up",
+    "report": "--report",
+}
 _OF_RECORDINGS = {"nodes": "--nodes", "inflate": "--inflate"}
 
 
@@ -199,8 +216,9 @@ def _refuse_mixed(ctx: click.Context, days: bool) -> None:
     for name, option in (_OF_RECORDINGS if days else _OF_DAYS).items():
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{option} cannot be used {'with' if days else 'without'} --cluster.")
-    if days and ctx.params["trace"] and ctx.get_parameter_source("load") is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError("--load cannot be used with --trace, whose jobs are as they are.")
+    for name in ("load", "warm_up") if days and ctx.params["trace"] else ():
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{_OF_DAYS[name]} cannot be used with --trace, whose jobs are as they are.")
 
 
 def _days(
@@ -210,6 +228,7 @@ def _days(
     seeds: list[int],
     hours: float,
     load: float,
+    warm_up: float,
     jobs: int | None,
     output: str,
     report: Path | None,
@@ -235,9 +254,9 @@ def _days(
     except JobsError as error:
         raise BadInputError(error.problems, "the jobs cannot be used") from None
     described = {"spec": line_of(parts), "nodes": len(objects.nodes), "gpus": fleet.gpus, "hours": hours}
-    described |= {"trace": trace} if trace is not None else {"load": load}
+    described |= {"trace": trace} if trace is not None else {"load": load, "warm_up": warm_up}
     described["seeds"] = seeds
-    results = compare(Course(parts, hours, load, recorded), [Setup(*name) for name in names], seeds, jobs)
+    results = compare(Course(parts, hours, load, warm_up, recorded), [Setup(*name) for name in names], seeds, jobs)
     if report is not None:
         from fairlead.simulation.report import page
 

@@ -6,7 +6,8 @@ when those who run leave, which the simulation knows exactly, by free GPUs and N
 none: they are placed one by one, and when one fits nowhere those before it are removed again. What a job of some shape
 could not have, no job of that shape is tried for until somebody leaves.
 
-Times are seconds since the beginning. Nothing here knows a clock or draws from chance.
+Times are seconds since the beginning of what is measured. Jobs may come before it, to fill the cluster: they are played
+like all others, and left out of the records. Nothing here knows a clock or draws from chance.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """How a day went: the jobs in order of arrival, and samples at equal distances."""
+    """How a day went: the jobs in order of arrival, but for those before it, and samples at equal distances."""
 
     jobs: Sequence[JobRecord]
     samples: Sequence[Sample]
@@ -135,7 +136,8 @@ class Engine:
             self._start_what_fits(now)
         while len(samples) <= _SAMPLES:
             samples.append(self._sample(len(samples) * step))
-        return Day(list(self._records.values()), samples, hours)
+        jobs = [record for record in self._records.values() if record.arrival.at >= 0]
+        return Day(jobs, samples, hours)
 
     def _leave(self, now: float) -> None:
         while self._running and self._running[0][0] <= now:

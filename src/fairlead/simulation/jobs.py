@@ -57,7 +57,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One job; times in seconds from the beginning of the simulation."""
+    """One job; times in seconds from the beginning of what is measured."""
 
     name: str
     at: float
@@ -114,7 +114,9 @@ def default_mix(node_gpus: int, node_nics: int, capacity: int) -> list[Share]:
     return made
 
 
-def draw(mix: Sequence[Share], capacity: int, hours: float, load: float, rng: Random) -> list[Arrival]:
+def draw(
+    mix: Sequence[Share], capacity: int, hours: float, load: float, rng: Random, before: float = 0.0
+) -> list[Arrival]:
     """The jobs of some hours, in order of arrival.
 
     Args:
@@ -123,6 +125,7 @@ def draw(mix: Sequence[Share], capacity: int, hours: float, load: float, rng: Ra
         hours: how long jobs come; the simulation begins at midnight.
         load: GPU time asked for, in parts of what the cluster has.
         rng: the only source of chance.
+        before: for how many hours before the beginning jobs come too; their times are negative.
     """
     weights = [share.weight for share in mix]
     if not mix or load <= 0:
@@ -130,7 +133,7 @@ def draw(mix: Sequence[Share], capacity: int, hours: float, load: float, rng: Ra
     work = sum(share.weight * share.shape.total * share.mean for share in mix) / sum(weights)
     rate = load * capacity / work
     made: list[Arrival] = []
-    at = 0.0
+    at = -before * HOUR
     while True:
         at += rng.expovariate(rate * (1 + _SWING))
         if at >= hours * HOUR:

@@ -36,12 +36,15 @@ class Setup:
         return f"{self.policy} / {self.devices}"
 
 
-def drawn_jobs(objects: Objects, rules: Rules, hours: float, load: float, seed: int) -> list[Arrival]:
-    """The jobs of a seed for a cluster, from the default mix."""
+def drawn_jobs(
+    objects: Objects, rules: Rules, hours: float, load: float, seed: int, before: float = 0.0
+) -> list[Arrival]:
+    """The jobs of a seed for a cluster, from the default mix; arguments as for `draw`."""
     fleet = Fleet(objects, rules)
     if not fleet.gpus:
         return []
-    return draw(default_mix(fleet.node_gpus, fleet.node_nics, fleet.gpus), fleet.gpus, hours, load, Random(seed))
+    mix = default_mix(fleet.node_gpus, fleet.node_nics, fleet.gpus)
+    return draw(mix, fleet.gpus, hours, load, Random(seed), before)
 
 
 def play(

@@ -15,7 +15,7 @@ from typing import Final
 WIDTH: Final = 640
 HEIGHT: Final = 260
 LEFT: Final = 52
-RIGHT: Final = 14
+RIGHT: Final = 22
 TOP: Final = 14
 BOTTOM: Final = 40
 COLOURS: Final = 6
@@ -33,12 +33,15 @@ class Axis:
     low: float
     high: float
     percent: bool = False
+    steps: tuple[float, ...] = ()
+    """Distances between ticks to choose from; round numbers where there are none."""
 
     def ticks(self) -> list[float]:
         """About five round values from low to high."""
         rough = (self.high - self.low) / 5
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+        steps = self.steps or tuple(factor * power for factor in (1, 2, 2.5, 5, 10))
+        step = next((step for step in steps if step >= rough * 0.8), steps[-1])
         first = math.ceil(self.low / step - 1e-9)
         return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
@@ -49,7 +52,7 @@ class Axis:
 
 def hours(high: float) -> Axis:
     """The time axis of a simulation."""
-    return Axis("hour", 0, high)
+    return Axis("hour", 0, high, steps=(0.1, 0.25, 0.5, 1, 2, 3, 4, 6, 12, 24, 48, 96, 168))
 
 
 def upward(label: str, values: Sequence[float]) -> Axis:

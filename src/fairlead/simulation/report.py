@@ -10,7 +10,6 @@ from html import escape
 from typing import Any, Final
 
 from fairlead.simulation import plots
-from fairlead.simulation.jobs import HOUR
 from fairlead.simulation.summary import (
     Days,
     Summary,
@@ -42,8 +41,8 @@ p { margin: .25rem 0 .75rem; max-width: 46rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .35rem .9rem .35rem 0; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
-th { font-weight: 600; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; }
+th { font-weight: 600; vertical-align: bottom; white-space: normal; min-width: 5.5rem; }
+th.words, td.words { text-align: left; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.25rem; }
 .plot { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: 1rem 1rem .5rem; }
 .plot > svg { display: block; width: 100%; height: auto; margin-top: .5rem; }
@@ -55,7 +54,8 @@ th:first-child, td:first-child { text-align: left; }
 .s1 { stroke: var(--series-1); } .s2 { stroke: var(--series-2); } .s3 { stroke: var(--series-3); }
 .s4 { stroke: var(--series-4); } .s5 { stroke: var(--series-5); } .s6 { stroke: var(--series-6); }
 summary { cursor: pointer; color: var(--faint); margin-top: 1.5rem; }
-pre { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: .75rem 1rem; overflow-x: auto; }
+pre { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: .75rem 1rem;
+  overflow-x: auto; }
 """
 _WORDS: Final = {"all_reduce": "all-reduce", "network": "network of one pod"}
 _BOUNDS: Final = {"there": "on the same nodes", "anywhere": "anywhere"}
@@ -65,7 +65,7 @@ def page(cluster: Mapping[str, Any], results: Sequence[Days], command: str = "")
     """The whole page.
 
     Args:
-        cluster: what was simulated: `spec`, `nodes`, `gpus`, `hours`, `load` or `trace`, `seeds`.
+        cluster: what was simulated: `spec`, `nodes`, `gpus`, `hours`, `load` and `warm_up` or `trace`, `seeds`.
         results: the setups; the first is what the others are compared with.
         command: the command line that makes the page again.
     """
@@ -76,9 +76,10 @@ def page(cluster: Mapping[str, Any], results: Sequence[Days], command: str = "")
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_sentence(cluster, summaries))}</p>",
         f"<h2>Summary</h2>{_summary(summaries)}",
-        "<p class=faint>Allocated and fragmented are means over the time of the simulation; fragmented is the part of "
-        "free GPUs that no job of whole nodes can use. The share of the best compares what a job can move with what it "
-        "could on an empty cluster, by the estimates of Fairlead's topology rules; nothing was measured on hardware.</p>",
+        "<p class=faint>A setup is a policy for nodes / for devices. Allocated and fragmented are means over the time "
+        "of the simulation; fragmented is the part of free GPUs that no job of whole nodes can use. The share of the "
+        "best compares what a job can move with what it could on an empty cluster, by the estimates of Fairlead's "
+        "topology rules; nothing was measured on hardware.</p>",
         _gains(summaries),
         "<h2>Over the day</h2>",
         plots.legend(names),
@@ -99,7 +100,10 @@ def page(cluster: Mapping[str, Any], results: Sequence[Days], command: str = "")
 def _sentence(cluster: Mapping[str, Any], summaries: Sequence[Summary]) -> str:
     seeds = cluster["seeds"]
     jobs = f"{summaries[0].jobs:,} jobs"
-    asked = f"drawn to ask for {cluster['load']:.0%} of all GPU time" if "load" in cluster else "read from a trace"
+    asked = "read from a trace"
+    if "load" in cluster:
+        warm = f", after {cluster['warm_up']:g} hours that are not measured" if cluster.get("warm_up") else ""
+        asked = f"drawn to ask for {cluster['load']:.0%} of all GPU time{warm}"
     runs = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
     return (
         f"Cluster {cluster['spec']}: {cluster['nodes']} nodes. {jobs}, {asked}, over {runs}; every setup has the same."
@@ -138,7 +142,16 @@ def _summary(summaries: Sequence[Summary]) -> str:
 def _gains(summaries: Sequence[Summary]) -> str:
     if len(summaries) < 2:
         return ""
-    head = ("setup", "bandwidth", "best", "jobs", "could have had better", "median gain", "median possible")
+    head = (
+        "setup",
+        "bandwidth",
+        "best",
+        "jobs",
+        "could have had better",
+        "median gain",
+        "median possible",
+        "have less",
+    )
     rows = [
         (
             one.setup.name,
@@ -148,21 +161,21 @@ def _gains(summaries: Sequence[Summary]) -> str:
             str(gain.better),
             f"{gain.gain:.2f}x" if gain.better else "-",
             f"{gain.possible:.2f}x" if gain.better else "-",
+            str(gain.worse),
         )
         for one in summaries[1:]
         for gain in one.gains
     ]
     return (
         f"<h2>Bandwidth against {escape(summaries[0].setup.name)}</h2>"
-        "<p class=faint>Job by job, over the jobs that got less than the best there: what they have now, and what would "
-        "have been possible, in times of what they had. On the same nodes: what other devices of them could give were "
-        "nobody else there; anywhere: on an empty cluster.</p>" + _table(head, rows)
+        "<p class=faint>Job by job, over the jobs that got less than the best there: what they have now, and what "
+        "would have been possible, in times of what they had. On the same nodes: what other devices of them could give "
+        "were nobody else there; anywhere: on an empty cluster. Have less: of all jobs.</p>" + _table(head, rows)
     )
 
 
 def _plots(cluster: Mapping[str, Any], results: Sequence[Days]) -> list[str]:
     x = plots.hours(float(cluster["hours"]))
-    end = x.high * HOUR
 
     def of(get: Any) -> list[tuple[str, plots.Points]]:
         return [(days.setup.name, [point for point in get(days) if point[0] <= x.high]) for days in results]
@@ -170,7 +183,13 @@ def _plots(cluster: Mapping[str, Any], results: Sequence[Days]) -> list[str]:
     waits = of(lambda days: by_hour(days, "wait"))
     queue = of(lambda days: over_the_day(days, "waiting"))
     made = [
-        ("Allocated GPUs", "", plots.SHARE, of(lambda days: over_the_day(days, "allocated")), True),
+        (
+            "Allocated GPUs",
+            "Part of all GPUs that somebody holds.",
+            plots.SHARE,
+            of(lambda days: over_the_day(days, "allocated")),
+            True,
+        ),
         (
             "Fragmentation",
             "Part of the free GPUs that no job of whole nodes can use.",
@@ -178,7 +197,7 @@ def _plots(cluster: Mapping[str, Any], results: Sequence[Days]) -> list[str]:
             of(lambda days: over_the_day(days, "fragmented")),
             True,
         ),
-        ("Jobs that wait", "", plots.upward("jobs", _values(queue)), queue, True),
+        ("Jobs that wait", "Length of the queue.", plots.upward("jobs", _values(queue)), queue, True),
         (
             "Waiting time",
             "Mean in minutes, by the hour in which jobs came.",
@@ -201,7 +220,6 @@ def _plots(cluster: Mapping[str, Any], results: Sequence[Days]) -> list[str]:
             False,
         ),
     ]
-    assert end > 0
     figures = [_figure(name, note, plots.line_plot(name, x, y, lines, step)) for name, note, y, lines, step in made]
     for measure, name in (("all_reduce", "All-reduce, all jobs"), ("network", "Network, all jobs of one pod")):
         lines = [(days.setup.name, _sorted_shares(days, measure)) for days in results]
@@ -268,8 +286,13 @@ def _hours(results: Sequence[Days]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    words = [bool(rows) and rows[0][column][:1].isalpha() for column in range(len(head))]
+    kinds = [' class="words"' if one else "" for one in words]
+    top = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for cell, kind in zip(head, kinds, strict=True))
+    body = "".join(
+        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in rows
+    )
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -278,4 +301,4 @@ def _percent(share: float | None) -> str:
 
 
 def _minutes(minutes: float) -> str:
-    return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+    return f"{minutes:,.1f} min"

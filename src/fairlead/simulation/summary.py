@@ -2,8 +2,9 @@
 
 Bandwidth is compared job by job, since every setup has the same jobs. `all_reduce` counts jobs with two GPUs or more,
 `network` jobs of one pod with NICs: what its GPUs can move out of the node. A job could have had better where the first
-setup gave it less than the best; `there` is the best that other devices of the same nodes could give were nobody else
-on them, `anywhere` the best on an empty cluster.
+setup gave it less than the best. That looks at jobs which the first setup treated badly, so any other setup seems to
+gain; how many have less stands beside it. `there` is the best that other devices of the same nodes could give were
+nobody else on them, `anywhere` the best on an empty cluster.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Gain:
     """Jobs that have the measure in both setups."""
     better: int
     """Those of them that could have had better."""
+    worse: int
+    """Those of all compared that have less than in the first setup."""
     gain: float
     """Median over these; 1 where there are none."""
     possible: float
@@ -126,7 +129,7 @@ def summarise(days: Days, first: Days) -> Summary:
 def _gain(days: Days, first: Days, measure: str, bound: str) -> Gain:
     gains: list[float] = []
     possible: list[float] = []
-    compared = 0
+    compared = worse = 0
     for before, after in zip(first.jobs(), days.jobs(), strict=True):
         if not (measured(before, measure) and measured(after, measure)):
             continue
@@ -135,13 +138,14 @@ def _gain(days: Days, first: Days, measure: str, bound: str) -> Gain:
         assert before.got is not None
         assert after.got is not None
         assert best is not None
-        had = value(before.got, measure)
+        had, has = value(before.got, measure), value(after.got, measure)
+        worse += has < had * (1 - _SAME)
         if had > 0 and value(best, measure) > had * (1 + _SAME):
-            gains.append(value(after.got, measure) / had)
+            gains.append(has / had)
             possible.append(value(best, measure) / had)
     if not gains:
-        return Gain(measure, bound, compared, 0, 1.0, 1.0)
-    return Gain(measure, bound, compared, len(gains), statistics.median(gains), statistics.median(possible))
+        return Gain(measure, bound, compared, 0, worse, 1.0, 1.0)
+    return Gain(measure, bound, compared, len(gains), worse, statistics.median(gains), statistics.median(possible))
 
 
 def over_the_day(days: Days, what: str) -> list[tuple[float, float]]:
@@ -219,6 +223,7 @@ def _figures(summary: Summary) -> dict[str, Any]:
                 "best": gain.bound,
                 "jobs": gain.compared,
                 "could_have_had_better": gain.better,
+                "have_less": gain.worse,
                 "median_gain": round(gain.gain, DIGITS),
                 "median_possible": round(gain.possible, DIGITS),
             }
