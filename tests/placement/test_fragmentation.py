@@ -14,19 +14,22 @@ from fairlead.allocator import Allocator
 from fairlead.inventory import Features, Inventory
 from fairlead.placement import Planner
 from fairlead.placement.packing import UNIT, Fragmentation, Left, TypicalPod, left_of, shapes_of, typical_pods
-from fairlead.resource import DeviceClass
+from fairlead.resource import DeviceClass, ResourceClaim
 
 SHARE = f"{builders.DRIVER}/share"
 CPU = 10**9
 
 
+def shared_devices(model: str, *names: str, share: str = "100") -> list[dict[str, object]]:
+    """GPUs that can be shared by the hundredth."""
+    capacity = {SHARE: share}
+    return [builders.device(n, {"model": model}, capacity=capacity, allowMultipleAllocations=True) for n in names]
+
+
 def shared_gpus(node_name: str, count: int, model: str = "Falcon", share: str = "100") -> dict[str, object]:
-    """A slice of GPUs that can be shared by the hundredth."""
-    made = [
-        builders.device(f"gpu-{n}", {"model": model}, capacity={SHARE: share}, allowMultipleAllocations=True)
-        for n in range(count)
-    ]
-    return builders.slice_(made, pool=node_name, nodeName=node_name)
+    """A slice of such GPUs of a node."""
+    devices = shared_devices(model, *[f"gpu-{n}" for n in range(count)], share=share)
+    return builders.slice_(devices, pool=node_name, nodeName=node_name)
 
 
 def parts(count: int, share: int, *selectors: str) -> dict[str, object]:
@@ -34,45 +37,62 @@ def parts(count: int, share: int, *selectors: str) -> dict[str, object]:
     return builders.request("gpu", count, *selectors, capacity={SHARE: str(share)})
 
 
-Want = tuple[int, int, int, int]
-"""CPU, number of devices, hundredths of each (0 devices: none), weight before all weights are made to sum up to 1."""
+Want = tuple[int, int, int, str, int]
+"""CPU, number of devices, hundredths of each (0 devices: none), model or "", weight before all sum up to 1."""
 
+Part = tuple[int, str]
+"""Hundredths of a device that are free, and its model."""
+
+models = st.sampled_from(["Falcon", "Swift"])
 wants = st.lists(
-    st.tuples(st.integers(0, 8), st.integers(0, 4), st.sampled_from([10, 25, 50, 99, 100]), st.integers(1, 5)),
+    st.tuples(
+        st.integers(0, 8),
+        st.integers(0, 4),
+        st.sampled_from([10, 25, 50, 99, 100]),
+        st.just("") | models,
+        st.integers(1, 5),
+    ),
     min_size=1,
     max_size=6,
 )
-hundredths = st.lists(st.sampled_from([0, 5, 10, 24, 25, 50, 75, 90, 99, 100]), min_size=1, max_size=5)
+hundredths = st.sampled_from([0, 5, 10, 24, 25, 50, 75, 90, 99, 100])
+parts_free = st.lists(st.tuples(hundredths, models), min_size=1, max_size=5)
 
 
-def by_definition(cpu: int, free: list[int], wanted: list[Want]) -> Fraction:
-    """F of a node with so much CPU and so many hundredths of each GPU left, in GPUs."""
+def by_definition(cpu: int, free: list[Part], wanted: list[Want]) -> Fraction:
+    """F of a node with so much CPU and so much of each GPU left, in GPUs."""
     total = sum(weight for *_, weight in wanted)
+    idle = sum(part for part, _ in free)
     stuck = Fraction(0)
-    for need_cpu, count, share, weight in wanted:
-        of_use = [part for part in free if part >= share] if count else []
+    for need_cpu, count, share, wish, weight in wanted:
+        of_use = [part for part, model in free if part >= share and wish in ("", model)] if count else []
         hosted = count > 0 and need_cpu <= cpu and len(of_use) >= count
-        useless = sum(free) - sum(of_use) if hosted else sum(free)
-        stuck += Fraction(weight, total) * Fraction(useless, 100)
+        stuck += Fraction(weight, total) * Fraction(idle - sum(of_use) if hosted else idle, 100)
     return stuck
 
 
-@settings(max_examples=150, deadline=None)
-@given(cpu=st.integers(0, 9), free=hundredths, wanted=wants)
-def test_it_is_what_its_definition_says(cpu: int, free: list[int], wanted: list[Want]) -> None:
-    made = cluster([node("node-1")], [shared_gpus("node-1", len(free))])
+def wished(name: str, count: int, share: int, model: str) -> tuple[ResourceClaim, ...]:
+    selectors = [f'device.attributes["{builders.DRIVER}"].model == "{model}"'] if model else []
+    return (claim(name, parts(count, share, *selectors)),) if count else ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(cpu=st.integers(0, 9), free=parts_free, wanted=wants)
+def test_it_is_what_its_definition_says(cpu: int, free: list[Part], wanted: list[Want]) -> None:
+    devices = [device for n, (_, model) in enumerate(free) for device in shared_devices(model, f"gpu-{n}")]
+    made = cluster([node("node-1")], [builders.slice_(devices)])
     inventory = Inventory(made.slices, features=Features())
     allocator = Allocator(made.classes, Features())
     total = sum(weight for *_, weight in wanted)
     typical = [
-        TypicalPod(need * CPU, 0, (claim(f"c{n}", parts(count, share)),) if count else (), weight / total)
-        for n, (need, count, share, weight) in enumerate(wanted)
+        TypicalPod(need * CPU, 0, wished(f"c{n}", count, share, model), weight / total)
+        for n, (need, count, share, model, weight) in enumerate(wanted)
     ]
     measure = Fragmentation(shapes_of(typical, allocator), allocator)
     hardware = measure.hardware(inventory.view("node-1"))
-    left = Left(cpu * CPU, 0, tuple(part * UNIT // 100 for part in free))
-    assert hardware.fragmentation(left) == pytest.approx(float(by_definition(cpu, free, wanted)), abs=1e-9)
-    assert hardware.fragmentation(left) == pytest.approx(float(by_definition(cpu, free, wanted)), abs=1e-9)
+    left = Left(cpu * CPU, 0, tuple(part * UNIT // 100 for part, _ in free))
+    for _ in ("computed", "kept"):
+        assert hardware.fragmentation(left) == pytest.approx(float(by_definition(cpu, free, wanted)), abs=1e-9)
 
 
 def free_after(*placed: object, slices: list[dict[str, object]]) -> list[float]:

@@ -112,9 +112,15 @@ def test_without_reasons_a_pod_that_fits_nowhere_has_none() -> None:
 
 def test_an_advisor_around_a_policy_keeps_its_order() -> None:
     made = three_nodes()
-    policy = node_policy("first-fit", order=["node-3", "node-2", "node-1"])
-    result = plan(made, [asking("p", 1, parts(1, 100))], Advisor(made, policy))
-    assert where(result) == ["node-3"]
+    policy = node_policy("first-fit", order=["node-3", "node-2", "node-1"], explain=True)
+    advisor = Advisor(made, policy)
+    result = plan(made, [asking("p", 1, parts(1, 100)), asking("q", 1, parts(3, 100))], advisor)
+    assert where(result) == ["node-3", ""]
+    assert str(policy.choices["ml/p"]) == (
+        "first-fit chose node-3; next best was node-2, which comes later in the order of nodes"
+    )
+    assert list(policy.choices) == ["ml/p"]
+    assert "ml/q" in advisor.advice
 
 
 def test_extended_resources_that_a_device_plugin_serves_are_left_to_the_plain_order() -> None:
@@ -124,9 +130,10 @@ def test_extended_resources_that_a_device_plugin_serves_are_left_to_the_plain_or
     result = plan(
         cluster(nodes, [gpus("node-2")]),
         [planned(pod("p", limits), extended=extended), planned(pod("q", limits), extended=extended)],
-        node_policy("pack", order=["node-2", "node-1"]),
+        policy := node_policy("pack", order=["node-2", "node-1"], explain=True),
     )
     assert where(result) == ["node-1", "node-2"]
+    assert not policy.choices
 
 
 def test_a_choice_is_explained_by_its_score_and_the_next_best() -> None:

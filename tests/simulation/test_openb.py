@@ -19,6 +19,11 @@ def test_rows_are_read_by_the_names_of_columns() -> None:
     assert read_pods("name,cpu_milli,memory_mib,num_gpu,gpu_milli\nq,1,2,1,30\n", "x")[0].models == ()
 
 
+def test_whole_numbers_may_be_written_with_a_point() -> None:
+    rows = read_pods("name,cpu_milli,memory_mib,num_gpu,gpu_milli\na,1.0,1,1.0,30.0\n", "x")
+    assert rows == [PodRow("a", 1, 1, 1, 30, ())]
+
+
 def test_more_than_a_gpu_is_a_gpu_and_a_part_of_none_is_none() -> None:
     rows = read_pods("name,cpu_milli,memory_mib,num_gpu,gpu_milli\na,1,1,1,2000\nb,1,1,0,500\n", "x")
     assert [row.gpu_milli for row in rows] == [1000, 0]

@@ -140,7 +140,8 @@ class _Cells:
         return name
 
     def number(self, column: str, most: int = 2**53) -> int:
-        text = self.text(column)
+        # Tools that fill gaps in a column write whole numbers as 1000.0.
+        text = self.text(column).removesuffix(".0")
         if not (text.isascii() and text.isdigit()):
             raise self.error(column, f"{text!r} is not a whole number of 0 or more")
         if len(text) > 20 or int(text) > most:

@@ -61,6 +61,7 @@ class NodePolicy:
         self._explain = explain
         self._ranks: Ranks | None = None
         self._offered: dict[str, Scored] = {}
+        """By name, the nodes that were proposed for the pod that is being placed."""
 
     def attach(self, site: Site) -> None:
         """Begins to work on a site; every node is looked at once.
@@ -87,7 +88,6 @@ class NodePolicy:
 
     def propose(self, needs: PodNeeds, wanted: Sequence[Wanted]) -> Iterator[Proposal]:
         """The nodes that may hold a pod, best first, each with the devices to give."""
-        self._offered.clear()
         for scored in self.scored(needs, wanted):
             self._offered[scored.node] = scored
             yield Proposal(scored.node, scored.within)
@@ -106,6 +106,7 @@ class NodePolicy:
             other = None if self.scoring.drawn else next(fitting, None)
             runner_up = self._offered.get(other.node.name) if other is not None else None
             self.choices[pod.pod.key] = Choice(self.scoring, offered, runner_up)
+        self._offered.clear()
         return chosen
 
     @property
