@@ -74,6 +74,8 @@ class Decision:
         names = [claim.name for claim in self.claims]
         if self.error:
             return (refusal(self.error, names),)
+        if self.problem.across and (joining := _joining(self.problem, self.view, self.claims)):
+            return joining
         return explain(self.problem, self.view, names, named)
 
     def allocations(self, share_id: Callable[[], str] = random_share_id) -> list[AllocationResult]:
@@ -211,6 +213,26 @@ def decide(problem: Problem, view: NodeView, taken: Standing, claims: Sequence[W
         text = "invalid resource pools were encountered"
         return Decision(problem, view, claims, error=text, node_error=True, steps=search.steps)
     return Decision(problem, view, claims, found, steps=search.steps)
+
+
+def _joining(problem: Problem, view: NodeView, claims: Sequence[Wanted]) -> tuple[Reason, ...]:
+    """The conditions that join claims, where they keep them out: those without which, alone, they fit; or all."""
+    shapes = tuple([claim.shape for claim in claims])
+
+    def fits(kept: tuple[Across, ...]) -> bool:
+        made = Problem(view, shapes, kept)
+        return decide(made, view, standing(made, view.occupancy), claims).fits
+
+    if not fits(()):
+        return ()
+    guilty = [one for one in problem.across if fits(tuple([other for other in problem.across if other is not one]))]
+    reasons = []
+    for one in guilty or problem.across:
+        names = ", ".join(dict.fromkeys(claims[claim].name for claim, _ in one.members))
+        requests = tuple([claims[claim].shape.requests[request].name for claim, request in one.members])
+        text = f"{one.name}: the claims fit here without it, the free devices do not satisfy it"
+        reasons.append(Reason("constraint", names, requests, 0, 0, text))
+    return tuple(reasons)
 
 
 def _named(fault: Fault, view: NodeView, claims: Sequence[Wanted]) -> str:

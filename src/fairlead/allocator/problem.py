@@ -32,6 +32,7 @@ class Problem:
     """The claims of a pod on a node."""
 
     __slots__ = (
+        "across",
         "alternatives",
         "capacities",
         "claims",
@@ -50,6 +51,8 @@ class Problem:
 
     def __init__(self, view: NodeView, shapes: Sequence[ClaimShape], across: Sequence[Across] = ()) -> None:
         """Prepares the search for claims of these shapes on the node, under conditions that join them."""
+        self.across = tuple(across)
+        """The conditions that join claims."""
         self.shared = view.shared
         """Devices that can be given several times."""
         self.counting = view.counting

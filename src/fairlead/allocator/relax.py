@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from fairlead.allocator.allocator import Allocator, Wanted, decide
 from fairlead.allocator.moves import Standing, standing
 from fairlead.allocator.problem import Problem
+from fairlead.allocator.rules import Across
 from fairlead.allocator.slot import bits
 from fairlead.inventory import NodeView, Occupancy
 from fairlead.resource import (
@@ -108,7 +109,13 @@ class Relaxer:
         self._known: dict[tuple[Problem, Standing], bool] = {}
 
     def look(
-        self, view: NodeView, claims: Sequence[Wanted], *, keep: Collection[str] = (), effort: int = EFFORT
+        self,
+        view: NodeView,
+        claims: Sequence[Wanted],
+        *,
+        keep: Collection[str] = (),
+        effort: int = EFFORT,
+        across: tuple[Across, ...] = (),
     ) -> Relaxations:
         """The changes that help on one node.
 
@@ -117,8 +124,9 @@ class Relaxer:
             claims: all unallocated claims of a pod.
             keep: claims that are not asked to let go: those that the pod has already.
             effort: decisions for single changes, and as many again for holders together.
+            across: conditions that join the claims; none of the changes drops them.
         """
-        node = _Node(self._allocator, self._known, view, claims, keep, effort)
+        node = _Node(self._allocator, self._known, view, claims, keep, effort, across)
         found: list[Relaxation] = []
         complete = True
         try:
@@ -153,15 +161,17 @@ class _Node:
         claims: Sequence[Wanted],
         keep: Collection[str],
         effort: int,
+        across: tuple[Across, ...],
     ) -> None:
         self.view = view
+        self.across = across
         self.claims = claims
         self.limit = effort
         self.effort = effort
         self.decisions = 0
         self._allocator = allocator
         self._known = known
-        self.problem = allocator.problem(view, tuple([claim.shape for claim in claims]))
+        self.problem = allocator.problem(view, tuple([claim.shape for claim in claims]), across)
         self.steady = not any(slot.unit.all_devices or slot.fatal for slot in self.problem.slots)
         """Whether what fits still fits when more is free. Which devices "all" are, and which error a search meets,
         depends on what is taken."""
@@ -177,7 +187,7 @@ class _Node:
 
     def fits(self, claims: Sequence[Wanted], occupancy: Occupancy) -> bool:
         """Whether these claims fit on the node when this is taken."""
-        problem = self._allocator.problem(self.view, tuple([claim.shape for claim in claims]))
+        problem = self._allocator.problem(self.view, tuple([claim.shape for claim in claims]), self.across)
         taken = standing(problem, occupancy)
         known = self._known.get((problem, taken))
         if known is None:

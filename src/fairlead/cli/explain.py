@@ -15,11 +15,13 @@ import msgspec
 
 from fairlead.cli.checks import one_line
 from fairlead.cli.inputs import BadInputError, Input, load
-from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes
+from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes, wiring_options
 from fairlead.cli.records import record
 from fairlead.inventory import Features
 from fairlead.placement import Cluster, Diagnosis, Help, NodeDiagnosis, Obstacle, RequestTally, diagnose
+from fairlead.placement.wiring import DevicePolicy
 from fairlead.resource import PlannedPod
+from fairlead.topology import Rules
 
 NOT_PLACED: Final = 1
 _NEAREST: Final = 4
@@ -61,6 +63,7 @@ _HOLDERS: Final = 3
     show_default=True,
     help="json holds all reasons, with every device that a rule excludes, node by node.",
 )
+@wiring_options
 @cluster_options
 def explain(
     pod: str,
@@ -69,6 +72,8 @@ def explain(
     all_nodes: bool,
     nodes: list[LabelledNode],
     output: str,
+    devices: DevicePolicy | None,
+    rules: Rules | None,
     assume_classes: bool,
     features: Features,
 ) -> None:
@@ -93,7 +98,7 @@ def explain(
     for name in only:
         if name not in known:
             raise BadInputError([], f"no node {name} is known; {_nearest(name, known)}")
-    diagnosis = diagnose(given.cluster, given.pods, position, only=only)
+    diagnosis = diagnose(given.cluster, given.pods, position, only=only, devices=devices, rules=rules)
     for note in given.notes:
         click.echo(note, err=True)
     if output == "json":

@@ -84,7 +84,10 @@ class Search:
         for _, _, decision in order[:nodes]:
             if total <= 0:
                 break
-            looked = self._relaxer.look(decision.view, decision.claims, keep=keep, effort=min(effort, total))
+            across = decision.problem.across
+            looked = self._relaxer.look(
+                decision.view, decision.claims, keep=keep, effort=min(effort, total), across=across
+            )
             found[decision.view.name] = looked
             total -= looked.decisions
         return found

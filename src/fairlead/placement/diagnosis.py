@@ -19,7 +19,9 @@ from fairlead.placement.plan import Placement
 from fairlead.placement.planner import Planner
 from fairlead.placement.policy import Candidate, FirstFit, Policy
 from fairlead.placement.reasons import Obstacle
+from fairlead.placement.wiring import DevicePolicy
 from fairlead.resource import PlannedPod
+from fairlead.topology import Rules
 
 _NODES: Final = 2_000
 _DECISIONS: Final = 20_000
@@ -106,6 +108,8 @@ def diagnose(
     *,
     only: Collection[str] = (),
     policy: Policy | None = None,
+    devices: DevicePolicy | None = None,
+    rules: Rules | None = None,
 ) -> Diagnosis:
     """Explains what a plan does with one of its pods.
 
@@ -115,9 +119,11 @@ def diagnose(
         position: which of them.
         only: nodes to look at; none named: all. The pod is placed on any node all the same.
         policy: as for the plan.
+        devices: as for the plan.
+        rules: as for the plan.
     """
     survey = _Survey(policy or FirstFit())
-    planner = Planner(cluster, survey)
+    planner = Planner(cluster, survey, devices=devices, rules=rules)
     for pod in pods[:position]:
         planner.place(pod)
     pod = pods[position]

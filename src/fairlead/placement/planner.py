@@ -457,24 +457,8 @@ class Planner:
         place = (candidate.node.name, tuple([claim.shape for claim in decision.claims]), across)
         dead_end = self._dead_ends[place]
         if dead_end.findings is None:
-            dead_end.findings = self._excluded(decision, across) or _explained(decision)
+            dead_end.findings = _explained(decision)
         return dead_end.findings
-
-    def _excluded(self, decision: Decision, across: tuple[Across, ...]) -> tuple[Finding, ...]:
-        """The constraints across claims that keep the claims out: those without which, alone, they fit; or all."""
-
-        def fits(kept: tuple[Across, ...]) -> bool:
-            return self._allocator.allocate(decision.view, decision.claims, across=kept).fits
-
-        if not across or not fits(()):
-            return ()
-        guilty = [one for one in across if fits(tuple([other for other in across if other is not one]))]
-        return tuple(
-            [
-                Finding("constraint", f"{one.name}: the claims fit here without it, the free devices do not satisfy it")
-                for one in guilty or across
-            ]
-        )
 
     def _choose(self, task: _Task, chosen: Candidate) -> tuple[Decision | None, Choice | None]:
         """The devices on the chosen node, and what they are worth where somebody asked for a policy."""

@@ -274,12 +274,11 @@ def _chosen(
     bound: tuple[Key, ...] | None,
 ) -> Choice:
     names = scene.setting.names
-    devices = mask_of(score.devices)
     return Choice(
         policy=policy.name,
         names=tuple([names[number] for number in score.devices]),
         score=score,
-        limits=scene.bandwidth(devices).parts,
+        limits=scene.setting.limits(mask_of(score.devices)),
         runner_up=runner_up,
         runner_up_names=tuple([names[number] for number in runner_up.devices]) if runner_up is not None else (),
         proven=proven,

@@ -242,7 +242,7 @@ def pairs_text(scene: Scene, devices: int) -> str:
 
 def network(scene: Scene, devices: int) -> Key:
     """What can be moved out of the node, in GB/s."""
-    return (_rounded(scene.bandwidth(devices).network),) if devices & scene.setting.network else ()
+    return (_rounded(scene.bandwidth(devices).network) if devices & scene.setting.network else 0.0,)
 
 
 def network_text(scene: Scene, devices: int) -> str:
@@ -296,7 +296,7 @@ def left_text(scene: Scene, devices: int) -> str:
                 for count, noun in ((g, scene.setting.noun(scene.setting.compute)), (n, "NIC"), (o, "other device"))
                 if count
             ]
-            return f"leaves {' and '.join(counts) or 'nothing'} together on one {_NOUNS[place]}"
+            return f"leaves {' and '.join(counts)} together on one {_NOUNS[place]}" if counts else "leaves nothing"
     return ""
 
 

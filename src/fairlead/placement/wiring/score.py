@@ -11,7 +11,8 @@ from math import inf
 from typing import Any
 
 Key = tuple[Any, ...]
-"""Numbers, or tuples of them; greater is better. What can be of different lengths ends with `inf`."""
+"""Numbers, or tuples of them; greater is better. One is never empty (see `optimism`) where another is not, and what can
+be of different lengths ends with `inf`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Score:
         for mine, theirs in zip(self.parts, other.parts, strict=True):
             if mine.key < theirs.key:
                 if mine.text and mine.text != theirs.text:
-                    return f"{mine.text}, not {theirs.text}" if theirs.text else mine.text
+                    return f"{mine.text} (the choice: {theirs.text})" if theirs.text else mine.text
                 return _LESS.get(mine.name, mine.name)
         return ""
 

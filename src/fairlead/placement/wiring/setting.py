@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import combinations
 from typing import Final
 
@@ -65,6 +66,7 @@ class Setting:
         self.kin = self._kin()
         """By device: equal for compute devices that are interchangeable where only compute devices matter."""
         self._near: dict[tuple[int, int], int] = {}
+        self._limits: dict[int, tuple[str, ...]] = {}
 
     @classmethod
     def of(cls, view: NodeView, rules: Rules) -> Setting:
@@ -80,7 +82,7 @@ class Setting:
         made: Setting = known[0]
         return made
 
-    @property
+    @cached_property
     def likeness(self) -> Hashable:
         """Equal for nodes that are wired alike, device by device; addresses and names of places may differ."""
         numbered: dict[tuple[str, object], int] = {}
@@ -127,6 +129,13 @@ class Setting:
         if len(kinds) != 1:
             return "device"
         return "GPU" if kinds == {"gpu"} else "accelerator"
+
+    def limits(self, devices: int) -> tuple[str, ...]:
+        """What limits the bandwidth of a set that was chosen, in words."""
+        known = self._limits.get(devices)
+        if known is None:
+            known = self._limits[devices] = self.wiring.bandwidth(bits(devices)).parts
+        return known
 
     def near(self, number: int, rank: int) -> int:
         """The network devices that are linked to a device at this rank or better."""
