@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fairlead.simulation.hardware import PROFILES
-from fairlead.simulation.spec import SpecError, build, parse_line, read_spec, write_spec
+from fairlead.simulation.hardware import PROFILES, Field, Part
+from fairlead.simulation.spec import SpecError, build, line_of, parse_line, read_spec, write_spec
 
 
 def faults(line: str) -> list[tuple[str, str]]:
@@ -102,3 +104,38 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_two_parts_of_a_profile_with_different_names() -> None:
     made = build(parse_line("h100:nodes=2;h100:name=more,nodes=1"))
     assert [node.name for node in made.nodes] == ["h100-01", "h100-02", "more-01"]
+
+
+def values(field: Field) -> st.SearchStrategy[int | str]:
+    if isinstance(field.default, int):
+        return st.integers(field.least, min(field.most, 500))
+    if field.choices:
+        return st.sampled_from(field.choices)
+    return st.text("abz09", max_size=20).map("a".__add__)
+
+
+@st.composite
+def some_parts(draw: st.DrawFn) -> list[Part]:
+    """Parts with names that differ, those that make nodes before those that extend them."""
+    names = draw(st.lists(st.sampled_from(sorted(PROFILES)), min_size=1, max_size=5, unique=True))
+    parts = []
+    for name in sorted(names, key=lambda name: PROFILES[name].extends):
+        fields = {field.name: draw(values(field)) for field in PROFILES[name].fields}
+        parts.append(Part(name, fields | ({"name": f"{name}-x"} if "name" in fields else {})))
+    return parts if not PROFILES[parts[0].profile].extends else [Part("power", parse_line("power")[0].values), *parts]
+
+
+@given(some_parts())
+def test_every_spec_reads_back_from_both_forms(parts: list[Part]) -> None:
+    assert parse_line(line_of(parts)) == parts
+    assert read_spec(write_spec(parts), "x") == parts
+
+
+@given(st.text("h:;,=a1-é", max_size=40).map("h100:nodes=1".__add__) | st.text(max_size=20))
+def test_any_line_is_a_spec_or_has_a_reason(line: str) -> None:
+    try:
+        parts = parse_line(line)
+    except SpecError:
+        assert faults(line)
+    else:
+        assert parse_line(line_of(parts)) == parts

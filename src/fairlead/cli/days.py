@@ -28,6 +28,8 @@ from fairlead.topology import default_rules
 LINE_EVERY: Final = 10.0
 """Seconds between two lines of progress where stderr is no terminal."""
 _LOOK_EVERY: Final = 0.25
+_STEP: Final = 0.1
+"""Simulated hours between two words of a process on how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def compare(course: Course, setups: Sequence[Setup], seeds: Sequence[int], jobs:
     tasks = [(setup, seed) for seed in seeds for setup in setups]
     workers = min(jobs or os.cpu_count() or 1, len(tasks))
     found: dict[Setup, dict[int, Day]] = {setup: {} for setup in setups}
-    with _progress(len(tasks) * course.hours) as advance:
+    with _progress(len(tasks) * (course.before + course.hours)) as advance:
         done = _here(course, tasks, advance) if workers == 1 else _apart(course, tasks, workers, advance)
         for setup, seed, day in done:
             found[setup][seed] = day
@@ -68,12 +70,13 @@ def compare(course: Course, setups: Sequence[Setup], seeds: Sequence[int], jobs:
 
 def _played(course: Course, task: _Task, advance: Callable[[float], None]) -> _Done:
     setup, seed = task
-    told = 0.0
+    told = -course.before
 
     def progress(now: float) -> None:
         nonlocal told
-        advance(now / HOUR - told)
-        told = now / HOUR
+        if now / HOUR > told + _STEP:
+            advance(now / HOUR - told)
+            told = now / HOUR
 
     with collector_paused():
         objects, rules = build(course.parts), default_rules()

@@ -256,7 +256,8 @@ def _days(
     described = {"spec": line_of(parts), "nodes": len(objects.nodes), "gpus": fleet.gpus, "hours": hours}
     described |= {"trace": trace} if trace is not None else {"load": load, "warm_up": warm_up}
     described["seeds"] = seeds
-    results = compare(Course(parts, hours, load, warm_up, recorded), [Setup(*name) for name in names], seeds, jobs)
+    course = Course(parts, hours, load, 0.0 if recorded else warm_up, recorded)
+    results = compare(course, [Setup(*name) for name in names], seeds, jobs)
     if report is not None:
         from fairlead.simulation.report import page
 

@@ -109,7 +109,7 @@ class Engine:
         Args:
             arrivals: in order of arrival.
             hours: how long samples are taken.
-            progress: is told the time now and then.
+            progress: is told the time at every event, at most `hours`.
 
         Raises:
             BookingError: the planner gave a device twice.
@@ -125,8 +125,8 @@ class Engine:
             now = min(arriving, leaving)
             while len(samples) <= _SAMPLES and len(samples) * step < now:
                 samples.append(self._sample(len(samples) * step))
-                if progress is not None:
-                    progress(samples[-1].at)
+            if progress is not None:
+                progress(min(now, hours * HOUR))
             if leaving <= arriving:
                 self._leave(now)
             else:

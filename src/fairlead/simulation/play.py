@@ -13,11 +13,11 @@ from random import Random
 from fairlead.placement import Planner
 from fairlead.placement.packing import node_policy, typical_pods
 from fairlead.placement.wiring import DEVICE_POLICIES
-from fairlead.resource import Objects
+from fairlead.resource import Objects, PlannedPod
 from fairlead.simulation.engine import Day, Engine
 from fairlead.simulation.fleet import Fleet
 from fairlead.simulation.ideal import Ideal
-from fairlead.simulation.jobs import Arrival, default_mix, draw
+from fairlead.simulation.jobs import Arrival, Shape, default_mix, draw
 from fairlead.simulation.spec import as_cluster
 from fairlead.simulation.workloads import pods_of
 from fairlead.topology import Rules
@@ -68,7 +68,11 @@ def play(
         progress: is told the time now and then.
     """
     fleet = Fleet(objects, rules)
-    typical = typical_pods(pod for arrival in arrivals for pod in pods_of(arrival, fleet.classes))
+    first: dict[Shape, list[PlannedPod]] = {}  # pods of one shape ask for the same
+    for arrival in arrivals:
+        if arrival.shape not in first:
+            first[arrival.shape] = pods_of(arrival, fleet.classes)
+    typical = typical_pods(pod for arrival in arrivals for pod in first[arrival.shape])
     policy = node_policy(setup.policy, typical=typical, rng=Random(f"{seed}/{setup.policy}"))
     shares = count()
     planner = Planner(
