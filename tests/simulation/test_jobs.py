@@ -13,8 +13,8 @@ from fairlead.simulation.jobs import (
     Shape,
     default_mix,
     draw,
-    read_trace,
-    write_trace,
+    read_jobs,
+    write_jobs,
 )
 from fairlead.simulation.workloads import Classes, objects_of, pods_of
 
@@ -24,7 +24,7 @@ HEADER = "name,arrival_s,duration_s,kind,pods,gpus,nics\n"
 
 def faults(text: str) -> list[tuple[str, str]]:
     with pytest.raises(JobsError) as caught:
-        read_trace(text, "t.csv")
+        read_jobs(text, "t.csv")
     return [(problem.object, problem.field) for problem in caught.value.problems]
 
 
@@ -109,12 +109,12 @@ def test_no_nics_are_asked_for_where_there_are_none() -> None:
 
 def test_a_trace_reads_back() -> None:
     drawn = draw(default_mix(8, 8, 64), 64, 24, 0.9, Random(1))
-    assert read_trace(write_trace(drawn), "t.csv") == drawn
+    assert read_jobs(write_jobs(drawn), "t.csv") == drawn
 
 
 def test_a_trace_is_sorted_by_arrival() -> None:
     text = HEADER + "b,60,10,small,1,1,0\n\na,5,10,training,2,8,8\n"
-    assert [one.name for one in read_trace(text, "t.csv")] == ["a", "b"]
+    assert [one.name for one in read_jobs(text, "t.csv")] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ import click
 from fairlead.cli.inputs import BadInputError
 from fairlead.cli.options import read_stdin
 from fairlead.resource import Problem
-from fairlead.simulation.hardware import PROFILES, Part
-from fairlead.simulation.manifests import render, save
-from fairlead.simulation.spec import SpecError, build, parse_line, read_spec, write_spec
+from fairlead.simulation import PROFILES, Part, SpecError, build, parse_line, read_spec, render, save, write_spec
 
 
 def load_spec(text: str) -> Sequence[Part]:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fairlead.simulation.summary import Days, summarise
+from fairlead.simulation import Days, summarise
 
 _WORDS = {"all_reduce": "all-reduce", "network": "network"}
 _BOUNDS = {"there": "same nodes", "anywhere": "anywhere"}

@@ -17,12 +17,7 @@ from typing import Any, Final
 import click
 
 from fairlead.resource import collector_paused
-from fairlead.simulation.engine import Day
-from fairlead.simulation.hardware import Part
-from fairlead.simulation.jobs import HOUR, Arrival
-from fairlead.simulation.play import Setup, drawn_jobs, play
-from fairlead.simulation.spec import build
-from fairlead.simulation.summary import Days
+from fairlead.simulation import HOUR, Arrival, Day, Days, Part, Setup, build, drawn_jobs, play
 from fairlead.topology import default_rules
 
 LINE_EVERY: Final = 10.0

@@ -13,7 +13,21 @@ import click
 from fairlead.cli.inputs import BadInputError
 from fairlead.placement.packing import DEFAULT, NODE_POLICIES
 from fairlead.placement.wiring import DEVICE_POLICIES
-from fairlead.simulation import Trace, TraceError, read_nodes, read_pods
+from fairlead.simulation import (
+    Fleet,
+    JobsError,
+    Setup,
+    Trace,
+    TraceError,
+    build,
+    line_of,
+    page,
+    read_jobs,
+    read_nodes,
+    read_pods,
+    to_record,
+    write_whole,
+)
 
 MAX_SEEDS = 10_000
 
@@ -236,12 +250,6 @@ def _days(
     from fairlead.cli.cluster import load_spec
     from fairlead.cli.days import Course, compare
     from fairlead.cli.figures import to_json, to_yaml
-    from fairlead.simulation.fleet import Fleet
-    from fairlead.simulation.jobs import JobsError, read_trace
-    from fairlead.simulation.manifests import write_whole
-    from fairlead.simulation.play import Setup
-    from fairlead.simulation.spec import build, line_of
-    from fairlead.simulation.summary import to_record
     from fairlead.topology import default_rules
 
     parts = load_spec(spec)
@@ -250,7 +258,7 @@ def _days(
     if not fleet.classes.gpu:
         raise BadInputError([], "the cluster has no whole GPUs, and every job asks for some")
     try:
-        recorded = read_trace(_text(trace), trace) if trace is not None else []
+        recorded = read_jobs(_text(trace), trace) if trace is not None else []
     except JobsError as error:
         raise BadInputError(error.problems, "the jobs cannot be used") from None
     described = {"spec": line_of(parts), "nodes": len(objects.nodes), "gpus": fleet.gpus, "hours": hours}
@@ -259,8 +267,6 @@ def _days(
     course = Course(parts, hours, load, 0.0 if recorded else warm_up, recorded)
     results = compare(course, [Setup(*name) for name in names], seeds, jobs)
     if report is not None:
-        from fairlead.simulation.report import page
-
         write_whole(report, page(described, results, shlex.join(["fairlead", *sys.argv[1:]])))
     if output == "table":
         from fairlead.cli.dayfigures import draw

@@ -154,7 +154,7 @@ class JobsError(ValueError):
         self.problems = list(problems)
 
 
-def read_trace(text: str, origin: str) -> list[Arrival]:
+def read_jobs(text: str, origin: str) -> list[Arrival]:
     """The jobs of a CSV file, in order of arrival; jobs that come at the same time stay in the order of the file.
 
     The first line names the columns (`COLUMNS`); empty lines are skipped.
@@ -231,7 +231,7 @@ def _arrival(cells: dict[str, str]) -> tuple[list[tuple[str, str]], Arrival | No
     return faults, Arrival(cells["name"], at, duration, Shape(cells["kind"], pods, gpus, nics))
 
 
-def write_trace(arrivals: Sequence[Arrival]) -> str:
+def write_jobs(arrivals: Sequence[Arrival]) -> str:
     """The jobs as a CSV file that reads back to them."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
