@@ -69,6 +69,12 @@ def test_what_cannot_be_asked_for(run: Run, tmp_path: Path, options: list[str], 
     assert result.stdout == ""
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(run: Run, tmp_path: Path) -> None:
+    result = run("simulate", "--cluster", "h100:nodes=4000", "--report", tmp_path / "no" / "day.html")
+    assert result.exit_code == 2
+    assert "No such file or directory" in result.stderr
+
+
 @pytest.mark.parametrize("option", ["--hours", "--load", "--warm-up", "--devices", "--report"])
 def test_days_need_a_cluster(run: Run, option: str) -> None:
     result = run("simulate", option, {"--devices": "compact"}.get(option, "1"))

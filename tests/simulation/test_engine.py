@@ -174,6 +174,13 @@ def test_samples_say_what_is_taken() -> None:
     assert (late.allocated, late.fragmented, late.startable) == (0.5, 0.0, (8, 8, 8, 8))
 
 
+def test_of_several_kinds_of_gpus_jobs_ask_for_the_most_frequent() -> None:
+    fleet = Fleet(build(parse_line("h100:nodes=2;mi300x:nodes=3")), default_rules())
+    assert (fleet.classes.gpu, fleet.gpus, fleet.free_gpus) == ("gpu.amd.com", 24, 24)
+    run, _ = day("h100:nodes=2;mi300x:nodes=3", [job("a", 0, 10, 3, 8, 8), job("b", 1, 10, 1, 1)], 1)
+    assert starts(run) == {"a": 0, "b": 10}
+
+
 def test_a_fleet_refuses_what_is_booked_twice() -> None:
     objects = build(parse_line("h100:nodes=1"))
     fleet = Fleet(objects, default_rules())

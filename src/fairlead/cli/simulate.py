@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -252,6 +254,8 @@ def _days(
     from fairlead.cli.figures import to_json, to_yaml
     from fairlead.topology import default_rules
 
+    if report is not None and not report.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(report))
     parts = load_spec(spec)
     objects = build(parts)
     fleet = Fleet(objects, default_rules())

@@ -2,7 +2,8 @@
 
 The free sets follow from the claims of placements alone, and are the check on the planner: a device that is given
 twice, or given back without having been given, is an error here. Whole GPUs and RDMA NICs are those that the topology
-rules call so; partitions, shared devices and pools that belong to no node are not counted.
+rules call so; partitions, shared devices and pools that belong to no node are not counted. Where there are GPUs of
+several drivers, only those of the driver with most of them are counted, and jobs ask for these.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class NodeHardware:
     gpus: frozenset[int]
     nics: frozenset[int]
 
+    def only(self, driver: str) -> NodeHardware:
+        """The same with the GPUs of one driver alone."""
+        of_driver = frozenset(number for key, number in self.index.items() if key[0] == driver)
+        return NodeHardware(self.wiring, self.index, self.gpus & of_driver, self.nics)
+
 
 Members = list[tuple[str, Wiring, frozenset[int]]]
 
@@ -51,8 +57,9 @@ class Fleet:
         """
         self.rules = rules
         self.tree: Tree = build_tree({node.name: node.metadata.labels for node in objects.nodes}, rules)
-        self.nodes = {node.name: hardware for node, hardware in _wired(objects, rules)}
-        self.classes = _classes(objects, self.nodes.values())
+        wired = {node.name: hardware for node, hardware in _wired(objects, rules)}
+        self.classes = _classes(objects, wired.values())
+        self.nodes = {name: hardware.only(self.classes.gpu) for name, hardware in wired.items()}
         self.gpus = sum(len(node.gpus) for node in self.nodes.values())
         """Whole GPUs of the cluster."""
         self._taken: dict[str, set[int]] = {name: set() for name in self.nodes}
