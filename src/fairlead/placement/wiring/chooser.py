@@ -237,6 +237,7 @@ def _search(
         others.append(best)
     elif open_ or order.bound is not None or not order.bounded:
         others += _groups(question, policy, scene)
+        others += _greedy(demand, question, policy, scene)
     winner, apart = max(others, key=lambda one: one[0].key)
     bound = min([*open_, *([order.bound] if order.bound is not None else [])], default=None)
     proven = order.bounded and (bound is None or not leaves_room(bound, winner))
@@ -263,6 +264,35 @@ def _groups(question: _Question, policy: DevicePolicy, scene: Scene) -> Iterator
                 if decision is not None:
                     yield policy.score(scene, given(decision)), False
                     break
+
+
+def _greedy(demand: Demand, question: _Question, policy: DevicePolicy, scene: Scene) -> Iterator[tuple[Score, bool]]:
+    """The answer within talking devices that were chosen one by one, each the best addition to those before."""
+    talking = (demand.candidates | demand.forced) & scene.setting.compute or demand.candidates | demand.forced
+    wanted = demand.fixed(talking)
+    if wanted is None:
+        return
+    measure = policy.respects[0].measure
+    chosen = demand.forced & talking
+    counts: tuple[tuple[int, int], ...] = ()
+    while chosen.bit_count() < wanted:
+        best: tuple[Key, int, int] | None = None
+        for one in demand.classes:
+            number = next((number for number in one.numbers if not chosen >> number & 1), None)
+            if number is None or not talking >> number & 1:
+                continue
+            larger = chosen | 1 << number
+            if demand.room((*counts, (one.serves, 1))) and demand.affordable(larger):
+                key = measure(scene, larger)
+                if best is None or key > best[0]:
+                    best = (key, number, one.serves)
+        if best is None:
+            return
+        chosen |= 1 << best[1]
+        counts = (*counts, (best[2], 1))
+    decision = question.ask(chosen | ~talking, False)
+    if decision is not None:
+        yield policy.score(scene, given(decision)), False
 
 
 def _chosen(

@@ -114,7 +114,7 @@ class Demand:
                 all((mask & devices & value).bit_count() >= count for mask, count in rule.needs) for value in rule.masks
             ):
                 return False
-        return self._affordable(devices)
+        return self.affordable(devices)
 
     def fixed(self, kind: int) -> int | None:
         """How many devices of a kind (a mask) are taken whatever the choice; None where that is open."""
@@ -128,7 +128,8 @@ class Demand:
                 count += needed
         return count
 
-    def _affordable(self, devices: int) -> bool:
+    def affordable(self, devices: int) -> bool:
+        """Whether nothing that is easily seen of counters forbids to take these devices."""
         guards = self._problem.ledger.guards
         if not guards or devices & self._problem.shared:
             return True
@@ -170,13 +171,23 @@ class Demand:
             serving[signature] = serves
         return tuple([Class(tuple(numbers), serving[signature]) for signature, numbers in groups.items()])
 
-    def _standing(self, view: NodeView, number: int) -> Hashable:
-        """How requests, rules and what is taken treat a device, values of attributes aside."""
+    def _standing(self, view: NodeView, number: int, alone: bool = True) -> Hashable:
+        """How requests, rules and what is taken treat a device, values of attributes aside.
+
+        Args:
+            view: the node.
+            number: of the device.
+            alone: whether what it needs of counters counts by the counters themselves.
+        """
         problem, taken = self._problem, self._taken
         return (
             tuple(
                 [
-                    (slot.mask >> number & 1, slot.first_need.get(number, 0), slot.more_need.get(number, 0))
+                    (
+                        slot.mask >> number & 1,
+                        slot.first_need.get(number, 0) if alone else number in slot.first_need,
+                        slot.more_need.get(number, 0),
+                    )
                     for slot in problem.slots
                 ]
             ),
@@ -187,25 +198,44 @@ class Demand:
                     for mask in (problem.shared, taken.free, taken.payable, taken.started, view.on_node)
                 ]
             ),
-            _consumption(view, number),
+            _consumption(view, number) if alone else None,
         )
 
     def _cells(self, view: NodeView, setting: Setting) -> list[list[Cell]]:
         if any(rule.index.multiple for rule in self._seen):
             return []
 
+        accounts = [_account(view, number) for number in range(view.size)]
+
         def trait(number: int) -> Hashable:
             here = setting.locations[number]
-            return (here.kind, here.model, here.rdma, here.part, self._standing(view, number))
+            known = accounts[number]
+            standing = self._standing(view, number, alone=known is None)
+            return (here.kind, here.model, here.rdma, here.part, standing, known and known[1])
 
         traits = [trait(number) for number in range(view.size)]
-        values = [[rule.index.values_of[number] for number in range(view.size)] for rule in self._seen]
-        return interchangeable(setting, traits.__getitem__, values)
+        columns: list[Sequence[Hashable]] = [
+            [rule.index.values_of[number] for number in range(view.size)] for rule in self._seen
+        ]
+        columns.append([known and known[0] for known in accounts])
+        return interchangeable(setting, traits.__getitem__, columns)
 
 
 def _counted(slot: Slot) -> bool:
     """Whether it gives a number of devices away."""
     return not slot.unit.admin_access and not slot.unit.all_devices
+
+
+def _account(view: NodeView, number: int) -> tuple[Hashable, Hashable] | None:
+    """The counter set of a device that draws on one; and what it takes of it, with what is left there."""
+    consumed = view.device(number).consumes_counters
+    if len(consumed) != 1 or view.shared >> number & 1:
+        return None
+    (one,) = consumed
+    place = (view.pool_number(number), one.counter_set)
+    left = sorted((key[2], amount) for key, amount in view.occupancy.counters.items() if key[:2] == place)
+    takes = sorted((name, counter.value.nano) for name, counter in one.counters.items())
+    return place, (tuple(takes), tuple(left))
 
 
 def _consumption(view: NodeView, number: int) -> Hashable:

@@ -29,7 +29,7 @@ from fairlead.placement.wiring.score import Key, Part, Score, by_number, optimis
 from fairlead.placement.wiring.setting import bits
 from fairlead.placement.wiring.symmetry import Cell
 
-SELECTIONS: Final = 20_000
+SELECTIONS: Final = 10_000
 """Selections of devices that talk with each other; with more there is no order, and nothing is given out."""
 STEPS: Final = 20_000
 """Sets, complete or not, that are put into the queue."""
@@ -74,6 +74,7 @@ class Order:
         for place in range(len(others) - 1, -1, -1):
             self._rest[place] = self._rest[place + 1] | others[place].first(len(others[place].numbers))
         self._comparisons = _comparisons([*leading, *others], demand.cells)
+        self._everywhere = list({id(one): one for of_class in self._comparisons for one in of_class}.values())
         self._nics = demand.fixed(setting.network)
         self._queue: list[tuple[tuple[Key, ...], int, int, _Open | _Whole]] = []
         self._ticket = count()
@@ -108,17 +109,32 @@ class Order:
         """Every choice of talking devices for sets of so many devices, by numbers of devices of each class."""
         demand = self._demand
         spare = self._rest[0]
+        talkers = demand.fixed(self._talking)
+        needed = talkers - (demand.forced & self._talking).bit_count() if talkers is not None else None
+        behind = [0] * (len(self._leading) + 1)
+        for place in range(len(self._leading) - 1, -1, -1):
+            behind[place] = behind[place + 1] + len(self._leading[place].numbers)
         made = 0
         stack: list[tuple[int, int, int, tuple[tuple[int, int], ...]]] = [(0, 0, size, ())]
         while stack and made <= SELECTIONS:
             place, devices, wanted, counts = stack.pop()
-            if place == len(self._leading):
-                if wanted <= spare.bit_count() and demand.open(devices | spare):
+            missing = needed - devices.bit_count() if needed is not None else wanted
+            if place == len(self._leading) or not missing:
+                if (
+                    (needed is None or not missing)
+                    and wanted <= spare.bit_count()
+                    and demand.open(devices | spare | demand.forced)
+                    and all(self._ordered(one, len(self._leading) - 1, devices) for one in self._everywhere)
+                ):
                     made += 1
                     yield _Open(devices | demand.forced & self._talking, devices | demand.forced, -1, wanted, counts)
                 continue
-            children = self._children(self._leading[place], place, devices, wanted, counts)
-            stack.extend(child for child in children if self._canonical(place, child[1]))
+            for child in self._children(self._leading[place], place, devices, wanted, counts):
+                taken = wanted - child[2]
+                if needed is not None and not taken <= missing <= taken + behind[place + 1]:
+                    continue
+                if self._canonical(place, child[1]):
+                    stack.append(child)
 
     def _children(
         self, one: Class, place: int, devices: int, wanted: int, counts: tuple[tuple[int, int], ...]
@@ -136,15 +152,15 @@ class Order:
             decided: the last class that is decided.
             devices: what is chosen.
         """
-        for comparison in self._comparisons[decided]:
-            for earlier, later, place in comparison:
-                if place > decided:
-                    break
-                difference = (devices & earlier).bit_count() - (devices & later).bit_count()
-                if difference < 0:
-                    return False
-                if difference:
-                    break
+        return all(self._ordered(comparison, decided, devices) for comparison in self._comparisons[decided])
+
+    def _ordered(self, comparison: _Comparison, decided: int, devices: int) -> bool:
+        for earlier, later, place in comparison:
+            if place > decided:
+                break
+            difference = (devices & earlier).bit_count() - (devices & later).bit_count()
+            if difference:
+                return difference > 0
         return True
 
     def _first(self, item: _Open) -> Key:
@@ -158,9 +174,13 @@ class Order:
             bounded = item._replace(place=0)
             self._push((first, self._pairs_at_best(bounded)), bounded)
             return
-        if item.place == len(self._others):
-            if not item.wanted and self._demand.plausible(item.devices):
+        if not item.wanted:
+            last = len(self._leading) + len(self._others) - 1
+            ordered = all(self._ordered(one, last, item.devices) for one in self._everywhere)
+            if ordered and self._demand.plausible(item.devices):
                 self._score(_Whole(item.devices, ()))
+            return
+        if item.place == len(self._others):
             return
         room_after = self._rest[item.place + 1].bit_count()
         for place, devices, wanted, counts in self._children(

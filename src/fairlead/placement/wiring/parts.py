@@ -242,13 +242,11 @@ def pairs_text(scene: Scene, devices: int) -> str:
 
 def network(scene: Scene, devices: int) -> Key:
     """What can be moved out of the node, in GB/s."""
-    return (_rounded(scene.bandwidth(devices).network) if devices & scene.setting.network else 0.0,)
+    return (_rounded(scene.bandwidth(devices).network),)
 
 
 def network_text(scene: Scene, devices: int) -> str:
     """The same in words."""
-    if not devices & scene.setting.network:
-        return ""
     speed = scene.bandwidth(devices).network
     return f"{_gbytes(speed)} network" if 0 < speed < inf else ""
 

@@ -57,7 +57,7 @@ class Setting:
         self.size = len(self.locations)
         self.compute = self._of_kind(COMPUTE)
         self.network = self._of_kind(NETWORK)
-        self.places: dict[str, tuple[int, ...]] = {place: self._groups(place) for place in PLACES}
+        self.places: dict[str, tuple[int, ...]] = {place: self.groups(place) for place in PLACES}
         """By fact: the sets of devices that share one value of it, in order of their first device."""
         self._together = Counter(fact for location in self.locations for fact in (_card(location), location.port))
         """How many devices share a card, or a port of one."""
@@ -151,7 +151,8 @@ class Setting:
     def _of_kind(self, kinds: Sequence[str]) -> int:
         return sum(1 << number for number, location in enumerate(self.locations) if location.kind in kinds)
 
-    def _groups(self, place: str) -> tuple[int, ...]:
+    def groups(self, place: str) -> tuple[int, ...]:
+        """The sets of devices that share one value of a fact, in order of their first device."""
         groups: dict[str | int, int] = {}
         for number in range(self.size):
             value = self.value(place, number)

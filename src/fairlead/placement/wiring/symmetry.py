@@ -13,7 +13,7 @@ from typing import Final
 
 from fairlead.placement.wiring.setting import Setting, bits
 
-_LEVELS: Final = ("switch", "root", "numa")
+_LEVELS: Final = ("switch", "root", "numa", "port")
 _FACTS: Final = ("switch", "root", "numa", "nvlink", "port")
 
 _NONE: Final = (None, "")
@@ -23,14 +23,15 @@ Cell = tuple[int, ...]
 
 
 def interchangeable(
-    setting: Setting, trait: Callable[[int], Hashable], values: Sequence[Sequence[int]]
+    setting: Setting, trait: Callable[[int], Hashable], values: Sequence[Sequence[Hashable]]
 ) -> list[list[Cell]]:
     """Lists of cells that are interchangeable with each other, two or more in each; all of one kind of place.
 
     Args:
         setting: the node.
         trait: what must be the same of two devices that change places.
-        values: by condition and device, the value that is compared with those of others; at most one for a device.
+        values: columns by device, of which it matters only which devices have equal values: of attributes that
+            conditions compare, at most one for a device, or of what devices draw on.
     """
     columns: list[Sequence[Hashable]] = [
         *[[setting.value(fact, number) for number in range(setting.size)] for fact in _FACTS],
@@ -40,7 +41,7 @@ def interchangeable(
     best: list[list[Cell]] = []
     for level in _LEVELS:
         orbits: list[list[Cell]] = []
-        for group in setting.places[level]:
+        for group in setting.groups(level):
             cell = tuple(sorted(bits(group), key=lambda number: (str(trait(number)), number)))
             for orbit in orbits:
                 if _exchange(orbit[0], cell, trait, columns, setting.size):
@@ -48,10 +49,14 @@ def interchangeable(
                     break
             else:
                 orbits.append([cell])
-        found = [orbit for orbit in orbits if len(orbit) > 1]
-        if sum(map(len, found)) > sum(map(len, best)):
-            best = found
+        if _use(orbits) > _use(best):
+            best = [orbit for orbit in orbits if len(orbit) > 1]
     return [sorted(orbit, key=min) for orbit in best]
+
+
+def _use(orbits: Sequence[Sequence[Cell]]) -> int:
+    """How many devices have others that stand for them."""
+    return sum((len(orbit) - 1) * len(orbit[0]) for orbit in orbits)
 
 
 def _exchange(
