@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "explain": "fairlead.cli.explain",
     "validate": "fairlead.cli.validate",
     "allocate": "fairlead.cli.allocate",
+    "cluster": "fairlead.cli.cluster",
     "simulate": "fairlead.cli.simulate",
     "demo": "fairlead.cli.demo",
 }

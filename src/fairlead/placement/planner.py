@@ -168,7 +168,8 @@ class Planner:
         tried: list[Candidate] = []
         try:
             task = self._task(pod)
-            ranked = self._ranking is not None and self._alike_everywhere(task)
+            # A ranking proposes devices claim by claim, so it knows nothing of constraints across them.
+            ranked = self._ranking is not None and not task.wishes.constraints and self._alike_everywhere(task)
             chosen = self._policy.choose(pod, self._ranked(task) if ranked else self._found(task))
             if chosen is None and (reasons or not ranked):
                 chosen = self._policy.choose(pod, self._candidates(task, findings, tried))
