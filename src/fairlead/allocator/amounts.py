@@ -41,14 +41,14 @@ class Amounts:
 
     def shortfall(self, demands: list[Demand], state: State) -> Shortfall | None:
         """The proof that the demands need more than there is, or None where none is found."""
-        paying = [demand for demand in demands if all(choice.slot.first_need for choice in demand.choices)]
+        paying = _paying(demands)
         if not paying:
             return None
         for group in self._groups(paying):
             shortfall = self._room(group, state)
             if shortfall is not None:
                 return shortfall
-        return self._totals(paying, state) or self._filling(paying, state) or self._packed(paying, state)
+        return self._totals(paying, state) or self._filling(paying, state)
 
     def size(self, slot: Slot) -> int:
         """The most that a device for the slot costs, as one number; units of different accounts are simply added."""
@@ -135,12 +135,15 @@ class Amounts:
         """How many picks, at most, the devices `here` of one block can serve."""
         left = state.left >> block.shift & (1 << block.width) - 1
         local = [(slot, mask & here, counts) for slot, mask, counts in entries if mask & here]
-        key = None
-        if not several:
-            key = (block.shift, left, tuple([(slot.tariff, mask, counts) for slot, mask, counts in local]))
-            known = self._rooms.get(key)
-            if known is not None:
-                return known
+        key = (
+            block.shift,
+            left,
+            tuple([(slot.tariff, mask, counts) for slot, mask, counts in local]),
+            tuple([tuple([(c.slot.tariff, c.candidates & here, c.count) for c in d.choices]) for d in several]),
+        )
+        known = self._rooms.get(key)
+        if known is not None:
+            return known
         shared = self._moves.shared
         picks = 0
         needs: list[int] = []
@@ -162,8 +165,7 @@ class Amounts:
         least = min([sum([account.amount(need) for account in block.fields]) for need in needs])
         if least:
             picks = min(picks, sum([account.amount(state.left) for account in block.fields]) // least)
-        if key is not None:
-            self._rooms[key] = picks
+        self._rooms[key] = picks
         return picks
 
     def _cheapest(self, slot: Slot, number: int) -> int:
@@ -229,8 +231,10 @@ class Amounts:
                     return Shortfall("amount", concerned, wanted, room, account=name[2] or "counters")
         return None
 
-    def _packed(self, demands: list[Demand], state: State) -> Shortfall | None:
-        requests = self._packing.impossible(demands, state)
+    def packed(self, demands: list[Demand], state: State) -> Shortfall | None:
+        """The proof that the demands cannot be packed, which is the most costly one."""
+        paying = _paying(demands)
+        requests = self._packing.impossible(paying, state) if paying else ()
         if not requests:
             return None
         wanted = sum([demand.least() for demand in demands if demand.position in requests])
@@ -258,6 +262,11 @@ class Amounts:
                 for name, accounts in self._ledger.accounts.items()
             }
         return known
+
+
+def _paying(demands: list[Demand]) -> list[Demand]:
+    """The demands that need something of the ledger in any case."""
+    return [demand for demand in demands if all(choice.slot.first_need for choice in demand.choices)]
 
 
 def _fillable(sizes: list[int], lefts: list[int]) -> int:

@@ -20,6 +20,7 @@ from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.demand import Demand, Shortfall
 from fairlead.allocator.matching import unmet
 from fairlead.allocator.moves import Moves, State
+from fairlead.allocator.prices import Prices
 from fairlead.allocator.request import MAX_RESULTS
 from fairlead.allocator.rules import Rule
 from fairlead.allocator.slot import bits
@@ -31,6 +32,7 @@ class Bounds:
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
         self._amounts = Amounts(moves)
+        self.prices = Prices(moves)
 
     def shortfall(self, demands: list[Demand], state: State) -> Shortfall | None:
         """The proof that the demands cannot all be met, or None where none is found.
@@ -48,9 +50,11 @@ class Bounds:
         return (
             self._limit(demands, state)
             or self._rules(demands, state)
+            or self._worth(demands, state)
             or self._apart_groups(demands, state)
             or self._together(demands)
             or self._amounts.shortfall(demands, state)
+            or self._amounts.packed(demands, state)
         )
 
     def _limit(self, demands: list[Demand], state: State) -> Shortfall | None:
@@ -218,6 +222,12 @@ class Bounds:
                     concerned = tuple(demand.position for demand in members)
                     return Shortfall("groups", concerned, len(large), room, rule.attribute)
         return None
+
+    def _worth(self, demands: list[Demand], state: State) -> Shortfall | None:
+        if not self.prices.refute(demands, state):
+            return None
+        wanted = sum([demand.least() for demand in demands])
+        return Shortfall("amount", tuple([demand.position for demand in demands]), wanted, wanted - 1)
 
     def _together(self, demands: list[Demand]) -> Shortfall | None:
         if not _overlap([demand.candidates() for demand in demands]) and all(

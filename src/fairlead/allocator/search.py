@@ -279,16 +279,25 @@ class Prover:
         self.completion = Completion(moves, bounds, self._equivalence)
         self._failed: set[object] = set()
         self._dead_ends = 0
+        self._expected: set[tuple[int, int, int, State]] = set()
+        """Position, alternative, how many are chosen, state: what is known to lead to a solution."""
+        self._certain = horizon[0] == len(moves.problem.positions) and not any(
+            slot.unit.admin_access for slot in moves.problem.slots
+        )
+        """Whether a completion is a solution."""
         self._taking: dict[int, Slot] = {}
         """By slot that takes all devices, one that takes some of them, whatever constraints say."""
 
     def remember(self, key: object) -> None:
         """Takes note that nothing came of the state of this key."""
-        self._failed.add(key)
+        if key is not None:
+            self._failed.add(key)
         self._dead_ends += 1
 
     def examine(self, position: int, alternative: int, kth: int, state: State, below: int) -> tuple[object, bool]:
         """The key of the state, and whether it is known that nothing comes of it, neither solution nor error."""
+        if self._certain and (position, alternative, kth, state) in self._expected:
+            return None, False
         moves = self._moves
         total = len(moves.problem.positions)
         everything = remaining(moves, total, position, alternative, kth, state, below)
@@ -311,7 +320,31 @@ class Prover:
         ):
             self.remember(key)
             return key, True
+        if self._dead_ends > _PATIENCE:
+            self._expect(position, alternative, kth, state)
         return key, False
+
+    def _expect(self, position: int, alternative: int, kth: int, state: State) -> None:
+        """Takes note of the states on the way to the completion that was found, as far as it is known."""
+        moves = self._moves
+        problem = moves.problem
+        self._expected.clear()
+        while position < len(problem.positions):
+            for place, slot in enumerate(problem.alternatives[position]):
+                devices = self.completion.found.get((position, slot.number))
+                if devices and alternative in (-1, place) and len(devices) == slot.unit.count - kth:
+                    break
+            else:
+                return
+            self._expected.add((position, place, kth, state))
+            for number in sorted(devices):
+                state = moves.take(slot, number, state)
+                kth += 1
+                self._expected.add((position, place, kth, state))
+            position, alternative, kth = position + 1, -1, 0
+            if position < len(problem.positions) and not problem.positions[position][1]:
+                state = state._replace(claim_taken=0)
+            self._expected.add((position, -1, 0, state))
 
     def _all_first(self, position: int, state: State) -> Demand | None:
         """What a request for all devices needs to come to an error at all, where that is the next that may raise one.
