@@ -26,10 +26,10 @@ _FIRST_PATIENCE = 32
 _ROUNDS = 4
 """Rounds of looking for prices at a new beginning, for each dead end before it."""
 
-_WORTH_LEARNING = 24
+_WORTH_LEARNING = 6
 """States below a dead one from which on it pays to look for prices that prove it dead."""
 
-_FEW_ROUNDS = 64
+_FEW_ROUNDS = 32
 """Rounds that are spent on that."""
 
 _FEW = 4

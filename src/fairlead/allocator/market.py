@@ -23,6 +23,9 @@ _AIM = 1.01
 _LARGEST = 1.5
 """By how much, in the logarithm, a price changes at most at once."""
 
+_OLD = 0.9
+"""How much of the first prices is what proved something last; the rest is the same for all."""
+
 _FINEST = 1 << 30
 """Whole numbers that stand for the price of an account, relative to all that is left of it."""
 
@@ -92,11 +95,11 @@ class Market:
             [len(ours) for choices in self._plans for plan in choices for ours in plan]
         )
 
-    def balance(self, rounds: int) -> dict[Account, int] | None:
+    def balance(self, rounds: int, known: Mapping[Account, int]) -> dict[Account, int] | None:
         """Prices at which the cheapest choices cost more than there is; None where none are found."""
         if not self._left:
             return None
-        weights = [1 / len(self._left)] * len(self._left)
+        weights = self._begin(known)
         for _ in range(min(rounds, rounds * _WORK // self._size)):
             cost, used = self._buy(weights)
             if cost > 1:
@@ -117,6 +120,17 @@ class Market:
             total = sum(weights)
             weights = [weight / total for weight in weights]
         return None
+
+    def _begin(self, known: Mapping[Account, int]) -> list[float]:
+        """The prices to begin with, mostly those that proved something last."""
+        count = len(self._left)
+        worth = [0] * count
+        for account, place in self._accounts.items():
+            worth[place] = known.get(account, 0) * self._left[place]
+        total = sum(worth)
+        if not total:
+            return [1 / count] * count
+        return [_OLD * (one / total) + (1 - _OLD) / count for one in worth]
 
     def _buy(self, weights: Sequence[float]) -> tuple[float, list[float]]:
         """The cost of the cheapest choices, and which share of each account they take."""

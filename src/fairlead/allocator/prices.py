@@ -60,7 +60,7 @@ class Prices:
         plans = self._plans(demands, state)
         if not all(plans):
             return True
-        found = Market(self._draws, plans, state).balance(rounds)
+        found = Market(self._draws, plans, state).balance(rounds, self._lists[0].listed if self._lists else {})
         if found is None:
             return False
         prices = _PriceList(self._moves, self._draws, found)
@@ -95,7 +95,9 @@ class Prices:
         grouped = 0
         rules = self._moves.problem.rules
         # A demand under several rules counts for one of them only.
-        ruled = sorted({number for demand in demands for choice in demand.choices for number in choice.slot.rules})
+        ruled = sorted(
+            {number for demand in demands for choice in demand.choices for number, _ in choice.slot.constraints}
+        )
         for number in ruled:
             rule = rules[number]
             ours = [
@@ -153,7 +155,7 @@ class _PriceList:
 
     def __init__(self, moves: Moves, draws_of: Drawing, listed: Mapping[Account, int]) -> None:
         self._draws_of = draws_of
-        self._listed = listed
+        self.listed = listed
         self._costs: dict[Option, int] = {}
         self._single = [(1 << shift, price) for (shift, width), price in listed.items() if width < 0]
         self._fields = [
@@ -188,7 +190,7 @@ class _PriceList:
         if known is None:
             tariff, candidates, count = option
             costs = [
-                sum([self._listed.get(account, 0) * amount for account, amount in self._draws_of(tariff, number)])
+                sum([self.listed.get(account, 0) * amount for account, amount in self._draws_of(tariff, number)])
                 for number in bits(candidates)
             ]
             known = self._costs[option] = sum(sorted(costs)[:count])

@@ -16,6 +16,7 @@ what comes before the first request that could raise one: such a request, once r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from fairlead.allocator.equivalence import Equivalence
 from fairlead.allocator.moves import Moves, Standing, State
 from fairlead.allocator.problem import Problem, over_limit
 from fairlead.allocator.request import MAX_RESULTS
-from fairlead.allocator.slot import DEVICE, Fault, Slot, where
+from fairlead.allocator.slot import DEVICE, Fault, Slot, bits, where
 
 _PATIENCE = 12
 """Dead ends after which it pays to ask for a completion before each step."""
@@ -312,7 +313,7 @@ class Prover:
             return key, False
         horizon = self._horizon[position + 1]
         demands = everything[: horizon - position]
-        if horizon < total and (all_first := self._all_first(horizon, state)) is not None:
+        if horizon < total and (all_first := self._all_first(horizon, state, demands)) is not None:
             demands.append(all_first)
             restricted |= 1 << horizon
         if self._bounds.shortfall(demands, state) is not None or (
@@ -346,7 +347,7 @@ class Prover:
                 state = state._replace(claim_taken=0)
             self._expected.add((position, -1, 0, state))
 
-    def _all_first(self, position: int, state: State) -> Demand | None:
+    def _all_first(self, position: int, state: State, before: Sequence[Demand]) -> Demand | None:
         """What a request for all devices needs to come to an error at all, where that is the next that may raise one.
 
         It takes its devices in order and gives up without an error at the first that somebody has or that has no
@@ -362,6 +363,8 @@ class Prover:
         for number, rule in slot.constraints:
             values = state.rules[number]
             # Once a match is down to one value, that is the value; nothing else is sure to stay accepted.
+            if not rule.distinct and values < 0:
+                values = _sure_value(number, [demand for demand in before if demand.claim == slot.claim])
             settled &= 0 if rule.distinct or values < 0 or values & values - 1 else rule.accepted(values)
         needed = 0
         for number in moves.numbers(slot):
@@ -377,6 +380,22 @@ class Prover:
             self._taking[slot.number] = replace(slot, unit=unit, rules=(), constraints=(), groups=())
         mask = moves.affordable(slot, moves.open_to(slot, state) & needed, state)
         return Demand(position, slot.claim, [Choice(self._taking[slot.number], mask, needed.bit_count())])
+
+
+def _sure_value(rule: int, demands: Sequence[Demand]) -> int:
+    """The value, as a mask, that a match will have once the demands are met; -1 where that is not sure."""
+    for demand in demands:
+        values = 0
+        for choice in demand.choices:
+            index = dict(choice.slot.constraints)[rule].index if rule in choice.slot.rules else None
+            if index is None or index.valueless & choice.candidates:
+                break
+            for number in bits(choice.candidates):
+                values |= index.values_of[number]
+        else:
+            if values and not values & values - 1:
+                return values
+    return -1
 
 
 def horizons(moves: Moves) -> list[int]:
