@@ -8,7 +8,8 @@ Each proof relaxes the remaining claims and shows that even the relaxation has n
 * a rule that keeps apart needs as many different values as devices;
 * groups that each need a value of their own need a value with room for each of them;
 * requests that compete for devices need enough for all of them together (Hall's condition);
-* counters and capacities need to be enough for the cheapest devices, in each block and summed over blocks.
+* counters and capacities need to be enough for the cheapest devices, in each block and summed over blocks;
+* at prices that are known, what is wanted must not cost more than what is left is worth (`prices`).
 
 A request with alternatives counts as its easiest one in each respect. `Shortfall` says which proof succeeded; the
 reasons shown to users are made from the same values.
@@ -33,6 +34,7 @@ class Bounds:
         self._moves = moves
         self._amounts = Amounts(moves)
         self.prices = Prices(moves)
+        """None are known until somebody looks for some."""
 
     def shortfall(self, demands: list[Demand], state: State) -> Shortfall | None:
         """The proof that the demands cannot all be met, or None where none is found.

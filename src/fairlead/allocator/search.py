@@ -136,6 +136,8 @@ class Search:
                 if self._prover is None:
                     return None
                 self._prover.remember(frame.key)
+                if self._prover.hopeless():
+                    return None
                 continue
             slot = self.problem.alternatives[frame.position][frame.alternative]
             kth = frame.kth + len(frame.picked)
@@ -280,6 +282,8 @@ class Prover:
         self.completion = Completion(moves, bounds, self._equivalence)
         self._failed: set[object] = set()
         self._dead_ends = 0
+        self._asked = False
+        """Whether it was asked if there is a solution at all."""
         self._expected: set[tuple[int, int, int, State]] = set()
         """Position, alternative, how many are chosen, state: what is known to lead to a solution."""
         self._certain = horizon[0] == len(moves.problem.positions) and not any(
@@ -294,6 +298,15 @@ class Prover:
         if key is not None:
             self._failed.add(key)
         self._dead_ends += 1
+
+    def hopeless(self) -> bool:
+        """Whether no way leads anywhere, which is asked once, when dead ends become many."""
+        if self._asked or self._dead_ends <= _PATIENCE or not self._horizon[0]:
+            return False
+        self._asked = True
+        start = self._moves.start()
+        demands = remaining(self._moves, self._horizon[0], 0, -1, 0, start, 0)
+        return not self.completion.possible(demands, start, 0)
 
     def examine(self, position: int, alternative: int, kth: int, state: State, below: int) -> tuple[object, bool]:
         """The key of the state, and whether it is known that nothing comes of it, neither solution nor error."""
