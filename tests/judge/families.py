@@ -387,6 +387,71 @@ def z11(size: int) -> Json:
     return case(pool(devices), [claim(requests, [match("d.x/i")])], False)
 
 
+def z12(size: int) -> Json:
+    """The same for two claims, with one card that has room for all: the first observer leaves the second none."""
+    devices = []
+    for n in range(9):
+        bandwidth = {"value": "77" if n == 1 else "1" if n > 4 else "4", "requestPolicy": {"default": "1"}}
+        one = {**device(f"d{n}", i=int(n in (5, 6))), "allowMultipleAllocations": True, "capacity": {"bw": bandwidth}}
+        devices.append(one)
+    amounts = [option(1, capacity={"requests": {"bw": f"{bw}"}}) for bw in (3, 2)]
+    observer: Json = {"deviceClassName": "c", "allocationMode": "All", "adminAccess": True}
+    requests: list[Json] = [
+        {"name": f"r{n}", "firstAvailable": [{"name": f"s{k}", **one} for k, one in enumerate(amounts)]}
+        for n in range(size)
+    ]
+    requests.append({"name": "all", "exactly": observer})
+    return case(pool(devices), [claim(requests, name="c0"), claim(requests, [match("d.x/i")], name="c1")], False)
+
+
+def z13(size: int) -> Json:
+    """As z9, with two slots held, two partitions smaller than others of their kind, and lists in the middle."""
+    claims = z9(size)["claims"]
+    lists = {
+        (1, 1): ((3, 2, 2), "2g"),
+        (size // 2, 2): ((4, 3, 2), "1g"),
+        (size - 3, 1): ((3, 2, 1, 1, 1), "2g"),
+    }
+    for (number, place), (counts, kind) in lists.items():
+        requests = claims[number]["spec"]["devices"]["requests"]
+        alternatives = [{"name": f"s{k}", **option(n, profile(kind))} for k, n in enumerate(counts)]
+        requests[place] = {"name": requests[place]["name"], "firstAvailable": alternatives}
+    claims[1]["spec"]["devices"]["constraints"] = [distinct("d.x/gpu")]
+    slices = mig(size)
+    for one in [one for part in slices for one in part["spec"].get("devices", [])]:
+        if one["name"] in ("gpu-3-1g-0", "gpu-3-1g-1"):
+            one["attributes"]["profile"] = {"string": "3g" if one["name"].endswith("0") else "2g"}
+    return case(slices, claims, True, [f"d.x/p/gpu-{size // 2}-1g-{place}" for place in (1, 3)])
+
+
+def z14(size: int) -> Json:
+    """Few cards whose shares cost differently on each, and claims with lists: what is short is only seen all in all."""
+    policies: list[tuple[str, int, Json]] = [
+        ("8", 0, {"default": "2", "validValues": ["2", "4", "5"]}),
+        ("9", 0, {}),
+        ("4", 0, {"default": "2"}),
+        ("0", 0, {}),
+        ("8", 0, {"default": "2", "validValues": ["2"]}),
+        ("9", 2, {}),
+    ]
+    devices = []
+    for n, (total, value, policy) in enumerate(policies):
+        one = {**device(f"d{n}", i=value, t=n % 2), "allowMultipleAllocations": True}
+        if total != "0":
+            one["capacity"] = {"bw": {"value": total, **({"requestPolicy": policy} if policy else {})}}
+        devices.append(one)
+    counts = [{"name": f"s{k}", **option(n)} for k, n in enumerate((5, 4, 3, 2))]
+    alike = [{"name": "m0", "firstAvailable": counts}, request("r0", 3), {"name": "m1", "firstAvailable": counts}]
+    amounts = [
+        {"name": f"s{k}", **option(n, capacity={"requests": {"bw": bw}})}
+        for k, (n, bw) in enumerate(((3, "4"), (1, "3"), (2, "1")))
+    ]
+    lists = [request("r0", 2), {"name": "r1", "firstAvailable": amounts}]
+    claims = [claim(alike, [match("d.x/i")], name="c0"), claim(lists, [match("d.x/t")], name="c1")]
+    claims += [claim(lists, name=f"c{number}") for number in range(2, size)]
+    return case(pool(devices), claims, size < 7)
+
+
 FAMILIES: dict[str, tuple[Callable[[int], Json], tuple[int, ...]]] = {
     "x1": (x1, (8, 14, 18, 22, 31)),
     "x2": (x2, (7, 8, 16, 31)),
@@ -425,6 +490,9 @@ FAMILIES: dict[str, tuple[Callable[[int], Json], tuple[int, ...]]] = {
     "z9": (z9, (2, 4, 7, 8)),
     "z10": (z10, (6, 8, 9)),
     "z11": (z11, (6, 7, 8)),
+    "z12": (z12, (2, 5, 7)),
+    "z13": (z13, (8,)),
+    "z14": (z14, (3, 5, 6, 7)),
 }
 
 

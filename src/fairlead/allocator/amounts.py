@@ -2,6 +2,7 @@
 
 Every proof charges each demand the least that it could cost and asks for no more than all completions need:
 
+* force: what the demands take that have no choice is not there for the others;
 * room: by block, no more devices fit than the cheapest of them would; for all demands, for each by itself, and for
   those of at least a certain size;
 * totals: summed over all accounts of one name, and over all counters of a pool, since a partition that needs little
@@ -41,14 +42,17 @@ class Amounts:
 
     def shortfall(self, demands: list[Demand], state: State) -> Shortfall | None:
         """The proof that the demands need more than there is, or None where none is found."""
-        paying = [demand for demand in demands if all(choice.slot.first_need for choice in demand.choices)]
+        paying = _paying(demands)
         if not paying:
             return None
+        shortfall = self._forced(demands, state)
+        if shortfall is not None:
+            return shortfall
         for group in self._groups(paying):
             shortfall = self._room(group, state)
             if shortfall is not None:
                 return shortfall
-        return self._totals(paying, state) or self._filling(paying, state) or self._packed(paying, state)
+        return self._totals(paying, state) or self._filling(paying, state)
 
     def size(self, slot: Slot) -> int:
         """The most that a device for the slot costs, as one number; units of different accounts are simply added."""
@@ -65,6 +69,39 @@ class Amounts:
         """What is left in the accounts that a device draws on, as one number."""
         block = self._ledger.block_of.get(number)
         return sum(field.amount(state.left) * field.unit for field in block.fields) if block else 0
+
+    def _forced(self, demands: list[Demand], state: State) -> Shortfall | None:
+        """What demands take that have no choice is not there for the others; leaves only devices that are paid for."""
+        left = state.left
+        guards = self._ledger.guards
+        forced = [
+            demand
+            for demand in demands
+            if len(demand.choices) == 1
+            and demand.choices[0].slot.first_need
+            and demand.choices[0].candidates.bit_count() == demand.choices[0].count
+        ]
+        if not forced or len(demands) == 1:
+            return None
+        started = state.started
+        for demand in forced:
+            choice = demand.choices[0]
+            for number in bits(choice.candidates & choice.slot.paying):
+                left -= self._cheapest(choice.slot, number)
+                if left & guards != guards:
+                    return _short(forced)
+            started |= choice.candidates & self._moves.shared
+        after = state._replace(left=left, started=started)
+        for demand in demands:
+            if demand not in forced:
+                least = demand.least()
+                for choice in demand.choices:
+                    choice.candidates = self._moves.affordable(choice.slot, choice.candidates, after)
+                if not demand.narrow():
+                    wanted = least + sum([other.least() for other in forced])
+                    requests = (*[other.position for other in forced], demand.position)
+                    return Shortfall("amount", requests, wanted, wanted - 1)
+        return None
 
     def _groups(self, paying: list[Demand]) -> Iterator[list[Demand]]:
         yield paying
@@ -135,12 +172,15 @@ class Amounts:
         """How many picks, at most, the devices `here` of one block can serve."""
         left = state.left >> block.shift & (1 << block.width) - 1
         local = [(slot, mask & here, counts) for slot, mask, counts in entries if mask & here]
-        key = None
-        if not several:
-            key = (block.shift, left, tuple([(slot.tariff, mask, counts) for slot, mask, counts in local]))
-            known = self._rooms.get(key)
-            if known is not None:
-                return known
+        key = (
+            block.shift,
+            left,
+            tuple([(slot.tariff, mask, counts) for slot, mask, counts in local]),
+            tuple([tuple([(c.slot.tariff, c.candidates & here, c.count) for c in d.choices]) for d in several]),
+        )
+        known = self._rooms.get(key)
+        if known is not None:
+            return known
         shared = self._moves.shared
         picks = 0
         needs: list[int] = []
@@ -162,8 +202,7 @@ class Amounts:
         least = min([sum([account.amount(need) for account in block.fields]) for need in needs])
         if least:
             picks = min(picks, sum([account.amount(state.left) for account in block.fields]) // least)
-        if key is not None:
-            self._rooms[key] = picks
+        self._rooms[key] = picks
         return picks
 
     def _cheapest(self, slot: Slot, number: int) -> int:
@@ -229,12 +268,13 @@ class Amounts:
                     return Shortfall("amount", concerned, wanted, room, account=name[2] or "counters")
         return None
 
-    def _packed(self, demands: list[Demand], state: State) -> Shortfall | None:
-        requests = self._packing.impossible(demands, state)
+    def packed(self, demands: list[Demand], state: State) -> Shortfall | None:
+        """The proof that the demands cannot be packed, which is the most costly one."""
+        paying = _paying(demands)
+        requests = self._packing.impossible(paying, state) if paying else ()
         if not requests:
             return None
-        wanted = sum([demand.least() for demand in demands if demand.position in requests])
-        return Shortfall("amount", requests, wanted, wanted - 1)
+        return _short([demand for demand in demands if demand.position in requests])
 
     def _range(self, choice: Choice) -> dict[AccountName, tuple[int, int]]:
         """The least and the most that a candidate costs of each account."""
@@ -258,6 +298,17 @@ class Amounts:
                 for name, accounts in self._ledger.accounts.items()
             }
         return known
+
+
+def _short(demands: list[Demand]) -> Shortfall:
+    """That what these demands want is too much, by one device at least."""
+    wanted = sum([demand.least() for demand in demands])
+    return Shortfall("amount", tuple([demand.position for demand in demands]), wanted, wanted - 1)
+
+
+def _paying(demands: list[Demand]) -> list[Demand]:
+    """The demands that need something of the ledger in any case."""
+    return [demand for demand in demands if all(choice.slot.first_need for choice in demand.choices)]
 
 
 def _fillable(sizes: list[int], lefts: list[int]) -> int:

@@ -8,7 +8,8 @@ Each proof relaxes the remaining claims and shows that even the relaxation has n
 * a rule that keeps apart needs as many different values as devices;
 * groups that each need a value of their own need a value with room for each of them;
 * requests that compete for devices need enough for all of them together (Hall's condition);
-* counters and capacities need to be enough for the cheapest devices, in each block and summed over blocks.
+* counters and capacities need to be enough for the cheapest devices, in each block and summed over blocks;
+* at prices that are known, what is wanted must not cost more than what is left is worth (`prices`).
 
 A request with alternatives counts as its easiest one in each respect. `Shortfall` says which proof succeeded; the
 reasons shown to users are made from the same values.
@@ -20,6 +21,7 @@ from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.demand import Demand, Shortfall
 from fairlead.allocator.matching import unmet
 from fairlead.allocator.moves import Moves, State
+from fairlead.allocator.prices import Prices
 from fairlead.allocator.request import MAX_RESULTS
 from fairlead.allocator.rules import Rule
 from fairlead.allocator.slot import bits
@@ -31,6 +33,8 @@ class Bounds:
     def __init__(self, moves: Moves) -> None:
         self._moves = moves
         self._amounts = Amounts(moves)
+        self.prices = Prices(moves)
+        """None are known until somebody looks for some."""
 
     def shortfall(self, demands: list[Demand], state: State) -> Shortfall | None:
         """The proof that the demands cannot all be met, or None where none is found.
@@ -48,9 +52,11 @@ class Bounds:
         return (
             self._limit(demands, state)
             or self._rules(demands, state)
+            or self._worth(demands, state)
             or self._apart_groups(demands, state)
             or self._together(demands)
             or self._amounts.shortfall(demands, state)
+            or self._amounts.packed(demands, state)
         )
 
     def _limit(self, demands: list[Demand], state: State) -> Shortfall | None:
@@ -218,6 +224,12 @@ class Bounds:
                     concerned = tuple(demand.position for demand in members)
                     return Shortfall("groups", concerned, len(large), room, rule.attribute)
         return None
+
+    def _worth(self, demands: list[Demand], state: State) -> Shortfall | None:
+        if not self.prices.refute(demands, state):
+            return None
+        wanted = sum([demand.least() for demand in demands])
+        return Shortfall("amount", tuple([demand.position for demand in demands]), wanted, wanted - 1)
 
     def _together(self, demands: list[Demand]) -> Shortfall | None:
         if not _overlap([demand.candidates() for demand in demands]) and all(

@@ -4,9 +4,12 @@ The search must try devices in the documented order, and so may meet the decisiv
 the demand with the least to spare goes first, one device of each kind of interchangeable ones is tried, and what failed
 once is remembered for the whole decision. Demands that keep failing gain weight and go earlier; now and then the search
 starts over, so that what was learned about weights counts from the top (the idea is that of dom/wdeg with restarts in
-constraint solvers). The answer guides the search: it never enters a branch that is known to be
-dead. Admin access is left out, because what it takes depends on the order of claims; the answer may then be yes where
-the truth is no, never the other way round.
+constraint solvers). A new beginning also looks for prices (`prices`) that prove the whole question dead; so does, for
+the sake of others like it, a state that took long to turn out dead.
+
+The answer guides the search: it never enters a branch that is known to be dead, and follows what was found as long as
+that agrees with the documented order. Admin access is left out, because what it takes depends on the order of claims;
+the answer may then be yes where the truth is no, never the other way round.
 """
 
 from __future__ import annotations
@@ -17,8 +20,17 @@ from fairlead.allocator.demand import Choice, Demand, Shortfall
 from fairlead.allocator.equivalence import Equivalence, merged
 from fairlead.allocator.moves import Moves, State
 
-_FIRST_PATIENCE = 64
+_FIRST_PATIENCE = 32
 """Dead ends before the first new beginning; doubled each time."""
+
+_ROUNDS = 4
+"""Rounds of looking for prices at a new beginning, for each dead end before it."""
+
+_WORTH_LEARNING = 6
+"""States below a dead one from which on it pays to look for prices that prove it dead."""
+
+_FEW_ROUNDS = 32
+"""Rounds that are spent on that."""
 
 _FEW = 4
 """Demands that a dead end can be blamed on together."""
@@ -42,7 +54,13 @@ class Completion:
         self._known: dict[object, bool] = {}
         self._weights: dict[int, int] = {}
         """By position: how often a demand was part of a proof that a state is dead."""
+        self.found: dict[tuple[int, int], list[int]] = {}
+        """By position and slot, devices of the completion behind the last yes, as far as it was not known before."""
         self._failures = 0
+        self._states = 0
+        """How many states were looked into."""
+        self._learned = 0
+        """How many there were when prices were last looked for."""
         self._patience = _FIRST_PATIENCE
 
     def possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
@@ -53,6 +71,7 @@ class Completion:
             state: what is chosen.
             restricted: as in `Equivalence.key`.
         """
+        self.found = {}
         return self._possible([demand for demand in demands if not demand.observes()], state, restricted)
 
     def _possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
@@ -66,6 +85,8 @@ class Completion:
             try:
                 return self._solve([_copy(demand) for demand in joined], state, restricted)
             except _StartOverError:
+                if self._bounds.prices.learn(joined, state, _ROUNDS * self._patience):
+                    return False
                 self._patience *= 2
 
     def impossible_claim(self, demands: list[Demand], state: State) -> tuple[int, ...]:
@@ -88,20 +109,25 @@ class Completion:
                 self._known[key] = False
                 self._blame(shortfall)
                 return False
+            began = self._states
+            kept = [_copy(demand) for demand in demands]
             known = self._known[key] = self._branch(demands, state, restricted)
+            if not known and self._states - max(began, self._learned) > _WORTH_LEARNING:
+                self._bounds.prices.learn(kept, state, _FEW_ROUNDS)
+                self._learned = self._states
         return known
 
     def _blame(self, shortfall: Shortfall) -> None:
         # Where amounts run short nobody in particular is to blame, and largest first is the order that finds it out.
-        if shortfall.kind == "amount" or len(shortfall.requests) > _FEW:
-            return
-        for position in shortfall.requests:
-            self._weights[position] = self._weights.get(position, 1) + 1
+        if shortfall.kind != "amount" and len(shortfall.requests) <= _FEW:
+            for position in shortfall.requests:
+                self._weights[position] = self._weights.get(position, 1) + 1
         self._failures += 1
         if self._failures > self._patience:
             raise _StartOverError
 
     def _branch(self, demands: list[Demand], state: State, restricted: int) -> bool:
+        self._states += 1
         hardest = min(demands, key=self._slack)
         others = [demand for demand in demands if demand is not hardest]
         alike = [] if self._equivalence.limited else [other for other in others if _interchangeable(hardest, other)]
@@ -140,6 +166,8 @@ class Completion:
                 rest.candidates = moves.affordable(choice.slot, rest.candidates, after)
                 following.append(Demand(demand.position, demand.claim, [rest]))
             if self._solve(following, after, restricted):
+                devices = self.found.setdefault((demand.position, choice.slot.number), [])
+                devices.append(number)
                 return True
             # None of this kind can be among the devices of this demand, nor of one that could change places with it.
             candidates &= ~same

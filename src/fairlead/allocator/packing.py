@@ -21,8 +21,11 @@ from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.request import MAX_RESULTS
 from fairlead.allocator.slot import bits
 
-_STEPS = 20_000
-"""Fillings that are looked at in one decision before nothing more is proved this way."""
+_STEPS = 4_000
+"""Fillings that are looked at in vain in one decision before nothing more is proved this way."""
+
+_REWARD = 500
+"""Steps that a proof gives back beside its own."""
 
 _WAYS = 400
 """Ways to fill one bin that are looked at; with more of them nothing is proved."""
@@ -77,6 +80,7 @@ class Packing:
                 everything |= choice.candidates
         if len(kinds) < 2:
             return ()
+        before = self._steps
         packed, mixes = self._mixes(demands, list(kinds), state)
         repeats = tuple([sum([any(self._kind(c) == kind for c in d.choices) for d in packed]) for kind in kinds])
         most = tuple([max(counts) for counts in zip(*mixes, strict=True)]) if mixes else ()
@@ -88,6 +92,7 @@ class Packing:
                 return ()
         except _TooManyError:
             return ()
+        self._steps = max(0, before - _REWARD)
         return tuple([demand.position for demand in packed])
 
     def _kind(self, choice: Choice) -> Kind:

@@ -16,6 +16,7 @@ what comes before the first request that could raise one: such a request, once r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from fairlead.allocator.equivalence import Equivalence
 from fairlead.allocator.moves import Moves, Standing, State
 from fairlead.allocator.problem import Problem, over_limit
 from fairlead.allocator.request import MAX_RESULTS
-from fairlead.allocator.slot import DEVICE, Fault, Slot, where
+from fairlead.allocator.slot import DEVICE, Fault, Slot, bits, where
 
 _PATIENCE = 12
 """Dead ends after which it pays to ask for a completion before each step."""
@@ -135,6 +136,8 @@ class Search:
                 if self._prover is None:
                     return None
                 self._prover.remember(frame.key)
+                if self._prover.hopeless():
+                    return None
                 continue
             slot = self.problem.alternatives[frame.position][frame.alternative]
             kth = frame.kth + len(frame.picked)
@@ -279,16 +282,36 @@ class Prover:
         self.completion = Completion(moves, bounds, self._equivalence)
         self._failed: set[object] = set()
         self._dead_ends = 0
+        self._asked = False
+        """Whether it was asked if there is a solution at all."""
+        self._expected: set[tuple[int, int, int, State]] = set()
+        """Position, alternative, how many are chosen, state: what is known to lead to a solution."""
+        self._certain = horizon[0] == len(moves.problem.positions) and not any(
+            slot.unit.admin_access for slot in moves.problem.slots
+        )
+        """Whether a completion is a solution."""
         self._taking: dict[int, Slot] = {}
         """By slot that takes all devices, one that takes some of them, whatever constraints say."""
 
     def remember(self, key: object) -> None:
         """Takes note that nothing came of the state of this key."""
-        self._failed.add(key)
+        if key is not None:
+            self._failed.add(key)
         self._dead_ends += 1
+
+    def hopeless(self) -> bool:
+        """Whether no way leads anywhere, which is asked once, when dead ends become many."""
+        if self._asked or self._dead_ends <= _PATIENCE or not self._horizon[0]:
+            return False
+        self._asked = True
+        start = self._moves.start()
+        demands = remaining(self._moves, self._horizon[0], 0, -1, 0, start, 0)
+        return not self.completion.possible(demands, start, 0)
 
     def examine(self, position: int, alternative: int, kth: int, state: State, below: int) -> tuple[object, bool]:
         """The key of the state, and whether it is known that nothing comes of it, neither solution nor error."""
+        if self._certain and (position, alternative, kth, state) in self._expected:
+            return None, False
         moves = self._moves
         total = len(moves.problem.positions)
         everything = remaining(moves, total, position, alternative, kth, state, below)
@@ -303,7 +326,7 @@ class Prover:
             return key, False
         horizon = self._horizon[position + 1]
         demands = everything[: horizon - position]
-        if horizon < total and (all_first := self._all_first(horizon, state)) is not None:
+        if horizon < total and (all_first := self._all_first(horizon, state, demands)) is not None:
             demands.append(all_first)
             restricted |= 1 << horizon
         if self._bounds.shortfall(demands, state) is not None or (
@@ -311,9 +334,33 @@ class Prover:
         ):
             self.remember(key)
             return key, True
+        if self._dead_ends > _PATIENCE:
+            self._expect(position, alternative, kth, state)
         return key, False
 
-    def _all_first(self, position: int, state: State) -> Demand | None:
+    def _expect(self, position: int, alternative: int, kth: int, state: State) -> None:
+        """Takes note of the states on the way to the completion that was found, as far as it is known."""
+        moves = self._moves
+        problem = moves.problem
+        self._expected.clear()
+        while position < len(problem.positions):
+            for place, slot in enumerate(problem.alternatives[position]):
+                devices = self.completion.found.get((position, slot.number))
+                if devices and alternative in (-1, place) and len(devices) == slot.unit.count - kth:
+                    break
+            else:
+                return
+            self._expected.add((position, place, kth, state))
+            for number in sorted(devices):
+                state = moves.take(slot, number, state)
+                kth += 1
+                self._expected.add((position, place, kth, state))
+            position, alternative, kth = position + 1, -1, 0
+            if position < len(problem.positions) and not problem.positions[position][1]:
+                state = state._replace(claim_taken=0)
+            self._expected.add((position, -1, 0, state))
+
+    def _all_first(self, position: int, state: State, before: Sequence[Demand]) -> Demand | None:
         """What a request for all devices needs to come to an error at all, where that is the next that may raise one.
 
         It takes its devices in order and gives up without an error at the first that somebody has or that has no
@@ -329,6 +376,8 @@ class Prover:
         for number, rule in slot.constraints:
             values = state.rules[number]
             # Once a match is down to one value, that is the value; nothing else is sure to stay accepted.
+            if not rule.distinct and values < 0:
+                values = _sure_value(number, [demand for demand in before if demand.claim == slot.claim])
             settled &= 0 if rule.distinct or values < 0 or values & values - 1 else rule.accepted(values)
         needed = 0
         for number in moves.numbers(slot):
@@ -344,6 +393,22 @@ class Prover:
             self._taking[slot.number] = replace(slot, unit=unit, rules=(), constraints=(), groups=())
         mask = moves.affordable(slot, moves.open_to(slot, state) & needed, state)
         return Demand(position, slot.claim, [Choice(self._taking[slot.number], mask, needed.bit_count())])
+
+
+def _sure_value(rule: int, demands: Sequence[Demand]) -> int:
+    """The value, as a mask, that a match will have once the demands are met; -1 where that is not sure."""
+    for demand in demands:
+        values = 0
+        for choice in demand.choices:
+            index = dict(choice.slot.constraints)[rule].index if rule in choice.slot.rules else None
+            if index is None or index.valueless & choice.candidates:
+                break
+            for number in bits(choice.candidates):
+                values |= index.values_of[number]
+        else:
+            if values and not values & values - 1:
+                return values
+    return -1
 
 
 def horizons(moves: Moves) -> list[int]:

@@ -1,0 +1,205 @@
+"""Proofs by prices: what remains costs more than everything that is left is worth.
+
+Give each account (a counter, a shared capacity, a device that serves once) a price. Whatever the prices are, a
+completion pays for what it takes out of what is left, so the least that each demand can cost, summed, is at most the
+worth of all that is left. A demand's least is that of its cheapest alternative with its cheapest devices; demands under
+one matching rule pay what they cost under the cheapest value. This weighs everything at once that other proofs look at
+one by one: amounts, devices, alternatives, values. (It is the dual of a linear relaxation, with devices of a demand and
+values of a rule kept whole.)
+
+Any prices make a proof, however they were found (`market`), as long as it is made with whole numbers. Prices that
+proved something once often prove the same of similar states, so they are kept for the whole decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fairlead.allocator.demand import Demand
+from fairlead.allocator.market import Account, Drawing, Market, Option, Plan, Ware
+from fairlead.allocator.moves import Moves, State
+from fairlead.allocator.rules import Rule
+from fairlead.allocator.slot import bits
+
+_KEPT = 8
+"""Lists of prices that are tried on a state; those that proved something last come first."""
+
+_MOST_PLANNED = 512
+"""Values times demands up to which a rule is looked at; larger ones are left out of the proof."""
+
+
+class Prices:
+    """The proofs for one decision."""
+
+    def __init__(self, moves: Moves) -> None:
+        self._moves = moves
+        self._slots = {slot.tariff: slot for slot in moves.problem.slots}
+        self._lists: list[_PriceList] = []
+        self._drawn: dict[Ware, list[tuple[Account, int]]] = {}
+
+    def refute(self, demands: Sequence[Demand], state: State) -> bool:
+        """Whether prices that are known prove that the demands cannot all be met."""
+        if not self._lists:
+            return False
+        plans = self._plans(demands, state)
+        everything = _union(demands)
+        for place, prices in enumerate(self._lists):
+            if prices.refute(plans, everything, state):
+                self._lists.insert(0, self._lists.pop(place))
+                return True
+        return False
+
+    def learn(self, demands: Sequence[Demand], state: State, rounds: int) -> bool:
+        """Looks for prices that prove that the demands cannot all be met, and keeps them.
+
+        Args:
+            demands: what remains.
+            state: what is chosen.
+            rounds: how often prices may be changed.
+        """
+        plans = self._plans(demands, state)
+        if not all(plans):
+            return True
+        found = Market(self._draws, plans, state).balance(rounds, self._lists[0].listed if self._lists else {})
+        if found is None:
+            return False
+        prices = _PriceList(self._moves, self._draws, found)
+        if not prices.refute(plans, _union(demands), state):
+            return False
+        self._lists.insert(0, prices)
+        del self._lists[_KEPT:]
+        return True
+
+    def _draws(self, tariff: int, number: int) -> list[tuple[Account, int]]:
+        """The accounts on which a device draws, each with the least that it takes."""
+        known = self._drawn.get((tariff, number))
+        if known is None:
+            twice = self._moves.shared >> number & 1
+            known = [] if twice else [((number, -1), 1)]
+            block = self._moves.problem.ledger.block_of.get(number)
+            if block is not None:
+                slot = self._slots[tariff]
+                # A shared device may have been started by then.
+                need = (slot.more_need if twice else slot.first_need).get(number, 0)
+                known += [
+                    ((field.shift, field.width), amount) for field in block.fields if (amount := field.amount(need))
+                ]
+            self._drawn[tariff, number] = known
+        return known
+
+    def _plans(self, demands: Sequence[Demand], state: State) -> list[list[Plan]]:
+        """For all that belongs together, the plans among which a completion chooses one."""
+        # Those who observe may do with what others have.
+        demands = [demand for demand in demands if not demand.observes()]
+        made: list[list[Plan]] = []
+        grouped = 0
+        rules = self._moves.problem.rules
+        # A demand under several rules counts for one of them only.
+        ruled = sorted(
+            {number for demand in demands for choice in demand.choices for number, _ in choice.slot.constraints}
+        )
+        for number in ruled:
+            rule = rules[number]
+            ours = [
+                d for d in demands if not grouped >> d.position & 1 and any(number in c.slot.rules for c in d.choices)
+            ]
+            if rule.distinct or len(ours) < 2 or len(rule.index.masks) * len(ours) > _MOST_PLANNED:
+                continue
+            for demand in ours:
+                grouped |= 1 << demand.position
+            made.append(
+                [plan for mask in _values(rule, state.rules[number]) if (plan := _plan(ours, number, mask)) is not None]
+            )
+        made += [
+            [[[(choice.slot.tariff, choice.candidates, choice.count) for choice in demand.choices]]]
+            for demand in demands
+            if not grouped >> demand.position & 1
+        ]
+        return made
+
+
+def _values(rule: Rule, state: int) -> list[int]:
+    """The devices of each value that all devices of a rule can still have in common; none, where it gets no device."""
+    masks = rule.index.masks
+    if state >= 0:
+        return [0, *[mask for value, mask in enumerate(masks) if state >> value & 1]]
+    # A value of no known type is good for one device.
+    return [0, rule.index.valueless, *masks]
+
+
+def _plan(demands: Sequence[Demand], rule: int, mask: int) -> Plan | None:
+    """What demands can choose under one value of a rule, given by its devices; None where one of them finds nothing."""
+    plan: Plan = []
+    for demand in demands:
+        options = [
+            (choice.slot.tariff, candidates, choice.count)
+            for choice in demand.choices
+            for candidates in [choice.candidates & mask if rule in choice.slot.rules else choice.candidates]
+            if candidates.bit_count() >= choice.count
+        ]
+        if not options:
+            return None
+        plan.append(options)
+    return plan
+
+
+def _union(demands: Sequence[Demand]) -> int:
+    everything = 0
+    for demand in demands:
+        everything |= demand.candidates()
+    return everything
+
+
+class _PriceList:
+    """Whole-numbered prices of accounts; what is not listed costs nothing."""
+
+    def __init__(self, moves: Moves, draws_of: Drawing, listed: Mapping[Account, int]) -> None:
+        self._draws_of = draws_of
+        self.listed = listed
+        self._costs: dict[Option, int] = {}
+        self._single = [(1 << shift, price) for (shift, width), price in listed.items() if width < 0]
+        self._fields = [
+            (
+                block.devices,
+                [
+                    (f.shift, (1 << f.width) - 1, listed[f.shift, f.width])
+                    for f in block.fields
+                    if (f.shift, f.width) in listed
+                ],
+            )
+            for block in moves.problem.ledger.blocks
+        ]
+
+    def refute(self, plans: Sequence[Sequence[Plan]], everything: int, state: State) -> bool:
+        """Whether the cheapest of all plans together cost more than all that is left is worth."""
+        over = -self._worth(everything, state)
+        for choices in plans:
+            cheapest = -1
+            for plan in choices:
+                cost = sum([min([self._cost(option) for option in options]) for options in plan])
+                if cheapest < 0 or cost < cheapest:
+                    cheapest = cost
+            if cheapest < 0:
+                return True
+            over += cheapest
+        return over > 0
+
+    def _cost(self, option: Option) -> int:
+        """The least that the option can cost."""
+        known = self._costs.get(option)
+        if known is None:
+            tariff, candidates, count = option
+            costs = [
+                sum([self.listed.get(account, 0) * amount for account, amount in self._draws_of(tariff, number)])
+                for number in bits(candidates)
+            ]
+            known = self._costs[option] = sum(sorted(costs)[:count])
+        return known
+
+    def _worth(self, everything: int, state: State) -> int:
+        """What is left is worth, as far as any of these devices can draw on it."""
+        worth = sum([price for device, price in self._single if device & everything])
+        for devices, fields in self._fields:
+            if devices & everything:
+                worth += sum([(state.left >> shift & width) * price for shift, width, price in fields])
+        return worth
