@@ -55,7 +55,7 @@ th.words, td.words { text-align: left; }
 .s4 { stroke: var(--series-4); } .s5 { stroke: var(--series-5); } .s6 { stroke: var(--series-6); }
 summary { cursor: pointer; color: var(--faint); margin-top: 1.5rem; }
 pre { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: .75rem 1rem;
-  overflow-x: auto; }
+  white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 _WORDS: Final = {"all_reduce": "all-reduce", "network": "network of one pod"}
 _BOUNDS: Final = {"there": "on the same nodes", "anywhere": "anywhere"}
@@ -275,7 +275,7 @@ def _hours(results: Sequence[Days]) -> str:
                 )
             )
     blocks = _table(
-        ("setup", *(f"{size} GPUs a pod" for size in startable(results[0]))),
+        ("setup", *(f"{size} {'GPU' if size == 1 else 'GPUs'} a pod" for size in startable(results[0]))),
         [(days.setup.name, *(_percent(share) for share in startable(days).values())) for days in results],
     )
     return (
