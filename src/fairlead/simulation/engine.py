@@ -3,8 +3,9 @@
 Jobs wait in one queue in the order in which they came, and are tried in that order whenever something came or left.
 Others may pass by the first that waits if they will have left when it can start (EASY backfill): that time follows from
 when those who run leave, which the simulation knows exactly, by free GPUs and NICs. All pods of a job start together or
-none: they are placed one by one, and when one fits nowhere those before it are removed again. What a job of some shape
-could not have, no job of that shape is tried for until somebody leaves.
+none: gangs are placed whole where there is a planner for them; else pods are placed one by one, and when one fits
+nowhere those before it are removed again. What a job of some shape could not have, no job of that shape is tried for
+until somebody leaves.
 
 Times are seconds since the beginning of what is measured. Jobs may come before it, to fill the cluster: they are played
 like all others, and left out of the records. Nothing here knows a clock or draws from chance.
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fairlead.placement import Placement, Planner
+from fairlead.placement import GangPlanner, Placement, Planner
 from fairlead.resource import PlannedPod
 from fairlead.simulation.fleet import Fleet, Members
 from fairlead.simulation.ideal import Ideal
@@ -85,14 +86,16 @@ class _Job:
 class Engine:
     """One run on one planner, which must be fresh."""
 
-    def __init__(self, planner: Planner, fleet: Fleet, ideal: Ideal) -> None:
+    def __init__(self, planner: Planner, fleet: Fleet, ideal: Ideal, gangs: GangPlanner | None = None) -> None:
         """An engine.
 
         Args:
             planner: places the pods.
             fleet: the same cluster, with nothing taken.
             ideal: for the same hardware; may be shared by runs.
+            gangs: places gangs whole, with the same planner; None where they are placed pod by pod.
         """
+        self._gangs = gangs
         self._planner = planner
         self._fleet = fleet
         self._ideal = ideal
@@ -183,6 +186,11 @@ class Engine:
         return True
 
     def _place(self, job: _Job) -> bool:
+        if self._gangs is not None and len(job.pods) > 1 and job.pods[0].group is not None:
+            placements, outcome = self._gangs.place(job.pods, reasons=False)
+            if outcome.placed:
+                job.placements.extend(placements)
+            return outcome.placed
         for pod in job.pods:
             placement = self._planner.place(pod)
             if not placement.placed:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from fairlead.placement import Planner
+from fairlead.placement import GangPlanner, Planner
 from fairlead.placement.packing import node_policy, typical_pods
 from fairlead.placement.wiring import DEVICE_POLICIES
 from fairlead.resource import Objects, PlannedPod
@@ -29,6 +29,11 @@ class Setup:
 
     policy: str
     devices: str
+
+    @property
+    def gangs(self) -> bool:
+        """Whether gangs are placed whole, nodes and devices together; else pod by pod, as Kubernetes places them."""
+        return DEVICE_POLICIES[self.devices].ranks
 
     @property
     def name(self) -> str:
@@ -82,4 +87,5 @@ def play(
         devices=DEVICE_POLICIES[setup.devices],
         rules=rules,
     )
-    return Engine(planner, fleet, Ideal(fleet)).run(arrivals, hours, progress)
+    gangs = GangPlanner(planner) if setup.gangs else None
+    return Engine(planner, fleet, Ideal(fleet), gangs).run(arrivals, hours, progress)

@@ -73,8 +73,12 @@ class GangPlanner:
         """What does not hold together in the levels that were looked at."""
         return tuple(dict.fromkeys(problem for tree in self._trees.values() for problem in tree.problems))
 
-    def place(self, pods: Sequence[PlannedPod]) -> tuple[list[Placement], GangOutcome]:
+    def place(self, pods: Sequence[PlannedPod], reasons: bool = True) -> tuple[list[Placement], GangOutcome]:
         """The pods of one gang, all placed or none.
+
+        Args:
+            pods: all pods of the gang.
+            reasons: whether to look for what keeps a gang from being placed, beyond what falls short.
 
         Returns:
             One placement a pod, in their order, and what became of the gang.
@@ -82,11 +86,13 @@ class GangPlanner:
         name = pods[0].group or pods[0].pod.key
         try:
             ask = ask_of(pods)
-            return self._place(name, pods, ask)
+            return self._place(name, pods, ask, reasons)
         except (AskError, PlacementRefusedError) as error:
             return self._refused(pods, GangOutcome(name, len(pods), False, reasons=(str(error),)))
 
-    def _place(self, name: str, pods: Sequence[PlannedPod], ask: GangAsk) -> tuple[list[Placement], GangOutcome]:
+    def _place(
+        self, name: str, pods: Sequence[PlannedPod], ask: GangAsk, explained: bool
+    ) -> tuple[list[Placement], GangOutcome]:
         roles, shared = roles_of(pods)
         if any(self._special(role) for role in roles):
             return self._one_by_one(name, pods)
@@ -104,6 +110,9 @@ class GangPlanner:
             )
         if isinstance(found, Shortage):
             reasons = reasons_of(found, len(pods))
+            if not explained:
+                outcome = GangOutcome(name, len(pods), False, reasons=reasons)
+                return self._waiting(pods, outcome, ()), outcome
             helps = (*helps_of(found), *releases(self._planner, roles, found, tree))
             return self._refused(pods, GangOutcome(name, len(pods), False, reasons=reasons, helps=helps))
         placements = self._realize(surveyor, roles, found, best_home, shared)
