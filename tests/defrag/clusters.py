@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import builders
 from msgspec.structs import replace
 from places import allocation, claim, cluster, container, gpus, node, planned, pod, read
 
+import builders
 from fairlead.placement import Cluster
 from fairlead.placement.defrag import Defragmentation, defragment
 from fairlead.resource import (
@@ -69,7 +69,9 @@ class Running:
         return cluster(nodes, slices, pods=self.pods, claims=claims, **fields)
 
 
-def rig(*names: str, gpus_each: int = 2, rack: Mapping[str, str] | None = None, **amounts: str) -> tuple[list[Node], list[dict[str, Any]]]:
+def rig(
+    *names: str, gpus_each: int = 2, rack: Mapping[str, str] | None = None, **amounts: str
+) -> tuple[list[Node], list[dict[str, Any]]]:
     """Nodes with GPUs."""
     devices = " ".join(f"gpu-{number}" for number in range(gpus_each))
     nodes = [node(name, {RACK: rack[name]} if rack else None, **amounts) for name in names]
@@ -139,4 +141,4 @@ def check(on: Cluster, found: Defragmentation) -> None:
     for one_node in on.nodes:
         have = one_node.status.allocatable.get("cpu")
         assert have is None or cpu.get(one_node.name, 0) <= have.nano
-    assert found.movable.budgets.allow(moves)
+    assert not found.movable.budgets.broken(moves)

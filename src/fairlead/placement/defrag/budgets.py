@@ -51,10 +51,10 @@ class Budgets:
         """The budgets that select a pod (`namespace/name`)."""
         return self._of.get(pod, ())
 
-    def allow(self, pods: Iterable[str]) -> bool:
-        """Whether these pods may all be away at once."""
+    def broken(self, pods: Iterable[str]) -> list[Budget]:
+        """The budgets that do not let all these pods be away at once."""
         away = Counter(budget for pod in pods for budget in self.of(pod))
-        return all(count <= budget.allowed for budget, count in away.items())
+        return [budget for budget, count in away.items() if count > budget.allowed]
 
 
 def _selected(budget: PodDisruptionBudget) -> Term:

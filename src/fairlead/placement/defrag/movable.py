@@ -69,6 +69,12 @@ class Mover:
         return self.running.pod.spec.node_name
 
     @property
+    def controller(self) -> str:
+        """What makes it again: `ReplicaSet web-5f9c`."""
+        owner = self.running.controller
+        return f"{owner.kind} {owner.name}" if owner is not None else ""
+
+    @property
     def workload(self) -> str:
         """What it belongs to: moving one pod of a gang stops all of it."""
         return self.planned.owner

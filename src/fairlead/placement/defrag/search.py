@@ -16,6 +16,7 @@ from typing import Final
 
 from fairlead.placement.cluster import Cluster
 from fairlead.placement.defrag.bound import Bound
+from fairlead.placement.defrag.budgets import Budget
 from fairlead.placement.defrag.devices import roaming
 from fairlead.placement.defrag.movable import Kept, Movable, Mover, movable, priority_of
 from fairlead.placement.defrag.removals import Removals, Removed
@@ -58,6 +59,8 @@ class Defragmentation:
     """For no plan: what becomes of the gangs when all movable pods are gone."""
     stuck: Sequence[str] = ()
     """For no plan: movers that found no place in the tries."""
+    over_budget: Sequence[Budget] = ()
+    """For no plan: budgets that forbid a set of movers which makes room."""
 
     @property
     def proven(self) -> bool:
@@ -112,7 +115,16 @@ def defragment(
         alone = trials.workload(found.movers)
         possible = isinstance(alone, Success)
         return Defragmentation(
-            now.placements, now.gangs, None, search.least, possible, found, search.tried, alone.gangs, search.stuck
+            now.placements,
+            now.gangs,
+            None,
+            search.least,
+            possible,
+            found,
+            search.tried,
+            alone.gangs,
+            search.stuck,
+            search.over_budget,
         )
     at_least = min(search.least, len(best.moves))
     return Defragmentation(best.placements, best.gangs, best.moves, at_least, True, found, search.tried)
@@ -153,12 +165,18 @@ class _Search:
         self._seen: set[Removed] = set()
         self._waiting: list[tuple[_Order, int, Removed, frozenset[str]]] = []
         self._stuck: dict[str, None] = {}
+        self._broken: dict[Budget, None] = {}
         self.tried = 0
 
     @property
     def stuck(self) -> tuple[str, ...]:
         """The movers that found no place."""
         return tuple(self._stuck)
+
+    @property
+    def over_budget(self) -> tuple[Budget, ...]:
+        """The budgets that forbade a candidate."""
+        return tuple(sorted(self._broken, key=lambda budget: budget.name))
 
     def run(self, most: int) -> Success | None:
         """The best plan of at most so many moves that was found."""
@@ -181,8 +199,12 @@ class _Search:
                     yield removed, frozenset(movers[key].node for key in chosen)
 
     def _add(self, removed: Removed, nodes: frozenset[str]) -> None:
-        if removed not in self._seen and self._movable.budgets.allow(removed):
-            self._seen.add(removed)
+        if removed in self._seen:
+            return
+        self._seen.add(removed)
+        broken = self._movable.budgets.broken(removed)
+        self._broken.update(dict.fromkeys(broken))
+        if not broken:
             heapq.heappush(self._waiting, (self._order(removed), next(self._numbers), removed, nodes))
 
     def _order(self, removed: Iterable[str]) -> _Order:

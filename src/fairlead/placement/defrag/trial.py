@@ -45,6 +45,11 @@ class Move:
     mover: Mover
     placement: Placement
 
+    @property
+    def devices(self) -> list[DeviceId]:
+        """The devices that it gets."""
+        return devices_of_claims(used.claim for used in self.placement.claims)
+
 
 @dataclass(frozen=True, slots=True)
 class Success:
@@ -169,9 +174,9 @@ class Trials:
     def _success(self, placed: Success, movers: Sequence[Mover], settled: Sequence[Placement]) -> Success:
         """Movers that come back to the very place that they had do not move."""
         moves = [
-            Move(mover, placement)
-            for mover, placement in zip(movers, settled, strict=True)
-            if placement.node != mover.node or sorted(held_by(mover)) != sorted(_devices(placement))
+            move
+            for move in map(Move, movers, settled)
+            if move.placement.node != move.mover.node or sorted(held_by(move.mover)) != sorted(move.devices)
         ]
         return dataclasses.replace(placed, moves=tuple(moves))
 
@@ -269,10 +274,6 @@ def _settle(
         planner.remove(placement.pod)
     assert stuck is not None
     return stuck
-
-
-def _devices(placement: Placement) -> list[DeviceId]:
-    return devices_of_claims(used.claim for used in placement.claims)
 
 
 def _order(objective: Objective) -> tuple[tuple[int, ...], int, int, int]:

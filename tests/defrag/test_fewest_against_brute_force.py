@@ -1,0 +1,151 @@
+"""The number of moves against all sets of movers and all places, on clusters small enough for that.
+
+The judge knows nodes, numbers of free GPUs and CPU only; devices of a node are alike, so numbers decide.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import combinations
+from typing import NamedTuple
+
+import pytest
+from clusters import RACK, Running, budget, moved, plan_for, waiting
+from places import gpus, node
+
+from fairlead.placement import Cluster
+from fairlead.placement.defrag import Defragmentation
+
+SEEDS = range(120)
+
+
+class Runner(NamedTuple):
+    """A running pod as the judge sees it."""
+
+    name: str
+    node: int
+    gpus: int
+    cpu: int
+    movable: bool
+    app: str
+
+
+class Case(NamedTuple):
+    """A small cluster, and the workload: `members` pods that need `gpus` and `cpu` each, in one rack if `rack`."""
+
+    racks: list[str]
+    size: int
+    cpu: int
+    runners: list[Runner]
+    members: int
+    wanted: tuple[int, int]
+    rack: bool
+    budget: int | None
+
+
+def random_case(rng: random.Random) -> Case:
+    size, cpu = rng.choice((2, 3, 4)), rng.choice((6, 8))
+    racks = [rng.choice("aab") for _ in range(rng.randint(3, 5))]
+    runners: list[Runner] = []
+    for number in range(len(racks)):
+        left, idle = size, cpu
+        for _ in range(rng.choice((1, 1, 2, 2, 3))):
+            taken, busy = rng.randint(0, min(left, 2)), rng.randint(0, min(idle, 2))
+            movable = rng.random() < 0.93
+            if len(runners) < 8 and taken + busy:
+                runners.append(Runner(f"r{len(runners)}", number, taken, busy, movable, rng.choice("xyz")))
+                left, idle = left - taken, idle - busy
+    allowed = rng.choice((None, None, 1, 2))
+    wanted = (rng.randint(max(1, size - 1), size), rng.randint(0, cpu))
+    return Case(racks, size, cpu, runners, rng.randint(1, 3), wanted, rng.random() < 0.5, allowed)
+
+
+def as_cluster(case: Case) -> Cluster:
+    running = Running()
+    free = [[f"gpu-{device}" for device in range(case.size)] for _ in case.racks]
+    for one in case.runners:
+        devices = [free[one.node].pop(0) for _ in range(one.gpus)]
+        owner = f"ReplicaSet/{one.app}" if one.movable else ""
+        running.add(one.name, f"n{one.node}", *devices, owner=owner, cpu=str(one.cpu), labels={"app": one.app})
+    nodes = [node(f"n{number}", {RACK: rack}, cpu=str(case.cpu)) for number, rack in enumerate(case.racks)]
+    names = " ".join(f"gpu-{device}" for device in range(case.size))
+    slices = [gpus(one.name, names) for one in nodes]
+    budgets = [budget("x", {"app": "x"}, allowed=case.budget)] if case.budget is not None else []
+    return running.on(nodes, slices, budgets=budgets)
+
+
+def fewest(case: Case) -> int | None:
+    """The least number of pods whose moving makes everything fit; None where none does."""
+    movable = [one for one in case.runners if one.movable]
+    for number in range(len(movable) + 1):
+        for chosen in combinations(movable, number):
+            if case.budget is not None and sum(one.app == "x" for one in chosen) > case.budget:
+                continue
+            if possible(case, chosen):
+                return number
+    return None
+
+
+def possible(case: Case, chosen: Sequence[Runner]) -> bool:
+    room = [[case.size, case.cpu] for _ in case.racks]
+    for one in case.runners:
+        if one not in chosen:
+            room[one.node][0] -= one.gpus
+            room[one.node][1] -= one.cpu
+    parts = [(one.gpus, one.cpu) for one in chosen]
+    racks: list[set[str]] = (
+        [{rack} for rack in set(case.racks)] if case.rack and case.members > 1 else [set(case.racks)]
+    )
+    return any(
+        packs(rest, parts)
+        for inside in racks
+        for rest in spread(room, [case.wanted] * case.members, [rack in inside for rack in case.racks])
+    )
+
+
+def spread(room: list[list[int]], parts: Sequence[tuple[int, int]], open_: Sequence[bool]) -> Iterator[list[list[int]]]:
+    """What is left, for each way to put the parts on open nodes."""
+    if not parts:
+        yield room
+        return
+    gpus_, cpu = parts[0]
+    for number, (free, idle) in enumerate(room):
+        if open_[number] and free >= gpus_ and idle >= cpu:
+            less = [list(one) for one in room]
+            less[number] = [free - gpus_, idle - cpu]
+            yield from spread(less, parts[1:], open_)
+
+
+def packs(room: list[list[int]], parts: Sequence[tuple[int, int]]) -> bool:
+    return next(spread(room, parts, [True] * len(room)), None) is not None
+
+
+@cache
+def planned_for(seed: int) -> Defragmentation:
+    case = random_case(random.Random(seed))
+    gang = '{"required": ["rack"]}' if case.rack and case.members > 1 else None
+    gpus_, cpu = case.wanted
+    return plan_for(as_cluster(case), waiting(case.members, gpus_, cpu=str(cpu), gang=gang))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_set_of_movers_is_smaller(seed: int) -> None:
+    case = random_case(random.Random(seed))
+    found = planned_for(seed)
+    least = fewest(case)
+    if found.moves is None:
+        assert least is None
+        return
+    assert least == len(moved(found))
+    assert found.at_least <= least
+
+
+def test_the_cases_say_something() -> None:
+    found = [planned_for(seed) for seed in SEEDS]
+    numbers = [len(one.moves) for one in found if one.moves is not None]
+    assert sum(number == 1 for number in numbers) > 8
+    assert sum(number >= 2 for number in numbers) > 4
+    assert sum(one.moves is None for one in found) > 15
+    assert sum(one.proven for one in found) > 0.9 * len(numbers)
