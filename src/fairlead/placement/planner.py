@@ -243,6 +243,33 @@ class Planner:
                 self._claims[key] = _without(self._claims[key], consumer)
                 self._inventory.set_claim(self._claims[key])
 
+    def lift(self, pod: Pod, claims: Iterable[ResourceClaim]) -> None:
+        """Takes a pod that had its node from the beginning off it, until `put_back`.
+
+        Args:
+            pod: one of the pods of the cluster, the very object.
+            claims: the claims that go with it, without devices.
+
+        Raises:
+            KeyError: the pod is not there, or its node is not known.
+        """
+        node = self._nodes[pod.spec.node_name]
+        self._placed.remove(pod)
+        node.remove(PodNeeds.of(pod, self._cost_of_running(pod)))
+        self._set(claims)
+
+    def put_back(self, pod: Pod, claims: Iterable[ResourceClaim]) -> None:
+        """Puts a lifted pod back; `claims` are its claims with the devices that they had."""
+        self._set(claims)
+        node = self._nodes[pod.spec.node_name]
+        node.add(PodNeeds.of(pod, self._cost_of_running(pod)))
+        self._placed.add(pod, node.labels)
+
+    def _set(self, claims: Iterable[ResourceClaim]) -> None:
+        for claim in claims:
+            self._claims[claim.key] = claim
+            self._inventory.set_claim(claim)
+
     def _task(self, pod: PlannedPod) -> _Task:
         needs = PodNeeds.of(pod.pod)
         claims: dict[str, tuple[PodClaim, ResourceClaim]] = {}

@@ -132,7 +132,7 @@ def defragment(
 
 def _relaxed(trials: Trials, units: Sequence[Unit], movers: Iterable[Mover]) -> tuple[Bound, list[Mover]]:
     """The lower bound, and the movers that it leaves out."""
-    planner, gangs = trials.planner(())
+    planner, gangs = trials.planner, trials.gangs
     everyone = list(movers)
     roamers = roaming(planner, everyone)
     roles, _ = roles_of([pod for unit in units for pod in unit])

@@ -1,6 +1,6 @@
 """Tries a set of movers for real: the workload and every moved pod get a place by the planner, or the set is no plan.
 
-The cluster is copied without the movers, their claims without devices. The workload is placed as `fairlead plan` would,
+The movers are taken off their nodes, their claims lose their devices. The workload is placed as `fairlead plan` would,
 then the movers one after another, the important and the large ones first; one that finds no place makes the ones before
 it try other nodes. Where that fails, the movers are placed first, away from the nodes that they leave to the workload.
 A moved pod of a gang that asks for one domain of a level stays in the domain in which it runs.
@@ -9,14 +9,16 @@ A moved pod of a gang that asks for one domain of a level stays in the domain in
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from fairlead.inventory import DeviceId
 from fairlead.placement.cluster import Cluster
 from fairlead.placement.defrag.devices import devices_of_claims, held_by
-from fairlead.placement.defrag.movable import Movable, Mover, freed
+from fairlead.placement.defrag.movable import Movable, Mover
 from fairlead.placement.defrag.removals import Removals, Removed
 from fairlead.placement.gangs import Objective
 from fairlead.placement.groups import GANG, AskError, GangPlanner, ask_of
@@ -93,7 +95,7 @@ class _Fence:
 
 
 class Trials:
-    """Tries sets of movers for one workload."""
+    """Tries sets of movers for one workload, all on one planner: after a try everything is as it was."""
 
     def __init__(self, cluster: Cluster, units: Sequence[Unit], movable: Movable, rules: Rules | None = None) -> None:
         """Prepares.
@@ -101,32 +103,22 @@ class Trials:
         Args:
             cluster: as it is now.
             units: the pods of the workload.
-            movable: the running pods.
+            movable: the running pods of this very cluster.
             rules: what attributes and labels say of wiring.
         """
-        self._cluster = cluster
         self._units = units
         self._movable = movable
-        self._rules = rules
-
-    def planner(self, removed: Collection[str]) -> tuple[Planner, GangPlanner]:
-        """The cluster without these movers."""
-        return self._planner(removed, _Fence())
-
-    def _planner(self, removed: Collection[str], fence: _Fence) -> tuple[Planner, GangPlanner]:
-        claims = {key for one in removed for key in self._movable.movers[one].claims}
-        copy = dataclasses.replace(
-            self._cluster,
-            pods=[pod for pod in self._cluster.pods if pod.key not in removed],
-            claims=[freed(claim) if claim.key in claims else claim for claim in self._cluster.claims],
-        )
-        planner = Planner(copy, fence)
-        return planner, GangPlanner(planner, self._rules)
+        self._fence = _Fence()
+        self.planner = Planner(cluster, self._fence)
+        """The state as it is now."""
+        self.gangs = GangPlanner(self.planner, rules)
 
     def workload(self, removed: Collection[str]) -> Success | Failure:
         """Whether the workload alone has a place when these movers are away."""
-        planner, gangs = self.planner(removed)
-        return _place_units(planner, gangs, self._units)
+        with self._without([self._movable.movers[key] for key in removed]):
+            placed = self._place_units()
+            self._take_back(placed.placements)
+            return placed
 
     def attempt(self, removed: Removed, leave: Collection[str] = ()) -> Success | Failure:
         """Places the workload and the movers.
@@ -135,38 +127,58 @@ class Trials:
             removed: the movers.
             leave: the nodes that they leave to the workload.
         """
-        fence = _Fence()
-        planner, gangs = self._planner(removed, fence)
         movers = sorted(
             (self._movable.movers[key] for key in removed),
             key=lambda mover: (-mover.priority, -len(held_by(mover)), mover.key),
         )
-        kept = self._kept_in(movers, gangs)
-        first = _place_units(planner, gangs, self._units)
+        with self._without(movers):
+            return self._attempt(movers, removed, leave)
+
+    @contextmanager
+    def _without(self, movers: Sequence[Mover]) -> Iterator[None]:
+        """The state without movers."""
+        for mover in movers:
+            self.planner.lift(mover.running.pod, [used.claim for used in mover.planned.claims])
+        try:
+            yield
+        finally:
+            self._fence.open.clear()
+            for mover in movers:
+                self.planner.put_back(mover.running.pod, [used.claim for used in mover.running.planned.claims])
+
+    def _take_back(self, placements: Iterable[Placement]) -> None:
+        for placement in placements:
+            if placement.placed:
+                self.planner.remove(placement.pod)
+
+    def _attempt(self, movers: Sequence[Mover], removed: Removed, leave: Collection[str]) -> Success | Failure:
+        kept = self._kept_in(movers)
+        first = self._place_units()
         if isinstance(first, Failure):
             return first
-        settled = _settle(planner, fence, movers, kept)
+        settled = self._settle(movers, kept)
         if not isinstance(settled, Mover):
+            self._take_back([*settled, *first.placements])
             return self._success(first, movers, settled)
-        more = self._chained(planner, settled, removed, kept)
-        for placement in first.placements:
-            planner.remove(placement.pod)
+        more = self._chained(settled, removed, kept)
+        self._take_back(first.placements)
         away = {mover.key: _both(kept.get(mover.key), lambda name: name not in leave) for mover in movers}
-        again = _settle(planner, fence, movers, away) if leave else settled
+        again = self._settle(movers, away) if leave else settled
         if not isinstance(again, Mover):
-            second = _place_units(planner, gangs, self._units)
+            second = self._place_units()
+            self._take_back([*second.placements, *again])
             if isinstance(second, Success):
                 return self._success(second, movers, again)
         return Failure(settled, more=more)
 
-    def _kept_in(self, movers: Iterable[Mover], gangs: GangPlanner) -> dict[str, Callable[[str], bool]]:
+    def _kept_in(self, movers: Iterable[Mover]) -> dict[str, Callable[[str], bool]]:
         """By mover of a gang that asks for domains: whether a node is in those that the gang is in."""
         kept: dict[str, Callable[[str], bool]] = {}
         for mover in movers:
             if GANG in mover.running.pod.metadata.annotations and mover.gang:
                 # The pods of a gang ask for the same, and how many there are decides whether they may.
                 members = [mover.running.planned] * self._movable.pods_of[mover.workload]
-                required, tree = required_levels(members, gangs)
+                required, tree = required_levels(members, self.gangs)
                 if required:
                     kept[mover.key] = _same_domains(tree, required, mover.node)
         return kept
@@ -181,7 +193,7 @@ class Trials:
         return dataclasses.replace(placed, moves=tuple(moves))
 
     def _chained(
-        self, planner: Planner, stuck: Mover, removed: Removed, kept: Mapping[str, Callable[[str], bool]]
+        self, stuck: Mover, removed: Removed, kept: Mapping[str, Callable[[str], bool]]
     ) -> tuple[Removed, ...]:
         """The smallest sets of other movers without which the stuck one would have a place."""
         others = [mover for key, mover in self._movable.movers.items() if key not in removed]
@@ -189,8 +201,8 @@ class Trials:
         allowed = kept.get(stuck.key)
         found: list[Removed] = []
         try:
-            removals = Removals(planner, roles, others)
-            for name in planner.nodes:
+            removals = Removals(self.planner, roles, others)
+            for name in self.planner.nodes:
                 if allowed is None or allowed(name):
                     found += [one for option in removals.options(name) if any(option.vector) for one in option.sets]
         except PlacementRefusedError:
@@ -198,30 +210,60 @@ class Trials:
         found.sort(key=lambda one: (len(one), sorted(one)))
         return tuple(dict.fromkeys(one for one in found if one))[:_MOST_CHAINED]
 
+    def _place_units(self) -> Success | Failure:
+        """Places all of the workload; takes nothing where a pod has no place, or a required level is not kept."""
+        placed: list[Placement] = []
+        outcomes: list[GangOutcome] = []
+        for unit in self._units:
+            placements, outcome = place_unit(self.planner, self.gangs, unit)
+            if outcome is not None:
+                outcomes.append(outcome)
+            done = [one for one in placements if one.placed]
+            placed += done
+            level = _broken_level(unit, done, self.gangs) if len(done) == len(placements) else None
+            if len(done) < len(placements) or level is not None:
+                self._take_back(placed)
+                if outcome is not None and level is not None:
+                    reason = f"placed pod by pod it is in several domains of level {level}, which it requires one of"
+                    outcomes[-1] = GangOutcome(outcome.name, outcome.pods, False, reasons=(reason,), proven=False)
+                waiting = tuple(one for one in placements if not one.placed)
+                return Failure(placements=waiting, gangs=tuple(outcomes))
+        return Success(tuple(placed), tuple(outcomes), ())
 
-def _place_units(planner: Planner, gangs: GangPlanner, units: Sequence[Unit]) -> Success | Failure:
-    """Places all of the workload; takes nothing where a pod has no place, or a required level is not kept."""
-    placed: list[Placement] = []
-    outcomes: list[GangOutcome] = []
-    for unit in units:
-        placements, outcome = place_unit(planner, gangs, unit)
-        if outcome is not None:
-            outcomes.append(outcome)
-        done = [one for one in placements if one.placed]
-        placed += done
-        if len(done) < len(placements) or not _keeps_levels(unit, done, gangs):
-            for one in placed:
-                planner.remove(one.pod)
-            return Failure(placements=tuple(placements), gangs=tuple(outcomes))
-    return Success(tuple(placed), tuple(outcomes), ())
+    def _settle(self, movers: Sequence[Mover], allowed: Mapping[str, Callable[[str], bool]]) -> list[Placement] | Mover:
+        """A place for every mover; else, with nothing taken, the first one that found none."""
+        placed: list[Placement] = []
+        tried: list[set[str]] = [set()]
+        stuck: Mover | None = None
+        for _ in range(_MOST_PLACED + len(movers)):
+            if len(placed) == len(movers):
+                return placed
+            mover = movers[len(placed)]
+            closed = tried[-1]
+            self._fence.open[mover.key] = _both(allowed.get(mover.key), partial(_is_not_in, closed))
+            placement = self.planner.place(mover.planned)
+            if placement.placed:
+                closed.add(placement.node)
+                placed.append(placement)
+                tried.append(set())
+                continue
+            stuck = stuck or mover
+            if not placed:
+                return stuck
+            tried.pop()
+            self.planner.remove(placed.pop().pod)
+        if len(placed) == len(movers):
+            return placed
+        self._take_back(placed)
+        return stuck or movers[len(placed)]
 
 
-def _keeps_levels(unit: Unit, placements: Sequence[Placement], gangs: GangPlanner) -> bool:
-    """Whether a gang that was placed pod by pod is in one domain of each level that it requires."""
+def _broken_level(unit: Unit, placements: Sequence[Placement], gangs: GangPlanner) -> str | None:
+    """A level of which a gang requires one domain and that it is not in one of, which placing pod by pod can do."""
     if len(unit) == 1:
-        return True
+        return None
     required, tree = required_levels(unit, gangs)
-    return all(len({tree.domain(one.node, level) for one in placements}) == 1 for level in required)
+    return next((level for level in required if len({tree.domain(one.node, level) for one in placements}) > 1), None)
 
 
 def required_levels(unit: Unit, gangs: GangPlanner) -> tuple[list[str], Tree]:
@@ -239,41 +281,12 @@ def _same_domains(tree: Tree, levels: Sequence[str], node: str) -> Callable[[str
     return lambda name: all(tree.domain(name, level) == tree.domain(node, level) for level in levels)
 
 
+def _is_not_in(closed: Collection[str], name: str) -> bool:
+    return name not in closed
+
+
 def _both(one: Callable[[str], bool] | None, other: Callable[[str], bool]) -> Callable[[str], bool]:
     return other if one is None else lambda name: one(name) and other(name)
-
-
-def _settle(
-    planner: Planner, fence: _Fence, movers: Sequence[Mover], allowed: Mapping[str, Callable[[str], bool]]
-) -> list[Placement] | Mover:
-    """A place for every mover; else, with nothing taken, the first one that found none."""
-    placed: list[Placement] = []
-    tried: list[set[str]] = [set()]
-    stuck: Mover | None = None
-    for _ in range(_MOST_PLACED):
-        if len(placed) == len(movers):
-            return placed
-        mover = movers[len(placed)]
-        closed = tried[-1]
-        fence.open[mover.key] = _both(allowed.get(mover.key), lambda name, closed=closed: name not in closed)  # type: ignore[misc]
-        placement = planner.place(mover.planned)
-        if placement.placed:
-            closed.add(placement.node)
-            placed.append(placement)
-            tried.append(set())
-            continue
-        stuck = stuck or mover
-        if not placed:
-            break
-        tried.pop()
-        planner.remove(placed.pop().pod)
-    else:
-        if len(placed) == len(movers):
-            return placed
-    for placement in placed:
-        planner.remove(placement.pod)
-    assert stuck is not None
-    return stuck
 
 
 def _order(objective: Objective) -> tuple[tuple[int, ...], int, int, int]:
