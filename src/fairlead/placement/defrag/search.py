@@ -27,8 +27,12 @@ from fairlead.placement.plan import Placement
 from fairlead.placement.planner import PlacementRefusedError
 from fairlead.topology import Rules
 
-MOST_TRIED: Final = 200
-"""Candidates that are tried, unless the caller says otherwise."""
+_MOST_TRIED: Final = 200
+"""Candidates that are tried in a small cluster."""
+_LEAST_TRIED: Final = 30
+"""Candidates that are tried in a large one, where each takes longer."""
+_NODES_TRIED: Final = 20_000
+"""In between: candidates times nodes."""
 _MOST_EQUAL: Final = 8
 """Candidates that are as good as the first that holds, and are tried for the gang's sake."""
 _MOST_LISTED: Final = 500
@@ -83,7 +87,7 @@ def defragment(
     units: Sequence[Unit],
     *,
     max_moves: int | None = None,
-    tries: int = MOST_TRIED,
+    tries: int | None = None,
     rules: Rules | None = None,
 ) -> Defragmentation:
     """Plans the fewest moves of running pods that let a workload start; nothing is changed.
@@ -92,7 +96,7 @@ def defragment(
         cluster: as it is now.
         units: the pods of the workload: each a pod alone, or the pods of a gang.
         max_moves: plans with more moves are not looked for.
-        tries: how many sets of movers are tried.
+        tries: how many sets of movers are tried; fewer in larger clusters, where nothing is given.
         rules: what attributes and labels say of wiring; the default ones, where none are given.
     """
     priority = min(priority_of(pod.pod) for unit in units for pod in unit)
@@ -109,6 +113,8 @@ def defragment(
         alone = trials.workload(found.movers)
         return Defragmentation(now.placements, now.gangs, None, 0, False, found, 0, alone.gangs)
     # The planner has said that it does not fit as it is, whatever the relaxation leaves out.
+    if tries is None:
+        tries = min(_MOST_TRIED, max(_LEAST_TRIED, _NODES_TRIED // max(1, len(cluster.nodes))))
     search = _Search(trials, found, bound, roamers, max(1, bound.least), tries)
     best = search.run(len(found.movers) if max_moves is None else min(max_moves, len(found.movers)))
     if best is None:
