@@ -18,7 +18,7 @@ from places import gpus, node
 from fairlead.placement import Cluster
 from fairlead.placement.defrag import Defragmentation
 
-SEEDS = range(120)
+SEEDS = range(400)
 
 
 class Runner(NamedTuple):
@@ -145,7 +145,7 @@ def test_no_set_of_movers_is_smaller(seed: int) -> None:
 def test_the_cases_say_something() -> None:
     found = [planned_for(seed) for seed in SEEDS]
     numbers = [len(one.moves) for one in found if one.moves is not None]
-    assert sum(number == 1 for number in numbers) > 8
-    assert sum(number >= 2 for number in numbers) > 4
-    assert sum(one.moves is None for one in found) > 15
+    assert sum(number == 1 for number in numbers) > 40
+    assert sum(number >= 2 for number in numbers) > 20
+    assert sum(one.moves is None for one in found) > 100
     assert sum(one.proven for one in found) > 0.9 * len(numbers)

@@ -79,7 +79,30 @@ def test_no_plan_where_nobody_has_another_place() -> None:
     assert found.moves is None
     assert found.possible
     assert found.at_least == 2
-    assert found.stuck
+    assert found.short is not None
+    assert (found.short.free, found.short.needed) == (0, 2)
+
+
+def test_enough_free_devices_in_the_wrong_places_are_no_plan_either() -> None:
+    running = Running()
+    for name in ("n1", "n2"):
+        running.add(name, name, "gpu-0", nodeSelector={HOST: name})
+    found = plan_for(running.on(*rig("n1", "n2")), waiting())
+    assert found.moves is None
+    assert found.short is None
+    assert found.at_least == 1
+    assert set(found.stuck) == {"ml/n1", "ml/n2"}
+
+
+def test_devices_of_another_kind_count_where_moved_pods_can_use_them() -> None:
+    kinds = {"n1": "big", "n2": "small"}
+    slices = [gpus(name, kind=kind) for name, kind in kinds.items()]
+    picky = builders.request("gpu", 2, f'device.attributes["{builders.DRIVER}"].kind == "big"')
+    running = Running()
+    for number in range(2):
+        running.add(f"a{number}", "n1", f"gpu-{number}")
+    on = running.on([node("n1"), node("n2")], slices)
+    assert moved(plan_for(on, [[planned(pod("w"), claim("w", picky))]])) == ["a0", "a1"]
 
 
 def test_no_plan_has_more_moves_than_asked_for() -> None:

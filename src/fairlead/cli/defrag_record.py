@@ -29,6 +29,7 @@ def to_record(workload: str, found: Defragmentation) -> dict[str, Any]:
         "kept": [{"pod": one.pod, "because": str(one.hold), "reason": one.reason} for one in found.kept],
         "noOtherPlace": list(found.stuck),
         "overBudget": [{"name": one.name, "disruptionsAllowed": one.allowed} for one in found.over_budget],
+        "tooFewDevices": {"free": found.short.free, "needed": found.short.needed} if found.short is not None else None,
         "tried": found.tried,
     }
 

@@ -88,6 +88,11 @@ def _no_plan(workload: str, found: Defragmentation, width: int, max_moves: int |
         lines.append("  Even with every pod gone that may move it would not fit:")
         gone = [reason for outcome in found.without_movers for reason in outcome.reasons]
         lines += [f"    {text}" for text in dict.fromkeys(gone)]
+    elif found.short is not None:
+        lines.append(
+            f"  Moving pods does not help: {found.short.needed} devices are needed, "
+            f"{found.short.free} suitable ones are free in all."
+        )
     elif max_moves is not None and found.at_least > max_moves:
         lines.append(f"  At least {found.at_least} moves are needed, more than --max-moves {max_moves}.")
     elif not found.movable.movers:

@@ -15,6 +15,7 @@ from itertools import combinations, count
 from typing import Final
 
 from fairlead.placement.cluster import Cluster
+from fairlead.placement.defrag.balance import Shortage, shortage
 from fairlead.placement.defrag.bound import Bound
 from fairlead.placement.defrag.budgets import Budget
 from fairlead.placement.defrag.devices import roaming
@@ -65,6 +66,8 @@ class Defragmentation:
     """For no plan: movers that found no place in the tries."""
     over_budget: Sequence[Budget] = ()
     """For no plan: budgets that forbid a set of movers which makes room."""
+    short: Shortage | None = None
+    """For no plan: the proof that moving pods does not help, if it is as simple as that."""
 
     @property
     def proven(self) -> bool:
@@ -107,11 +110,15 @@ def defragment(
         return Defragmentation(now.placements, now.gangs, (), 0, True, found, 0)
     try:
         bound, roamers = _relaxed(trials, units, found.movers.values())
+        roles, _ = roles_of([pod for unit in units for pod in unit])
+        short = shortage(trials.planner, roles, found.movers.values())
     except PlacementRefusedError:
         return Defragmentation(now.placements, now.gangs, None, 0, False, found, 0, now.gangs)
     if bound.least is None:
         alone = trials.workload(found.movers)
         return Defragmentation(now.placements, now.gangs, None, 0, False, found, 0, alone.gangs)
+    if short is not None:
+        return Defragmentation(now.placements, now.gangs, None, bound.least, True, found, 0, short=short)
     # The planner has said that it does not fit as it is, whatever the relaxation leaves out.
     if tries is None:
         tries = min(_MOST_TRIED, max(_LEAST_TRIED, _NODES_TRIED // max(1, len(cluster.nodes))))
