@@ -73,6 +73,8 @@ class _Domain:
         fixed = [options[0].vector for options in found.values() if len(options) == 1]
         self._start = _rest(need, tuple(map(sum, zip(*fixed, strict=True)))) if fixed else need
         self._choices = [(name, options) for name, options in found.items() if len(options) > 1]
+        # The listing begins with the last nodes: those whose movers should rather move than others.
+        self._choices.sort(key=lambda choice: _preference(removals, choice[1]), reverse=True)
         self._tables = self._fill(self._start)
         self.least: int | None = self._tables[0].get(self._start) if self._choices or not any(self._start) else None
 
@@ -103,9 +105,10 @@ class _Domain:
         while stack and steps:
             steps -= 1
             at, rest, left, chosen, nodes = stack.pop()
+            if not any(rest) and not left:
+                yield frozenset().union(*chosen), frozenset(nodes)
+                continue
             if at == len(self._choices):
-                if not any(rest) and not left:
-                    yield frozenset().union(*chosen), frozenset(nodes)
                 continue
             name, options = self._choices[at]
             after = self._tables[at + 1]
@@ -121,6 +124,11 @@ class _Domain:
                         kept = (*chosen, removed) if removed else chosen
                         following.append((at + 1, rest_after, left - len(removed), kept, where))
             stack.extend(reversed(following))
+
+
+def _preference(removals: Removals, options: Sequence[Option]) -> tuple[list[int], list[str]]:
+    """How much the movers of a node should rather stay: by priorities, and by workload to keep those together."""
+    return removals.preference(next((one for option in options for one in option.sets if one), frozenset()))
 
 
 def _rest(need: Sequence[int], vector: Vector) -> Need:

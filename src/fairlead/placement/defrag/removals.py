@@ -77,9 +77,11 @@ class Removals:
         self._apart = keep_apart(self.roles)
         self._away = frozenset(away)
         self._movers: dict[str, list[Mover]] = {}
+        self._by_key: dict[str, Mover] = {}
         self._needs: dict[str, PodNeeds] = {}
         for mover in movers:
             self._movers.setdefault(mover.node, []).append(mover)
+            self._by_key[mover.key] = mover
             self._needs[mover.key] = PodNeeds.of(mover.running.pod)
         self._static = [replace(role.needs, amounts=(), ports=frozenset()) for role in self.roles]
         self._nodes: dict[str, _OneNode | None] = {}
@@ -93,6 +95,11 @@ class Removals:
         """What a node can hold: for each number of removed movers the most pods; none where it never holds any."""
         one = self._one(name)
         return one.options() if one is not None else ()
+
+    def preference(self, removed: Removed) -> tuple[list[int], list[str]]:
+        """The priorities of movers, the highest first, and their workloads."""
+        movers = [self._by_key[key] for key in removed]
+        return sorted((each.priority for each in movers), reverse=True), sorted({each.workload for each in movers})
 
     def most(self, name: str, removed: Collection[str]) -> int:
         """The most pods of one role that a node holds after a removal; for a single role only."""

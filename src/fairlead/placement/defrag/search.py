@@ -36,7 +36,7 @@ _NODES_TRIED: Final = 20_000
 """In between: candidates times nodes."""
 _MOST_EQUAL: Final = 8
 """Candidates that are as good as the first that holds, and are tried for the gang's sake."""
-_MOST_LISTED: Final = 500
+_MOST_LISTED: Final = 2_000
 """Candidates of one size that the relaxation gives."""
 _FEW: Final = 12
 """Movers up to which all sets are candidates."""
