@@ -9,10 +9,11 @@ A moved pod of a gang that asks for one domain of a level stays in the domain in
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from fairlead.inventory import DeviceId
@@ -33,6 +34,8 @@ from fairlead.topology import Rules, Tree
 
 _MOST_PLACED: Final = 60
 """Times that a mover is placed in one try, those that are taken back included."""
+_MOST_SETTLED: Final = 12
+"""Places of the movers with which the workload is tried, where the movers go first."""
 _MOST_CHAINED: Final = 12
 """Removals for a mover without a place that are looked at further."""
 
@@ -109,6 +112,7 @@ class Trials:
         self._units = units
         self._movable = movable
         self._fence = _Fence()
+        self._stuck: Mover | None = None
         self.planner = Planner(cluster, self._fence)
         """The state as it is now."""
         self.gangs = GangPlanner(self.planner, rules)
@@ -156,20 +160,22 @@ class Trials:
         first = self._place_units()
         if isinstance(first, Failure):
             return first
-        settled = self._settle(movers, kept)
-        if not isinstance(settled, Mover):
-            self._take_back([*settled, *first.placements])
-            return self._success(first, movers, settled)
-        more = self._chained(settled, removed, kept)
+        with closing(self._settlements(movers, kept)) as settlements:
+            settled = next(settlements, None)
+            if settled is not None:
+                self._take_back(first.placements)
+                return self._success(first, movers, settled)
+        stuck = self._stuck
+        more = self._chained(stuck, removed, kept) if stuck is not None else ()
         self._take_back(first.placements)
         away = {mover.key: _both(kept.get(mover.key), lambda name: name not in leave) for mover in movers}
-        again = self._settle(movers, away) if leave else settled
-        if not isinstance(again, Mover):
-            second = self._place_units()
-            self._take_back([*second.placements, *again])
-            if isinstance(second, Success):
-                return self._success(second, movers, again)
-        return Failure(settled, more=more)
+        with closing(self._settlements(movers, away)) as settlements:
+            for settled in islice(settlements, _MOST_SETTLED if leave else 0):
+                second = self._place_units()
+                if isinstance(second, Success):
+                    self._take_back(second.placements)
+                    return self._success(second, movers, settled)
+        return Failure(stuck, more=more)
 
     def _kept_in(self, movers: Iterable[Mover]) -> dict[str, Callable[[str], bool]]:
         """By mover of a gang that asks for domains: whether a node is in those that the gang is in."""
@@ -230,32 +236,37 @@ class Trials:
                 return Failure(placements=waiting, gangs=tuple(outcomes))
         return Success(tuple(placed), tuple(outcomes), ())
 
-    def _settle(self, movers: Sequence[Mover], allowed: Mapping[str, Callable[[str], bool]]) -> list[Placement] | Mover:
-        """A place for every mover; else, with nothing taken, the first one that found none."""
+    def _settlements(
+        self, movers: Sequence[Mover], allowed: Mapping[str, Callable[[str], bool]]
+    ) -> Generator[tuple[Placement, ...], None, None]:
+        """Places for all movers, each time other nodes; taken until the next is asked for or the generator is closed.
+
+        The first mover that ever finds no place is remembered as stuck.
+        """
         placed: list[Placement] = []
         tried: list[set[str]] = [set()]
-        stuck: Mover | None = None
-        for _ in range(_MOST_PLACED + len(movers)):
-            if len(placed) == len(movers):
-                return placed
-            mover = movers[len(placed)]
-            closed = tried[-1]
-            self._fence.open[mover.key] = _both(allowed.get(mover.key), partial(_is_not_in, closed))
-            placement = self.planner.place(mover.planned)
-            if placement.placed:
-                closed.add(placement.node)
-                placed.append(placement)
-                tried.append(set())
-                continue
-            stuck = stuck or mover
-            if not placed:
-                return stuck
-            tried.pop()
-            self.planner.remove(placed.pop().pod)
-        if len(placed) == len(movers):
-            return placed
-        self._take_back(placed)
-        return stuck or movers[len(placed)]
+        self._stuck = None
+        try:
+            for _ in range(_MOST_PLACED + len(movers)):
+                mover = movers[len(placed)]
+                closed = tried[-1]
+                self._fence.open[mover.key] = _both(allowed.get(mover.key), partial(_is_not_in, closed))
+                placement = self.planner.place(mover.planned)
+                if placement.placed:
+                    closed.add(placement.node)
+                    placed.append(placement)
+                    if len(placed) < len(movers):
+                        tried.append(set())
+                        continue
+                    yield tuple(placed)
+                else:
+                    self._stuck = self._stuck or mover
+                    tried.pop()
+                    if not placed:
+                        return
+                self.planner.remove(placed.pop().pod)
+        finally:
+            self._take_back(placed)
 
 
 def _broken_level(unit: Unit, placements: Sequence[Placement], gangs: GangPlanner) -> str | None:
