@@ -22,6 +22,7 @@ def all_objects(objects: Objects) -> Iterator[KubeObject]:
     yield from objects.taint_rules
     yield from objects.nodes
     yield from objects.pod_groups
+    yield from objects.budgets
     yield from objects.workloads
     yield from objects.pods
 

@@ -97,7 +97,7 @@ def explain(
     known = sorted(node.name for node in given.cluster.nodes)
     for name in only:
         if name not in known:
-            raise BadInputError([], f"no node {name} is known; {_nearest(name, known)}")
+            raise BadInputError([], f"no node {name} is known; {nearest(name, known)}")
     diagnosis = diagnose(given.cluster, given.pods, position, only=only, devices=devices, rules=rules)
     for note in given.notes:
         click.echo(note, err=True)
@@ -136,7 +136,7 @@ def find(given: Input, name: str) -> int:
     if made:
         shown = f"{', '.join(made[:_NEAREST])}{f' and {len(made) - _NEAREST} more' if len(made) > _NEAREST else ''}"
         raise BadInputError([], f"{name} is no pod, it makes pods: {shown}")
-    raise BadInputError([], f"no pod {name} is in the input; {_nearest(name, keys)}{left_out}")
+    raise BadInputError([], f"no pod {name} is in the input; {nearest(name, keys)}{left_out}")
 
 
 def _owner_names(planned: PlannedPod) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ def _owner_names(planned: PlannedPod) -> tuple[str, ...]:
     return (planned.owner, key, key.rpartition("/")[2]) if key and kind != "Pod" else ()
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
     """Names that may have been meant, the most like first."""
     short = {key.rpartition("/")[2]: key for key in reversed(known)}
     like = difflib.get_close_matches(name, known, _NEAREST, 0.5)

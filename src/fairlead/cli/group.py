@@ -19,6 +19,7 @@ BAD_INPUT: Final = 2
 _COMMANDS: Final = {
     "plan": "fairlead.cli.plan",
     "explain": "fairlead.cli.explain",
+    "defrag": "fairlead.cli.defrag",
     "validate": "fairlead.cli.validate",
     "allocate": "fairlead.cli.allocate",
     "cluster": "fairlead.cli.cluster",

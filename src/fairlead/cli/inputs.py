@@ -134,6 +134,7 @@ def load(
         claims=objects.claims,
         taint_rules=objects.taint_rules,
         pods=bound_pods(objects),
+        budgets=objects.budgets,
         features=features,
     )
     return Input(cluster, pods, notes, left_out)

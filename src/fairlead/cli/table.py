@@ -80,6 +80,13 @@ def draw_placed(placement: Placement, slices: Iterable[ResourceSlice], width: in
     return _text(buffer)
 
 
+def to_text(table: Table, width: int, colour: bool) -> str:
+    """A table as text."""
+    buffer = io.StringIO()
+    _console(buffer, width, colour).print(table)
+    return _text(buffer)
+
+
 def _console(buffer: io.StringIO, width: int, colour: bool) -> Console:
     return Console(
         file=buffer,
@@ -168,8 +175,8 @@ def _print_choices(console: Console, placements: Sequence[Placement], common: st
     if groups:
         console.print(Text("WHY THESE DEVICES", "bold"))
     for (policy, owner, lines), members in groups.items():
-        who = _filled(f"{_names(members, owner, common)}: {policy}", console.width, 0)
-        console.print(Text("\n".join([who, *(_filled(line, console.width, 4) for line in lines)])))
+        who = filled(f"{_names(members, owner, common)}: {policy}", console.width, 0)
+        console.print(Text("\n".join([who, *(filled(line, console.width, 4) for line in lines)])))
     if groups:
         console.print()
 
@@ -189,7 +196,7 @@ def _print_nodes(console: Console, placements: Sequence[Placement], common: str,
         console.print(Text("WHY THESE NODES", "bold"))
         for placement in known[:_CHOICES]:
             key = placement.pod.pod.key
-            console.print(Text(_filled(f"{key.removeprefix(common)}: {why[key]}", console.width, 0)))
+            console.print(Text(filled(f"{key.removeprefix(common)}: {why[key]}", console.width, 0)))
         if len(known) > _CHOICES:
             console.print(f"... and {len(known) - _CHOICES} more: -o json has all")
         console.print()
@@ -199,9 +206,9 @@ def _print_gangs(console: Console, plan: Plan) -> None:
     if plan.gangs:
         console.print(Text("GANGS", "bold"))
         for outcome in plan.gangs:
-            console.print(Text(_filled(f"{outcome.name}: {outcome.text}", console.width, 0)))
+            console.print(Text(filled(f"{outcome.name}: {outcome.text}", console.width, 0)))
             for help_ in outcome.helps:
-                console.print(Text(_filled(f"it would fit {help_}", console.width, 4), "dim"))
+                console.print(Text(filled(f"it would fit {help_}", console.width, 4), "dim"))
         console.print()
 
 
@@ -212,14 +219,14 @@ def _print_unplaced(console: Console, placements: Sequence[Placement], common: s
     if groups:
         console.print(Text("NO NODE FOR", "bold"))
     for (owner, obstacles), members in groups.items():
-        console.print(Text(_filled(_names(members, owner, common), console.width, 0)))
+        console.print(Text(filled(_names(members, owner, common), console.width, 0)))
         for nodes, alike in groupby(obstacles[:_OBSTACLES], key=lambda obstacle: obstacle.nodes):
             texts = list(alike)
             if not nodes or len(texts) == 1:
-                lines = [_filled(str(obstacle), console.width, 4) for obstacle in texts]
+                lines = [filled(str(obstacle), console.width, 4) for obstacle in texts]
             else:
-                lines = [_filled(f"{texts[0].where}:", console.width, 4)]
-                lines += [_filled(obstacle.what, console.width, 8) for obstacle in texts]
+                lines = [filled(f"{texts[0].where}:", console.width, 4)]
+                lines += [filled(obstacle.what, console.width, 8) for obstacle in texts]
             console.print(Text("\n".join(lines)))
         if len(obstacles) > _OBSTACLES:
             rest = obstacles[_OBSTACLES:]
@@ -228,12 +235,12 @@ def _print_unplaced(console: Console, placements: Sequence[Placement], common: s
         helps = advice.get(members[0].pod.pod.key)
         if helps is not None:
             who = "would fit" if len(members) == 1 else "the first of them would fit"
-            console.print(Text(_filled(f"{who} {helps}", console.width, 4), "dim"))
+            console.print(Text(filled(f"{who} {helps}", console.width, 4), "dim"))
     if groups:
         console.print()
 
 
-def _filled(text: str, width: int, indent: int) -> str:
+def filled(text: str, width: int, indent: int = 0) -> str:
     """The text in lines, those after the first further in."""
     return textwrap.fill(
         text, width, initial_indent=" " * indent, subsequent_indent=" " * (indent + 4), break_on_hyphens=False

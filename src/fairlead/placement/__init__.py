@@ -6,6 +6,7 @@ Nothing here reads a file, asks a server or looks at a clock.
 
 from fairlead.placement.advice import Advisor, Help
 from fairlead.placement.cluster import Cluster, assumed_node, named_nodes
+from fairlead.placement.defrag import Defragmentation, Kept, Move, defragment
 from fairlead.placement.diagnosis import Diagnosis, NodeDiagnosis, RequestTally, diagnose
 from fairlead.placement.groups import GangPlanner, ask_problems
 from fairlead.placement.outcome import GangOutcome
@@ -21,12 +22,15 @@ __all__ = [
     "Advisor",
     "Candidate",
     "Cluster",
+    "Defragmentation",
     "Diagnosis",
     "Finding",
     "FirstFit",
     "GangOutcome",
     "GangPlanner",
     "Help",
+    "Kept",
+    "Move",
     "NodeDiagnosis",
     "Obstacle",
     "PlacedClaim",
@@ -40,6 +44,7 @@ __all__ = [
     "Site",
     "ask_problems",
     "assumed_node",
+    "defragment",
     "diagnose",
     "named_nodes",
     "plan",

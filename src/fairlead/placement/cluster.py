@@ -12,6 +12,7 @@ from fairlead.resource import (
     Node,
     ObjectMeta,
     Pod,
+    PodDisruptionBudget,
     ResourceClaim,
     ResourceSlice,
 )
@@ -27,6 +28,7 @@ class Cluster:
     claims: Sequence[ResourceClaim] = ()
     taint_rules: Sequence[DeviceTaintRule] = ()
     pods: Sequence[Pod] = ()
+    budgets: Sequence[PodDisruptionBudget] = ()
     features: Features = field(default_factory=Features)
 
 

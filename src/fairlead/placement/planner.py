@@ -305,6 +305,39 @@ class Planner:
                 self._claims[key] = _without(self._claims[key], consumer)
                 self._inventory.set_claim(self._claims[key])
 
+    def lift(self, pod: Pod, claims: Iterable[ResourceClaim]) -> None:
+        """Takes a pod that had its node from the beginning off it, until `put_back`.
+
+        Args:
+            pod: one of the pods of the cluster, the very object.
+            claims: the claims that go with it, without devices.
+
+        Raises:
+            KeyError: the pod is not there, or its node is not known.
+        """
+        node = self._nodes[pod.spec.node_name]
+        self._placed.remove(pod)
+        node.remove(PodNeeds.of(pod, self._cost_of_running(pod)))
+        self._moved(node)
+        self._set(claims)
+
+    def put_back(self, pod: Pod, claims: Iterable[ResourceClaim]) -> None:
+        """Puts a lifted pod back; `claims` are its claims with the devices that they had."""
+        self._set(claims)
+        node = self._nodes[pod.spec.node_name]
+        node.add(PodNeeds.of(pod, self._cost_of_running(pod)))
+        self._placed.add(pod, node.labels)
+        self._moved(node)
+
+    def _moved(self, node: NodeState) -> None:
+        if self._ranking is not None:
+            self._ranking.changed(node.name)
+
+    def _set(self, claims: Iterable[ResourceClaim]) -> None:
+        for claim in claims:
+            self._claims[claim.key] = claim
+            self._inventory.set_claim(claim)
+
     @cached_property
     def rules(self) -> Rules:
         """What attributes and labels say of wiring; those that are shipped are only read when they are needed."""

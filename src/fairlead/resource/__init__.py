@@ -16,6 +16,7 @@ from fairlead.resource.base import (
     ObjectMeta,
     OwnerReference,
 )
+from fairlead.resource.budget import PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus
 from fairlead.resource.claim import (
     AllocatedDeviceStatus,
     AllocationResult,
@@ -53,7 +54,7 @@ from fairlead.resource.defaults import (
     default_pod_spec,
     default_template,
 )
-from fairlead.resource.expand import PlannedPod, PodClaim, bound_pods, expand, suspended
+from fairlead.resource.expand import PlannedPod, PodClaim, RunningPod, bound_pods, expand, running_pods, suspended
 from fairlead.resource.manifest import (
     Objects,
     PodSet,
@@ -182,6 +183,9 @@ __all__ = [
     "PodAffinity",
     "PodAffinityTerm",
     "PodClaim",
+    "PodDisruptionBudget",
+    "PodDisruptionBudgetSpec",
+    "PodDisruptionBudgetStatus",
     "PodGroup",
     "PodGroupGang",
     "PodGroupPolicy",
@@ -204,6 +208,7 @@ __all__ = [
     "ResourceRequirements",
     "ResourceSlice",
     "ResourceSliceSpec",
+    "RunningPod",
     "SchedulingGroup",
     "Semver",
     "TextError",
@@ -222,6 +227,7 @@ __all__ = [
     "parse_yaml",
     "read_paths",
     "read_text",
+    "running_pods",
     "suspended",
     "to_builtins",
     "validate",

@@ -13,11 +13,12 @@ from fairlead.resource.expand.claims import ClaimFinder, Fault
 from fairlead.resource.expand.extended import ExtendedResources
 from fairlead.resource.expand.planned import PlannedPod, PodClaim
 from fairlead.resource.expand.pods import FINISHED, Candidate, candidates, suspended
+from fairlead.resource.expand.running import RunningPod, running_pods
 from fairlead.resource.manifest.objects import Objects
 from fairlead.resource.problem import Problem, not_found
 from fairlead.resource.workload import Pod
 
-__all__ = ["PlannedPod", "PodClaim", "bound_pods", "expand", "suspended"]
+__all__ = ["PlannedPod", "PodClaim", "RunningPod", "bound_pods", "expand", "running_pods", "suspended"]
 
 
 def expand(objects: Objects, node_names: Sequence[str]) -> tuple[list[PlannedPod], list[Problem]]:

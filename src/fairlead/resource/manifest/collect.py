@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fairlead.resource.base import KubeObject
+from fairlead.resource.budget import PodDisruptionBudget
 from fairlead.resource.claim import DeviceClass, ResourceClaim, ResourceClaimTemplate
 from fairlead.resource.codec import Number, decode_hook
 from fairlead.resource.defaults import default_claim, default_pod, default_pod_spec, default_template
@@ -42,6 +43,7 @@ _STRUCTS: Final[dict[str, type[KubeObject]]] = {
     "Node": Node,
     "Pod": Pod,
     "PodGroup": PodGroup,
+    "PodDisruptionBudget": PodDisruptionBudget,
 }
 _CLUSTER_SCOPED: Final = frozenset({"ResourceSlice", "DeviceClass", "DeviceTaintRule", "Node"})
 # Groups that a known kind belongs to; the same kind in another group is another kind.
@@ -90,6 +92,7 @@ class Collector:
             "Node": self.objects.nodes,
             "Pod": self.objects.pods,
             "PodGroup": self.objects.pod_groups,
+            "PodDisruptionBudget": self.objects.budgets,
         }
 
     def start_source(self) -> None:

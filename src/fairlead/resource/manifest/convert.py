@@ -27,6 +27,7 @@ SERVED: Final[dict[str, tuple[str, ...]]] = {
     "DeviceTaintRule": (V1, f"{GROUP}/v1beta2", f"{GROUP}/v1alpha3"),
     "Node": ("v1",),
     "Pod": ("v1",),
+    "PodDisruptionBudget": ("policy/v1",),
     "PodGroup": ("scheduling.k8s.io/v1beta1", "scheduling.k8s.io/v1alpha3", "scheduling.k8s.io/v1alpha2"),
 }
 

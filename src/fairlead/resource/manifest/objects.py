@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fairlead.resource.base import KubeObject
+from fairlead.resource.budget import PodDisruptionBudget
 from fairlead.resource.claim import DeviceClass, ResourceClaim, ResourceClaimTemplate
 from fairlead.resource.manifest.workloads import Workload
 from fairlead.resource.problem import Problem
@@ -30,6 +31,7 @@ class Objects:
     nodes: list[Node] = field(default_factory=list)
     pods: list[Pod] = field(default_factory=list)
     pod_groups: list[PodGroup] = field(default_factory=list)
+    budgets: list[PodDisruptionBudget] = field(default_factory=list)
     workloads: list[Workload] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)

@@ -7,6 +7,7 @@ not seen here: reading reports them, since the structs do not keep them.
 from __future__ import annotations
 
 from fairlead.resource.base import KubeObject
+from fairlead.resource.budget import PodDisruptionBudget
 from fairlead.resource.claim import DeviceClass, ResourceClaim, ResourceClaimTemplate
 from fairlead.resource.defaults import default_claim_spec
 from fairlead.resource.manifest.convert import path_as_written
@@ -14,6 +15,7 @@ from fairlead.resource.problem import Problem, object_label
 from fairlead.resource.slice import ResourceSlice
 from fairlead.resource.taint import DeviceTaintRule
 from fairlead.resource.validation.allocation import check_status
+from fairlead.resource.validation.budget import check_budget
 from fairlead.resource.validation.claim import CheckCEL, RequestNames, check_device_claim
 from fairlead.resource.validation.device_class import check_class
 from fairlead.resource.validation.errors import Errors
@@ -26,7 +28,7 @@ __all__ = ["CheckCEL", "validate", "validate_pools"]
 
 
 def validate(item: KubeObject, check_cel: CheckCEL | None = None) -> list[Problem]:
-    """The problems of one object of resource.k8s.io; none for objects of other groups.
+    """The problems of one object of resource.k8s.io, or of a PodDisruptionBudget; none for objects of other groups.
 
     `check_cel` compiles a device selector and answers what is wrong with it, or None. Problems have no source; see
     `Problem.at`.
@@ -47,6 +49,8 @@ def validate(item: KubeObject, check_cel: CheckCEL | None = None) -> list[Proble
         check_class(errors, item, check_cel)
     elif isinstance(item, DeviceTaintRule):
         check_taint_rule(errors, item)
+    elif isinstance(item, PodDisruptionBudget):
+        check_budget(errors, item)
     if not errors.found:
         return []
     kind = item.kind or type(item).__name__
