@@ -18,15 +18,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-import msgspec
-
-from fairlead.allocator import Across, Allocator, Decision, RequestError, Wanted
+from fairlead.allocator import Across, Allocator, Decision, Wanted
 from fairlead.allocator.request import ClaimShape
 from fairlead.allocator.result import random_share_id
 from fairlead.inventory import Inventory, InventoryError, NodeView, Occupancy, SelectorError, selects
 from fairlead.placement.allocatable import AllocatableError, DeviceCosts
+from fairlead.placement.claims import Claims
 from fairlead.placement.cluster import Cluster
-from fairlead.placement.extended import resources_of_requests, without
+from fairlead.placement.extended import without
 from fairlead.placement.finder import Finder
 from fairlead.placement.node import NodeState, PodNeeds
 from fairlead.placement.plan import PlacedClaim, Placement
@@ -34,55 +33,27 @@ from fairlead.placement.policy import Candidate, FirstFit, Policy, ranking_of
 from fairlead.placement.reasons import Finding, Obstacle, add_up
 from fairlead.placement.requests import Amounts
 from fairlead.placement.site import Site
-from fairlead.placement.spread import Placed, Spread
+from fairlead.placement.spread import Placed
+from fairlead.placement.task import PlacementRefusedError, Task, Tasks
 from fairlead.placement.wiring import (
     COMPACT,
     Choice,
     Chooser,
     DevicePolicy,
     Setting,
-    WishError,
-    Wishes,
     contradicts,
     joined,
-    wishes,
 )
 from fairlead.resource import (
     AllocationResult,
     PlannedPod,
     Pod,
-    PodClaim,
     ResourceClaim,
-    ResourceClaimConsumerReference,
-    ResourceClaimStatus,
 )
 from fairlead.topology import Rules, default_rules
 
 Picker = Callable[[NodeView, Sequence[Wanted], int], Decision]
 """The devices for claims on a node, within a mask."""
-
-MAX_CONSUMERS = 256
-"""`ResourceClaimReservedForMaxSize`."""
-
-
-class PlacementRefusedError(Exception):
-    """The pod fits on no node, whatever is free there; the text is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One pod, ready to be tried on nodes."""
-
-    pod: PlannedPod
-    needs: PodNeeds
-    spread: Spread
-    claims: tuple[tuple[PodClaim, ResourceClaim], ...]
-    """Each claim once, in the pod's order, in its present state."""
-    allocated: tuple[ResourceClaim, ...]
-    plugins: dict[str, dict[str, str]]
-    """For claims made for extended resources: the resource of each request, by claim."""
-    through_claims: frozenset[str]
-    wishes: Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +64,6 @@ class _Running:
     node: NodeState
     needs: PodNeeds
     claims: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _InUse:
-    """A claim that placed pods use, and how it was before the first of them."""
-
-    before: ResourceClaim
-    users: dict[str, ResourceClaimConsumerReference]
-    """By pod."""
 
 
 @dataclass(slots=True)
@@ -130,8 +92,8 @@ class Planner:
         self._given_rules = rules
         self._inventory = Inventory(cluster.slices, cluster.claims, cluster.taint_rules, cluster.features)
         self._allocator = Allocator(cluster.classes, cluster.features)
-        self._given = {claim.key for claim in cluster.claims}
-        self._claims = {claim.key: claim for claim in cluster.claims}
+        self.claims = Claims(cluster.claims, cluster.pods, self._inventory)
+        """The claims as they are now; the planner alone changes anything of it."""
         self._nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
         self.site = Site(self._inventory, self._allocator, self._nodes)
         """The cluster as it is now, to look at."""
@@ -140,9 +102,7 @@ class Planner:
         self._costs = DeviceCosts(cluster.slices if cluster.features.node_allocatable_resources else ())
         self._placed = Placed()
         self._running: dict[str, _Running] = {}
-        self._owners = {pod.key: _owner(pod) for pod in cluster.pods}
-        """By pod: the workload that it belongs to; empty where it stands alone."""
-        self._in_use: dict[str, _InUse] = {}
+        self._tasks = Tasks(self.claims, self._placed, self._allocator, self._costs)
         self._dead_ends: dict[tuple[str, tuple[ClaimShape, ...], tuple[Across, ...]], _DeadEnd] = {}
         self._variants: dict[str, dict[frozenset[str], ResourceClaim]] = {}
         for pod in cluster.pods:
@@ -167,7 +127,7 @@ class Planner:
         findings: dict[str, tuple[Finding, ...]] = {}
         tried: list[Candidate] = []
         try:
-            task = self._task(pod)
+            task = self._tasks.of(pod)
             # A ranking proposes devices claim by claim, so it knows nothing of constraints across them.
             ranked = self._ranking is not None and not task.wishes.constraints and self._alike_everywhere(task)
             chosen = self._policy.choose(pod, self._ranked(task) if ranked else self._found(task))
@@ -194,7 +154,7 @@ class Planner:
         Raises:
             PlacementRefusedError: the pod fits on no node, whatever is free there.
         """
-        task = self._task(pod)
+        task = self._tasks.of(pod)
         node = self._nodes[name]
         finding = self._refusal(task, node)
         if finding is None:
@@ -212,7 +172,7 @@ class Planner:
                 return Placement(pod, obstacles=add_up({name: _explained(decision)}))
         return Placement(pod, obstacles=add_up({name: (finding,)} if finding is not None else {}))
 
-    def _close(self, task: _Task) -> DevicePolicy:
+    def _close(self, task: Task) -> DevicePolicy:
         return task.wishes.policy or self._devices or COMPACT
 
     def picker(self, pod: PlannedPod) -> Picker:
@@ -221,7 +181,7 @@ class Planner:
         Raises:
             PlacementRefusedError: the pod fits on no node.
         """
-        policy = self._close(self._task(pod))
+        policy = self._close(self._tasks.of(pod))
 
         def pick(view: NodeView, claims: Sequence[Wanted], within: int) -> Decision:
             decision = self._allocator.allocate(view, claims, within)
@@ -242,7 +202,7 @@ class Planner:
         Raises:
             PlacementRefusedError: its annotations cannot be used.
         """
-        return bool(self._task(pod).wishes.constraints)
+        return bool(self._tasks.of(pod).wishes.constraints)
 
     def view(self, name: str) -> NodeView | None:
         """The devices of a node; None where it cannot be told which they are."""
@@ -257,24 +217,8 @@ class Planner:
         Raises:
             PlacementRefusedError: it fits on no node.
         """
-        task = self._task(pod)
+        task = self._tasks.of(pod)
         return lambda name: self._refusal(task, self._nodes[name])
-
-    def present(self, claim: ResourceClaim) -> ResourceClaim:
-        """A claim in its present state."""
-        return self._claims.get(claim.key, claim)
-
-    def owner_of(self, claim: str) -> str:
-        """Whose work a claim (`namespace/name`) serves: `Job ml/train`, or what is known of it."""
-        known = self._claims.get(claim)
-        if known is None:
-            return f"claim {claim}"
-        for consumer in known.status.reserved_for:
-            if consumer.resource == "pods":
-                pod = f"{known.namespace}/{consumer.name}"
-                return self._owners.get(pod) or f"pod {pod}"
-            return f"{consumer.resource} {known.namespace}/{consumer.name}"
-        return f"claim {claim}"
 
     def remove(self, pod: PlannedPod) -> None:
         """Gives back what a placed pod took, as if it had never been placed.
@@ -287,23 +231,10 @@ class Planner:
         """
         running = self._running.pop(pod.pod.key)
         running.node.remove(running.needs)
-        if self._ranking is not None:
-            self._ranking.changed(running.node.name)
+        self._moved(running.node)
         self._placed.remove(running.pod)
-        for key in running.claims:
-            in_use = self._in_use[key]
-            consumer = in_use.users.pop(pod.pod.key)
-            if not in_use.users:
-                del self._in_use[key]
-                self._inventory.set_claim(in_use.before)
-                if key in self._given:
-                    self._claims[key] = in_use.before
-                else:
-                    del self._claims[key]
-                    self._variants.pop(key, None)
-            elif consumer not in (*in_use.users.values(), *in_use.before.status.reserved_for):
-                self._claims[key] = _without(self._claims[key], consumer)
-                self._inventory.set_claim(self._claims[key])
+        for gone in self.claims.give_back(pod.pod.key, running.claims):
+            self._variants.pop(gone, None)
 
     def lift(self, pod: Pod, claims: Iterable[ResourceClaim]) -> None:
         """Takes a pod that had its node from the beginning off it, until `put_back`.
@@ -319,11 +250,11 @@ class Planner:
         self._placed.remove(pod)
         node.remove(PodNeeds.of(pod, self._cost_of_running(pod)))
         self._moved(node)
-        self._set(claims)
+        self.claims.set(claims)
 
     def put_back(self, pod: Pod, claims: Iterable[ResourceClaim]) -> None:
         """Puts a lifted pod back; `claims` are its claims with the devices that they had."""
-        self._set(claims)
+        self.claims.set(claims)
         node = self._nodes[pod.spec.node_name]
         node.add(PodNeeds.of(pod, self._cost_of_running(pod)))
         self._placed.add(pod, node.labels)
@@ -332,11 +263,6 @@ class Planner:
     def _moved(self, node: NodeState) -> None:
         if self._ranking is not None:
             self._ranking.changed(node.name)
-
-    def _set(self, claims: Iterable[ResourceClaim]) -> None:
-        for claim in claims:
-            self._claims[claim.key] = claim
-            self._inventory.set_claim(claim)
 
     @cached_property
     def rules(self) -> Rules:
@@ -347,54 +273,13 @@ class Planner:
     def _chooser(self) -> Chooser:
         return Chooser(self._allocator, self.rules)
 
-    def _task(self, pod: PlannedPod) -> _Task:
-        try:
-            wished = wishes(pod)
-        except WishError as error:
-            raise PlacementRefusedError(str(error)) from None
-        needs = PodNeeds.of(pod.pod)
-        claims: dict[str, tuple[PodClaim, ResourceClaim]] = {}
-        plugins: dict[str, dict[str, str]] = {}
-        for used in pod.claims:
-            key = used.claim.key
-            claim = self._claims.get(key, used.claim)
-            claims.setdefault(key, (used, claim))
-            if used.extended:
-                plugins[key] = resources_of_requests(used)
-            self._check(claim, pod)
-        return _Task(
-            pod=pod,
-            needs=needs,
-            spread=self._placed.spread(pod.pod),
-            claims=tuple(claims.values()),
-            allocated=tuple(claim for _, claim in claims.values() if claim.status.allocation is not None),
-            plugins=plugins,
-            through_claims=frozenset(name for names in plugins.values() for name in names.values()),
-            wishes=wished,
-        )
-
-    def _check(self, claim: ResourceClaim, pod: PlannedPod) -> None:
-        if claim.metadata.deletion_timestamp is not None:
-            raise PlacementRefusedError(f"claim {claim.key} is being deleted")
-        if len(claim.status.reserved_for) >= MAX_CONSUMERS and not _reserved(claim, _consumer(pod, claim)):
-            raise PlacementRefusedError(f"claim {claim.key} has {MAX_CONSUMERS} consumers, more it may not have")
-        if claim.status.allocation is None:
-            self.wanted(claim)
-        elif claim.status.reserved_for and not _reserved(claim, _consumer(pod, claim)) and self._costs.mapped(claim):
-            raise PlacementRefusedError(
-                f"claim {claim.key} has devices that stand for CPU or memory: only one pod can use it"
-            )
-
     def wanted(self, claim: ResourceClaim) -> Wanted:
         """A claim, ready to be allocated.
 
         Raises:
             PlacementRefusedError: it cannot be allocated on any node.
         """
-        try:
-            return self._allocator.wanted(claim)
-        except RequestError as error:
-            raise PlacementRefusedError(str(error)) from None
+        return self._tasks.wanted(claim)
 
     def _find_from(self, nodes: Iterable[NodeState]) -> Finder | None:
         labels = {node.name: node.labels for node in nodes}
@@ -404,7 +289,7 @@ class Planner:
         except InventoryError:
             return None  # a node is told so when it is looked at
 
-    def _found(self, task: _Task) -> Iterator[Candidate]:
+    def _found(self, task: Task) -> Iterator[Candidate]:
         """The nodes that can hold the pod, without a look at those that are known not to: most of them, most times.
 
         None where that cannot be known, so where none is left the reasons are still to be found.
@@ -424,11 +309,11 @@ class Planner:
                 decide = partial(self._decide, task, decision.view, claims)
             yield self._candidate(task, self._nodes[decision.view.name], decide, claims)
 
-    def _alike_everywhere(self, task: _Task) -> bool:
+    def _alike_everywhere(self, task: Task) -> bool:
         """Whether the pod asks every node for the same devices: not where some have a device plugin for them."""
         return not any(node.advertises(name) for name in task.through_claims for node in self._nodes.values())
 
-    def _ranked(self, task: _Task) -> Iterator[Candidate]:
+    def _ranked(self, task: Task) -> Iterator[Candidate]:
         """The nodes in the order of the policy, with the devices that it proposes."""
         assert self._ranking is not None
         claims = [claim for _, claim in task.claims if claim.status.allocation is None]
@@ -439,7 +324,7 @@ class Planner:
                 decide = partial(self._decide_within, task, name, claims, within)
                 yield self._candidate(task, node, decide, claims)
 
-    def _decide_within(self, task: _Task, name: str, claims: Sequence[ResourceClaim], within: int) -> Decision | None:
+    def _decide_within(self, task: Task, name: str, claims: Sequence[ResourceClaim], within: int) -> Decision | None:
         """The decision for the proposed devices; for any, where the rules do not allow these."""
         if not claims:
             return None
@@ -453,7 +338,7 @@ class Planner:
             raise PlacementRefusedError(decision.error)
         return decision
 
-    def _refusal(self, task: _Task, node: NodeState) -> Finding | None:
+    def _refusal(self, task: Task, node: NodeState) -> Finding | None:
         """Why the pod may not run on the node, devices aside."""
         return (
             node.refuses(task.needs, task.through_claims)
@@ -462,7 +347,7 @@ class Planner:
         )
 
     def _candidates(
-        self, task: _Task, findings: dict[str, tuple[Finding, ...]], tried: list[Candidate]
+        self, task: Task, findings: dict[str, tuple[Finding, ...]], tried: list[Candidate]
     ) -> Iterator[Candidate]:
         """The nodes on which only devices can be missing; what is wrong with the others goes to `findings`."""
         for node in self._nodes.values():
@@ -482,7 +367,7 @@ class Planner:
                 findings[node.name] = (finding,)
 
     def _candidate(
-        self, task: _Task, node: NodeState, decide: Callable[[], Decision | None], claims: Sequence[ResourceClaim]
+        self, task: Task, node: NodeState, decide: Callable[[], Decision | None], claims: Sequence[ResourceClaim]
     ) -> Candidate:
         def check(decision: Decision | None) -> Finding | None:
             if task.wishes.constraints and (broken := self._broken(task, node, claims)) is not None:
@@ -497,7 +382,7 @@ class Planner:
 
         return Candidate(node, decide, check if (self._costs or task.wishes.constraints) and task.claims else None)
 
-    def _needs(self, task: _Task, given: Mapping[str, AllocationResult]) -> PodNeeds:
+    def _needs(self, task: Task, given: Mapping[str, AllocationResult]) -> PodNeeds:
         """What the pod asks of a node, with what its devices take; `given` is what its claims get there."""
         if not self._costs:
             return task.needs
@@ -513,20 +398,21 @@ class Planner:
         for wanted in pod.spec.resource_claims if self._costs else ():
             key = f"{pod.namespace}/{wanted.resource_claim_name or made.get(wanted.name)}"
             names.setdefault(key, set()).add(wanted.name)
-        claims = [(called, self._claims[key].status.allocation) for key, called in names.items() if key in self._claims]
+        known = [(called, self.claims.get(key)) for key, called in names.items()]
+        claims = [(called, claim.status.allocation) for called, claim in known if claim is not None]
         try:
             return self._costs.of(pod, [(called, got) for called, got in claims if got is not None])
         except AllocatableError:
             return {}
 
-    def _open_claims(self, task: _Task, node: NodeState) -> list[ResourceClaim]:
+    def _open_claims(self, task: Task, node: NodeState) -> list[ResourceClaim]:
         """The claims that need devices on the node, as they are there."""
         if not task.plugins:
             return [claim for _, claim in task.claims if claim.status.allocation is None]
         claims = [self._as_on(claim, task, node) for _, claim in task.claims if claim.status.allocation is None]
         return [claim for claim in claims if claim.spec.devices.requests]
 
-    def _as_on(self, claim: ResourceClaim, task: _Task, node: NodeState) -> ResourceClaim:
+    def _as_on(self, claim: ResourceClaim, task: Task, node: NodeState) -> ResourceClaim:
         names = task.plugins.get(claim.key, {})
         served = frozenset(request for request, name in names.items() if node.advertises(name))
         if not served:
@@ -537,14 +423,14 @@ class Planner:
             known = variants[served] = without(claim, served)
         return known
 
-    def _across(self, task: _Task, view: NodeView, claims: Sequence[ResourceClaim]) -> tuple[Across, ...]:
+    def _across(self, task: Task, view: NodeView, claims: Sequence[ResourceClaim]) -> tuple[Across, ...]:
         """The pod's constraints across its claims, on a node; `claims` are those that need devices there."""
         if not task.wishes.constraints:
             return ()
         setting = Setting.of(view, self.rules)
         return joined(task.wishes.constraints, task.pod.claims, claims, task.allocated, view, setting)
 
-    def _broken(self, task: _Task, node: NodeState, claims: Sequence[ResourceClaim]) -> Finding | None:
+    def _broken(self, task: Task, node: NodeState, claims: Sequence[ResourceClaim]) -> Finding | None:
         """The constraint that the devices which the pod has already break."""
         if not task.allocated:
             return None
@@ -554,7 +440,7 @@ class Planner:
                 return Finding("constraint", f"{one.name}: the devices that the pod's claims have already break it")
         return None
 
-    def _decide(self, task: _Task, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
+    def _decide(self, task: Task, view: NodeView | None, claims: Sequence[ResourceClaim]) -> Decision | None:
         if view is None:
             return None
         wanted = [self.wanted(claim) for claim in claims]
@@ -570,7 +456,7 @@ class Planner:
             self._dead_ends[place] = _DeadEnd(view.occupancy, decision)
         return decision
 
-    def _findings(self, task: _Task, candidate: Candidate) -> tuple[Finding, ...]:
+    def _findings(self, task: Task, candidate: Candidate) -> tuple[Finding, ...]:
         decision = candidate.decision
         assert decision is not None
         across = self._across(task, decision.view, self._open_claims(task, candidate.node))
@@ -581,7 +467,7 @@ class Planner:
         return dead_end.findings
 
     def _choose(
-        self, task: _Task, chosen: Candidate, policy: DevicePolicy | None, within: int
+        self, task: Task, chosen: Candidate, policy: DevicePolicy | None, within: int
     ) -> tuple[Decision | None, Choice | None]:
         """The devices on the chosen node, and what they are worth where somebody asked for a policy."""
         decision = chosen.decision
@@ -591,7 +477,7 @@ class Planner:
         accept = chosen.accepts if self._costs else None
         return self._chooser.choose(decision, policy, across, accept, within)
 
-    def _take(self, task: _Task, chosen: Candidate, policy: DevicePolicy | None = None, within: int = -1) -> Placement:
+    def _take(self, task: Task, chosen: Candidate, policy: DevicePolicy | None = None, within: int = -1) -> Placement:
         node = chosen.node
         open_claims = self._open_claims(task, node)
         decision, choice = self._choose(task, chosen, policy or task.wishes.policy or self._devices, within)
@@ -603,18 +489,11 @@ class Planner:
                 continue  # a device plugin serves all of it
             claim, allocation = given.get(present.key, (present, present.status.allocation))
             assert allocation is not None
-            claim = _with(claim, allocation, _consumer(task.pod, claim))
-            self._claims[claim.key] = claim
-            self._inventory.set_claim(claim)
-            placed.append(PlacedClaim(used.name, claim))
-            in_use = self._in_use.setdefault(claim.key, _InUse(present, {}))
-            in_use.users[task.pod.pod.key] = _consumer(task.pod, claim)
+            placed.append(PlacedClaim(used.name, self.claims.give(task.pod, claim, allocation)))
         needs = self._needs(task, {key: got for key, (_, got) in given.items()})
         node.add(needs)
-        self._owners[task.pod.pod.key] = task.pod.owner
         self._placed.add(task.pod.pod, node.labels)
-        if self._ranking is not None:
-            self._ranking.changed(node.name)
+        self._moved(node)
         keys = tuple(used.claim.key for used in placed)
         self._running[task.pod.pod.key] = _Running(task.pod.pod, node, needs, keys)
         return Placement(task.pod, node.name, tuple(placed), choice=choice)
@@ -645,41 +524,3 @@ def _explained(decision: Decision) -> tuple[Finding, ...]:
         Finding(reason.kind, reason.text, max(0, reason.wanted - reason.available), reason.holders)
         for reason in decision.reasons(named=False)
     )
-
-
-def _owner(pod: Pod) -> str:
-    for owner in pod.metadata.owner_references:
-        if owner.controller:
-            return f"{owner.kind} {pod.namespace}/{owner.name}"
-    return ""
-
-
-def _consumer(pod: PlannedPod, claim: ResourceClaim) -> ResourceClaimConsumerReference:
-    """Who the claim is reserved for: the pod, or its PodGroup for a claim made for all of the group (KEP-5729)."""
-    for owner in claim.metadata.owner_references:
-        if owner.controller and owner.kind == "PodGroup":
-            group = owner.api_version.partition("/")[0]
-            return ResourceClaimConsumerReference(api_group=group, resource="podgroups", name=owner.name, uid=owner.uid)
-    return ResourceClaimConsumerReference(resource="pods", name=pod.pod.name, uid=pod.pod.metadata.uid)
-
-
-def _reserved(claim: ResourceClaim, consumer: ResourceClaimConsumerReference) -> bool:
-    return any(
-        (known.api_group, known.resource, known.name) == (consumer.api_group, consumer.resource, consumer.name)
-        for known in claim.status.reserved_for
-    )
-
-
-def _with(
-    claim: ResourceClaim, allocation: AllocationResult, consumer: ResourceClaimConsumerReference
-) -> ResourceClaim:
-    reserved = list(claim.status.reserved_for)
-    if not _reserved(claim, consumer):
-        reserved.append(consumer)
-    status: ResourceClaimStatus = msgspec.structs.replace(claim.status, allocation=allocation, reserved_for=reserved)
-    return msgspec.structs.replace(claim, status=status)
-
-
-def _without(claim: ResourceClaim, consumer: ResourceClaimConsumerReference) -> ResourceClaim:
-    kept = [known for known in claim.status.reserved_for if known != consumer]
-    return msgspec.structs.replace(claim, status=msgspec.structs.replace(claim.status, reserved_for=kept))

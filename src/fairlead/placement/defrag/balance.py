@@ -14,7 +14,8 @@ from fairlead.inventory import DeviceId
 from fairlead.placement.defrag.devices import held_by
 from fairlead.placement.defrag.movable import Mover
 from fairlead.placement.groups.roles import PodRole
-from fairlead.placement.planner import PlacementRefusedError, Planner
+from fairlead.placement.planner import Planner
+from fairlead.placement.task import PlacementRefusedError
 from fairlead.resource import ResourceClaim
 
 
@@ -39,7 +40,7 @@ def shortage(planner: Planner, roles: Sequence[PodRole], movers: Iterable[Mover]
     needed = 0
     suitable: set[DeviceId] = set()
     for role in roles:
-        claims = [claim for claim in role.claims if planner.present(claim).status.allocation is None]
+        claims = [claim for claim in role.claims if planner.claims.present(claim).status.allocation is None]
         needed += len(role.pods) * devices.least(claims)
         suitable |= devices.usable(claims)
     waiting = [(mover, set(held_by(mover))) for mover in movers]

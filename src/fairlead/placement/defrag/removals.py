@@ -133,7 +133,7 @@ class Removals:
         return [
             claim
             for claim in role.claims
-            if self._planner.present(claim).status.allocation is None and claim.key not in served
+            if self._planner.claims.present(claim).status.allocation is None and claim.key not in served
         ]
 
     def _room(self, node: NodeState, vector: Vector, removed: Removed) -> bool:

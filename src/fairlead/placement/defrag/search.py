@@ -25,7 +25,7 @@ from fairlead.placement.defrag.trial import Failure, Move, Success, Trials, Unit
 from fairlead.placement.groups.roles import roles_of
 from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.plan import Placement
-from fairlead.placement.planner import PlacementRefusedError
+from fairlead.placement.task import PlacementRefusedError
 from fairlead.topology import Rules
 
 _MOST_TRIED: Final = 200

@@ -26,9 +26,10 @@ from fairlead.placement.groups import GANG, AskError, GangPlanner, ask_of
 from fairlead.placement.groups.roles import roles_of
 from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.plan import Placement
-from fairlead.placement.planner import PlacementRefusedError, Planner
+from fairlead.placement.planner import Planner
 from fairlead.placement.planning import place_unit
 from fairlead.placement.policy import Candidate
+from fairlead.placement.task import PlacementRefusedError
 from fairlead.resource import PlannedPod
 from fairlead.topology import Rules, Tree
 

@@ -27,8 +27,9 @@ from fairlead.placement.groups.roles import PodRole, roles_of
 from fairlead.placement.node import HOSTNAME
 from fairlead.placement.outcome import GangOutcome, helps_of, reasons_of
 from fairlead.placement.plan import Placement
-from fairlead.placement.planner import PlacementRefusedError, Planner
+from fairlead.placement.planner import Planner
 from fairlead.placement.reasons import Obstacle
+from fairlead.placement.task import PlacementRefusedError
 from fairlead.placement.wiring import Setting
 from fairlead.resource import PlannedPod, ResourceClaim
 from fairlead.topology import (
@@ -150,7 +151,7 @@ class GangPlanner:
     ) -> tuple[Surveyor, Chosen | Shortage]:
         planner = self._planner
         wanted = [
-            [planner.wanted(claim) for claim in role.claims if planner.present(claim).status.allocation is None]
+            [planner.wanted(claim) for claim in role.claims if planner.claims.present(claim).status.allocation is None]
             for role in roles
         ]
         pickers = [planner.picker(role.first) for role in roles]
@@ -206,7 +207,7 @@ class GangPlanner:
 
     def _open(self, shared: Sequence[ResourceClaim]) -> list[Wanted]:
         planner = self._planner
-        return [planner.wanted(claim) for claim in shared if planner.present(claim).status.allocation is None]
+        return [planner.wanted(claim) for claim in shared if planner.claims.present(claim).status.allocation is None]
 
     def _reached(self, decision: Decision) -> frozenset[str] | None:
         selectors = [allocation.node_selector for allocation in decision.allocations(lambda: "")]

@@ -22,7 +22,7 @@ _SHOWN = 3
 def releases(planner: Planner, roles: Sequence[PodRole], shortage: Shortage, tree: Tree) -> tuple[str, ...]:
     """What would become free where the gang nearly fits, the workload that frees most first."""
     role = max(roles, key=lambda role: len(role.pods))
-    wanted = [planner.wanted(claim) for claim in role.claims if planner.present(claim).status.allocation is None]
+    wanted = [planner.wanted(claim) for claim in role.claims if planner.claims.present(claim).status.allocation is None]
     short = shortage.shortfalls[-1] if shortage.shortfalls else None
     if short is None or not wanted:
         return ()
@@ -36,7 +36,7 @@ def releases(planner: Planner, roles: Sequence[PodRole], shortage: Shortage, tre
         owners: dict[str, set[str]] = {}
         for number in range(view.size):
             for claim in view.holders(number):
-                owners.setdefault(planner.owner_of(claim), set()).add(claim)
+                owners.setdefault(planner.claims.owner_of(claim), set()).add(claim)
         for owner, held in owners.items():
             if decide(problem, view, standing(problem, view.occupancy_without(held)), wanted).fits:
                 freed.setdefault(owner, []).append(name)
