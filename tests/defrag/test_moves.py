@@ -234,3 +234,13 @@ def test_what_is_lifted_and_put_back_is_as_before() -> None:
     planner.remove(wants)
     planner.put_back(first, held)
     assert not planner.place(wants).placed
+
+
+def test_the_bound_counts_cpu() -> None:
+    nodes = [node("n1", cpu="6"), node("n2", cpu="6", taints=["keep=out:NoSchedule"])]
+    running = Running()
+    for number in range(3):
+        running.add(f"a{number}", "n1", cpu="2", tolerations=[{"key": "keep", "operator": "Exists"}])
+    found = plan_for(running.on(nodes, []), waiting(gpus_each=0, cpu="4"))
+    assert len(moved(found)) == 2
+    assert found.at_least == 2
