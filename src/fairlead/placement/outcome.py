@@ -70,7 +70,7 @@ def helps_of(shortage: Shortage) -> tuple[str, ...]:
 
 def _reason(short: Shortfall, pods: int) -> str:
     most = f"{short.held}" if short.exact else f"{short.held} or a few more"
-    where = " and ".join("/".join(path) for path in short.domains)
+    where = " and ".join(path[-1] for path in short.domains)
     match short.need:
         case Need.LEVEL:
             return f"no {short.level} has room for all {short.wanted} pods: {where or 'the best'} has room for {most}"

@@ -44,7 +44,7 @@ def releases(planner: Planner, roles: Sequence[PodRole], shortage: Shortage, tre
     missing = short.wanted - short.held
     texts = []
     for owner, names in order[:_SHOWN]:
-        where = f" of {short.level} {'/'.join(short.domains[0])}" if short.level and short.domains else ""
+        where = f" of {short.level} {short.domains[0][-1]}" if short.level and short.domains else ""
         count = f"{len(names)} more {'node' if len(names) == 1 else 'nodes'}{where} would have room"
         enough = "" if len(names) >= missing else f", {missing} pods are without a place"
         texts.append(f"when {owner} ends: {count}{enough}")
