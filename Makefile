@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint format bench bench-allocator bench-gangs lock clean
+.PHONY: install demo test lint format bench bench-allocator bench-placement bench-gangs lock clean
 
 install: .venv/.installed
 
@@ -36,6 +36,11 @@ bench: install
 # Ours beside Kubernetes' own allocator on the same cases; without Go only ours.
 bench-allocator: install
 	$(BIN)/python bench/allocator.py
+
+# What choosing devices by wiring and planning moves costs.
+bench-placement: install
+	$(BIN)/python bench/devices.py
+	$(BIN)/python bench/defrag.py
 
 # Gangs beside the CP-SAT solver on the same cases, in a place of its own: nothing else here needs a solver.
 bench-gangs: .venv-optimize/.installed
