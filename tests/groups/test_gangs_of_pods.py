@@ -190,6 +190,10 @@ def test_a_gang_with_conditions_that_cannot_be_searched_is_still_whole_or_nothin
     fits = plan(cluster(nodes, slices), gang(2, gpus_each=1, affinity=near))
     assert fits.complete
     assert not fits.gangs[0].proven
+    far = plan(cluster(nodes, slices), gang(2, gpus_each=2, ask={"required": ["rack"]}, affinity=near))
+    assert racks_used(far) == ["a2"]
+    refused = plan(cluster(nodes, slices), gang(2, ask={"slices": {"level": "rack", "size": 2}}, affinity=near))
+    assert "are not searched for pods with affinity" in refused.gangs[0].reasons[0]
     blocked = plan(cluster(nodes, slices), gang(3, gpus_each=2, affinity=near))
     assert where(blocked) == ["", "", ""]
 

@@ -3,8 +3,9 @@
 The solver (`placement.gangs`) says how many pods of which role go to which node, and on which rails. Each pod is then
 placed on its node as any other pod is: the allocator and the node's own rules have the last word, so nothing that is
 planned here can break a rule of the API. Where they disagree with the solver, and where the gang has conditions that
-the solver does not know (extended resources, affinity to other pods, devices that cost CPU), the pods are placed one
-after another, all or none, and nobody says that this is the best.
+the solver does not know (extended resources, affinity to other pods, constraints across claims, devices that cost CPU),
+the pods are placed one after another, all or none, inside one domain of every required level, and nobody says that this
+is the best.
 
 Claims that all pods share get their devices first: each pool that could serve them comes with the nodes that reach it,
 and the gang is placed inside the best of those sets of nodes.
@@ -12,15 +13,14 @@ and the gang is placed inside the best of those sets of nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
-from fairlead.allocator import Decision, Wanted
-from fairlead.inventory import DeviceId, NodeView, SelectorError, selects
+from fairlead.inventory import DeviceId, NodeView
 from fairlead.placement.gangs import Gang, Objective, Role, Shortage, Slices, solve
 from fairlead.placement.gangs import Placement as Chosen
 from fairlead.placement.groups.alignment import Alignment, within
 from fairlead.placement.groups.ask import AskError, GangAsk, ask_of
+from fairlead.placement.groups.homes import Home, homes_of, others
 from fairlead.placement.groups.offers import Surveyor, sites_of
 from fairlead.placement.groups.release import releases
 from fairlead.placement.groups.roles import PodRole, roles_of
@@ -41,16 +41,10 @@ from fairlead.topology import (
     job_bandwidth,
 )
 
-_MOST_HOMES = 64
-"""Pools for shared claims that are looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Home:
-    """Devices for the shared claims, and the nodes that reach them; None for all."""
-
-    devices: frozenset[DeviceId]
-    nodes: frozenset[str] | None
+_NOT_TOGETHER = (
+    "slices, required rails and match are not searched for pods with affinity to other pods, extended resources, "
+    "constraints across claims, or devices that cost CPU or memory"
+)
 
 
 class GangPlanner:
@@ -95,13 +89,13 @@ class GangPlanner:
         self, name: str, pods: Sequence[PlannedPod], ask: GangAsk, explained: bool
     ) -> tuple[list[Placement], GangOutcome]:
         roles, shared = roles_of(pods)
-        if any(self._special(role) for role in roles):
-            return self._one_by_one(name, pods)
         tree = self.tree(ask.levels)
+        if any(self._special(role) for role in roles):
+            return self._one_by_one(name, pods, ask, tree)
         found: Chosen | Shortage | None = None
         best_home = None
         surveyor = None
-        for home in self._homes(shared):
+        for home in homes_of(self._planner, shared):
             looked, result = self._solve(roles, ask, tree, home)
             if found is None or _better(result, found):
                 found, best_home, surveyor = result, home, looked
@@ -118,7 +112,7 @@ class GangPlanner:
             return self._refused(pods, GangOutcome(name, len(pods), False, reasons=reasons, helps=helps))
         placements = self._realize(surveyor, roles, found, best_home, shared)
         if placements is None:
-            return self._one_by_one(name, pods)
+            return self._one_by_one(name, pods, ask, tree)
         assert isinstance(found.alignment, Alignment)
         rails = found.alignment.rails
         outcome = GangOutcome(
@@ -147,7 +141,7 @@ class GangPlanner:
         )
 
     def _solve(
-        self, roles: Sequence[PodRole], ask: GangAsk, tree: Tree, home: _Home
+        self, roles: Sequence[PodRole], ask: GangAsk, tree: Tree, home: Home
     ) -> tuple[Surveyor, Chosen | Shortage]:
         planner = self._planner
         wanted = [
@@ -164,71 +158,26 @@ class GangPlanner:
             allowed = [refuses(name) is None for refuses in refusals]
             view = planner.view(name) if any(allowed) else None
             kinds[name] = surveyor.kind(view, node, allowed) if view is not None else None
-        levels = {level.name for level in tree.levels}
-        named = {level.label: level.name for level in tree.levels}
-        sites = sites_of(tree, tuple(levels), kinds)
-
-        def known(names: Sequence[str]) -> list[str]:
-            # A level that does not hold together is named by the tree's problems; the gang is placed without it.
-            resolved = [named.get(one, one) for one in names]
-            return [one for one in dict.fromkeys(resolved) if one in levels]
-
+        sites = sites_of(tree, [level.name for level in tree.levels], kinds)
         slices = None
-        if ask.slices is not None and (level := known([ask.slices.level])):
+        if ask.slices is not None and (level := _known(tree, [ask.slices.level])):
             slices = Slices(level[0], ask.slices.size, ask.slices.balanced)
         gang = Gang(
             tuple(Role(role.name, len(role.pods)) for role in roles),
-            limits=dict.fromkeys(known(ask.required), 1),
+            limits=dict.fromkeys(_known(tree, ask.required), 1),
             slices=slices,
-            prefer=tuple(known(ask.preferred)) if ask.preferred is not None else None,
+            prefer=tuple(_known(tree, ask.preferred)) if ask.preferred is not None else None,
             aligned=ask.rails == "required",
         )
         rail_sets = surveyor.rail_sets() if ask.rails != "any" else []
         return surveyor, solve(sites, gang, surveyor.offers(rail_sets))
-
-    def _homes(self, shared: Sequence[ResourceClaim]) -> list[_Home]:
-        """The sets of nodes in which the shared claims that have no devices yet could get some."""
-        planner = self._planner
-        wanted = self._open(shared)
-        if not wanted:
-            return [_Home(frozenset(), None)]
-        homes: list[_Home] = []
-        seen: set[str] = set()
-        for name in planner.site.nodes:
-            view = planner.view(name)
-            if name in seen or view is None:
-                continue
-            decision = planner.site.allocator.allocate(view, wanted)
-            if not decision.fits or len(homes) == _MOST_HOMES:
-                continue
-            homes.append(_Home(_devices(decision), self._reached(decision)))
-            seen.update(homes[-1].nodes or planner.site.nodes)
-        return homes
-
-    def _open(self, shared: Sequence[ResourceClaim]) -> list[Wanted]:
-        planner = self._planner
-        return [planner.wanted(claim) for claim in shared if planner.claims.present(claim).status.allocation is None]
-
-    def _reached(self, decision: Decision) -> frozenset[str] | None:
-        selectors = [allocation.node_selector for allocation in decision.allocations(lambda: "")]
-        given = [selector for selector in selectors if selector is not None]
-        if not given:
-            return None
-        try:
-            return frozenset(
-                name
-                for name, node in self._planner.site.nodes.items()
-                if all(selects(selector, name, node.labels) for selector in given)
-            )
-        except SelectorError:
-            return frozenset((decision.view.name,))
 
     def _realize(
         self,
         surveyor: Surveyor,
         roles: Sequence[PodRole],
         chosen: Chosen,
-        home: _Home | None,
+        home: Home | None,
         shared: Sequence[ResourceClaim],
     ) -> dict[str, Placement] | None:
         """Places every pod where the solver wants it; None, and nothing is taken, where one does not fit there."""
@@ -243,7 +192,7 @@ class GangPlanner:
             if view is not None:
                 mask = within(alignment, view, self._wiring(view), surveyor.matched(view))
             if view is not None and home is not None and home.devices:
-                mask &= ~self._other_homes(view, home, shared)
+                mask &= ~others(planner, view, home, shared)
             for role, count in enumerate(share.pods):
                 for _ in range(count):
                     pod = waiting[role].pop(0)
@@ -254,32 +203,40 @@ class GangPlanner:
                     placements[pod.pod.key] = placement
         return placements
 
-    def _other_homes(self, view: NodeView, home: _Home, shared: Sequence[ResourceClaim]) -> int:
-        """The devices that could serve the shared claims but are not the chosen ones."""
-        wanted = self._open(shared)
-        if not wanted:
-            return 0
-        others = 0
-        for slot in self._planner.site.allocator.problem(view, tuple([claim.shape for claim in wanted])).slots:
-            others |= slot.mask
-        for device in home.devices:
-            number = view.number_of(device)
-            if number is not None:
-                others &= ~(1 << number)
-        return others
+    def _one_by_one(
+        self, name: str, pods: Sequence[PlannedPod], ask: GangAsk, tree: Tree
+    ) -> tuple[list[Placement], GangOutcome]:
+        """All pods or none, each on the first node that takes it, inside one domain of every required level."""
+        if ask.slices is not None or ask.rails == "required" or ask.match:
+            return self._refused(pods, GangOutcome(name, len(pods), False, reasons=(_NOT_TOGETHER,)))
+        obstacles: tuple[Obstacle, ...] = ()
+        reason = "no node is in a known domain of every required level"
+        for nodes in _regions(tree, _known(tree, ask.required)):
+            placements: list[Placement] = []
+            for pod in pods:
+                placement = self._placed_in(pod, nodes)
+                if not placement.placed:
+                    reason = f"{pod.pod.name} fits on no node once the {len(placements)} before it are placed"
+                    obstacles = placement.obstacles
+                    self._take_back(placements)
+                    break
+                placements.append(placement)
+            else:
+                bandwidth = self._bandwidth(placements, tree)
+                return placements, GangOutcome(name, len(pods), True, bandwidth=bandwidth, proven=False)
+        outcome = GangOutcome(name, len(pods), False, reasons=(reason,), proven=False)
+        return self._waiting(pods, outcome, obstacles), outcome
 
-    def _one_by_one(self, name: str, pods: Sequence[PlannedPod]) -> tuple[list[Placement], GangOutcome]:
-        placements: list[Placement] = []
-        for pod in pods:
-            placement = self._planner.place(pod)
-            if not placement.placed:
-                self._take_back(placements)
-                reason = f"{pod.pod.name} fits on no node once the {len(placements)} before it are placed"
-                outcome = GangOutcome(name, len(pods), False, reasons=(reason,), proven=False)
-                return self._waiting(pods, outcome, placement.obstacles), outcome
-            placements.append(placement)
-        bandwidth = self._bandwidth(placements, self.tree())
-        return placements, GangOutcome(name, len(pods), True, bandwidth=bandwidth, proven=False)
+    def _placed_in(self, pod: PlannedPod, nodes: Sequence[str] | None) -> Placement:
+        """The pod on the first node that takes it; None for any node."""
+        if nodes is None:
+            return self._planner.place(pod)
+        placement = Placement(pod)
+        for node in nodes:
+            placement = self._planner.place_on(pod, node)
+            if placement.placed:
+                break
+        return placement
 
     def _refused(self, pods: Sequence[PlannedPod], outcome: GangOutcome) -> tuple[list[Placement], GangOutcome]:
         """No pod is placed; what keeps the first one that finds no node is looked up for the reasons."""
@@ -328,8 +285,25 @@ def devices_of(view: NodeView, placement: Placement) -> list[int]:
     return numbers
 
 
-def _devices(decision: Decision) -> frozenset[DeviceId]:
-    return frozenset(decision.view.device_id(pick.number) for pick in decision.picks or ())
+def _known(tree: Tree, names: Sequence[str]) -> list[str]:
+    """The levels by name; one that does not hold together is named by the tree's problems, and left out here."""
+    levels = {level.name for level in tree.levels}
+    labels = {level.label: level.name for level in tree.levels}
+    resolved = [labels.get(one, one) for one in names]
+    return [one for one in dict.fromkeys(resolved) if one in levels]
+
+
+def _regions(tree: Tree, levels: Sequence[str]) -> Iterator[list[str] | None]:
+    """The nodes that share their domains at all of the levels, the largest such sets first; None for all nodes."""
+    if not levels:
+        yield None
+        return
+    found: dict[tuple[str, ...], list[str]] = {}
+    for node in tree.paths:
+        domains = tuple([tree.domain(node, level) for level in levels])
+        if all(domains):
+            found.setdefault(domains, []).append(node)
+    yield from sorted(found.values(), key=len, reverse=True)
 
 
 def _better(one: Chosen | Shortage, other: Chosen | Shortage) -> bool:
