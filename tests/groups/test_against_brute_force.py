@@ -7,11 +7,11 @@ import random
 from itertools import combinations_with_replacement, product
 from typing import Any
 
-import builders
 import pytest
 from msgspec.structs import replace
 from places import allocation, claim, cluster, container, gpus, node, planned, pod
 
+import builders
 from fairlead.placement import plan
 from fairlead.placement.groups import GANG
 from fairlead.resource import PlannedPod
