@@ -13,7 +13,7 @@ from kube.gates import dra_gates, served_versions
 if TYPE_CHECKING:
     from kube.plane import Options
 
-WITHOUT_KUBELETS = "*,-node-lifecycle-controller,-node-ipam-controller,-service-lb-controller"
+WITHOUT_KUBELETS = "*,-node-lifecycle-controller"
 
 
 @dataclass(frozen=True, slots=True)
