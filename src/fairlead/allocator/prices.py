@@ -171,6 +171,7 @@ class _PriceList:
         self._draws_of = draws_of
         self.listed = listed
         self._costs: dict[Option, int] = {}
+        self._each: dict[Ware, int] = {}
         self._single = [(1 << shift, price) for (shift, width), price in listed.items() if width < 0]
         self._fields = [
             (
@@ -203,12 +204,19 @@ class _PriceList:
         known = self._costs.get(option)
         if known is None:
             tariff, candidates, count = option
+            each = self._each
             costs = [
-                sum([self.listed.get(account, 0) * amount for account, amount in self._draws_of(tariff, number)])
+                price if (price := each.get((tariff, number))) is not None else self._price(tariff, number)
                 for number in bits(candidates)
             ]
-            known = self._costs[option] = sum(sorted(costs)[:count])
+            known = self._costs[option] = min(costs) if count == 1 else sum(sorted(costs)[:count])
         return known
+
+    def _price(self, tariff: int, number: int) -> int:
+        """What a device costs."""
+        price = sum([self.listed.get(account, 0) * amount for account, amount in self._draws_of(tariff, number)])
+        self._each[tariff, number] = price
+        return price
 
     def worth(self, everything: int, state: State) -> int:
         """What is left is worth, as far as any of these devices can draw on it."""
