@@ -39,6 +39,9 @@ _WORTH_LEARNING = 6
 _FEW_ROUNDS = 32
 """Rounds that are spent on that."""
 
+_DECISIVE = 2
+"""How much more a demand weighs that would settle the value of a matching rule."""
+
 _FEW = 4
 """Demands that a dead end can be blamed on together."""
 
@@ -154,7 +157,7 @@ class Completion:
     def _branch(self, demands: list[Demand], state: State, restricted: int) -> bool:
         self._states += 1
         self._remember_way()
-        hardest = min(demands, key=self._slack)
+        hardest = min(demands, key=lambda demand: self._slack(demand, state))
         others = [demand for demand in demands if demand is not hardest]
         alike = [] if self._equivalence.limited else [other for other in others if _interchangeable(hardest, other)]
         for place in self._places(hardest):
@@ -176,11 +179,17 @@ class Completion:
         ]
         return sorted(places, key=costs.__getitem__)
 
-    def _slack(self, demand: Demand) -> tuple[float, int]:
+    def _slack(self, demand: Demand, state: State) -> tuple[float, int]:
         """How many candidates it has to spare for its weight; among equals the one that takes most comes first."""
-        choice = demand.choices[0]
-        spare = sum(c.candidates.bit_count() - c.count for c in demand.choices)
-        return (spare + 1) / self._weights.get(demand.position, 1), -self._amounts.size(choice.slot)
+        slot = demand.choices[0].slot
+        spare = sum([c.candidates.bit_count() - c.count for c in demand.choices])
+        weight = self._weights.get(demand.position, 1)
+        for number, rule in slot.constraints:
+            if not rule.distinct and (values := state.rules[number]) & values - 1:
+                # Which value it is to be (-1 is any) decides for all demands under the rule.
+                weight *= _DECISIVE
+                break
+        return (spare + 1) / weight, -self._amounts.size(slot)
 
     def _try(
         self, place: int, demand: Demand, others: list[Demand], alike: list[Demand], state: State, restricted: int
