@@ -194,6 +194,8 @@ class Bounds:
 
     def _apart_groups(self, demands: list[Demand], state: State) -> Shortfall | None:
         """Several groups, each alike within itself: every value has room for only so many of them."""
+        if not any(demand.candidates() & ~self._moves.shared for demand in demands):
+            return None
         by_index: dict[int, tuple[Rule, list[tuple[int, list[Demand]]]]] = {}
         grouped: set[int] = set()
         for number, rule in enumerate(self._moves.problem.rules):

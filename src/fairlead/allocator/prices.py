@@ -24,7 +24,7 @@ from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.rules import Rule
 from fairlead.allocator.slot import Slot, bits
 
-_KEPT = 8
+_KEPT = 4
 """Lists of prices that are tried on a state; those that proved something last come first."""
 
 _GRAIN = 1000
