@@ -14,17 +14,20 @@ Every proof charges each demand the least that it could cost and asks for no mor
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
 from math import gcd
 
 from fairlead.allocator.demand import Choice, Demand, Shortfall
-from fairlead.allocator.ledger import AccountName, Block
+from fairlead.allocator.ledger import Block
 from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.packing import Packing
 from fairlead.allocator.slot import Slot, bits
 
 _FINEST = 4096
 """Into how many units the largest account is divided to see how far accounts can be filled."""
+
+
+Amount = tuple[int, ...]
+"""One number for each account of the ledger, or for each field of a block and for all of them."""
 
 
 class Amounts:
@@ -34,11 +37,14 @@ class Amounts:
         self._moves = moves
         self._ledger = moves.problem.ledger
         self._packing = Packing(moves)
-        self._costs: dict[tuple[int, int], dict[AccountName, int]] = {}
-        self._ranges: dict[tuple[int, int], dict[AccountName, tuple[int, int]]] = {}
+        self._costs: dict[tuple[int, int], Amount] = {}
+        self._ranges: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._sizes: dict[int, int] = {}
         self._rooms: dict[object, int] = {}
-        self._sums: dict[tuple[int, int], dict[AccountName, list[int]]] = {}
+        self._needs: dict[tuple[int, int], Amount] = {}
+        self._leasts: dict[tuple[int, int], Amount] = {}
+        self._sums: dict[tuple[int, int, int], Amount] = {}
+        self._left: tuple[int, Amount] = (0, ())
 
     def shortfall(self, demands: list[Demand], state: State) -> Shortfall | None:
         """The proof that the demands need more than there is, or None where none is found."""
@@ -183,27 +189,38 @@ class Amounts:
             return known
         shared = self._moves.shared
         picks = 0
-        needs: list[int] = []
+        leasts: list[Amount] = []
         for slot, mask, counts in local:
             devices = mask.bit_count()
             picks += sum([min(count, devices) for count in counts]) if mask & shared else min(sum(counts), devices)
-            needs += [self._cheapest(slot, number) for number in bits(mask)]
+            leasts.append(self._least_of_each(slot, mask, block))
         for demand in several:
             picks += max([min(choice.count, (choice.candidates & here).bit_count()) for choice in demand.choices])
-            needs += [
-                self._cheapest(choice.slot, number)
+            leasts += [
+                self._least_of_each(choice.slot, candidates, block)
                 for choice in demand.choices
-                for number in bits(choice.candidates & here)
+                if (candidates := choice.candidates & here)
             ]
-        for account in block.fields:
-            least = min([account.amount(need) for need in needs])
+        for least, there in zip(map(min, zip(*leasts, strict=True)), _by_field(block, state.left), strict=True):
             if least:
-                picks = min(picks, account.amount(state.left) // least)
-        least = min([sum([account.amount(need) for account in block.fields]) for need in needs])
-        if least:
-            picks = min(picks, sum([account.amount(state.left) for account in block.fields]) // least)
+                picks = min(picks, there // least)
         self._rooms[key] = picks
         return picks
+
+    def _least_of_each(self, slot: Slot, mask: int, block: Block) -> Amount:
+        """By field of the block, and for all of them, the least that one of these devices of the block takes."""
+        key = (slot.tariff, mask)
+        known = self._leasts.get(key)
+        if known is None:
+            needs: list[Amount] = []
+            for number in bits(mask):
+                need = self._needs.get((slot.tariff, number))
+                if need is None:
+                    need = _by_field(block, self._cheapest(slot, number))
+                    self._needs[slot.tariff, number] = need
+                needs.append(need)
+            known = self._leasts[key] = tuple(map(min, zip(*needs, strict=True)))
+        return known
 
     def _cheapest(self, slot: Slot, number: int) -> int:
         """The least that the device can cost: a shared one may have been started by then."""
@@ -221,40 +238,57 @@ class Amounts:
                 continue
             key = (choice.slot.tariff, choice.candidates)
             together[key] = (choice, together.get(key, (choice, 0))[1] + choice.count)
-        for name, accounts in self._ledger.accounts.items():
-            left = sum([account.amount(state.left) * weight for account, weight in accounts])
-            wanted = sum([self._sum_of_cheapest(choice, name, count) for choice, count in together.values()])
-            for demand in others:
-                wanted += min([self._sum_of_cheapest(choice, name, choice.count) for choice in demand.choices])
+        costs = [self._sum_of_cheapest(choice, count) for choice, count in together.values()]
+        for demand in others:
+            choices = [self._sum_of_cheapest(choice, choice.count) for choice in demand.choices]
+            costs.append(tuple(map(min, zip(*choices, strict=True))))
+        for name, wanted, left in zip(
+            self._ledger.accounts, map(sum, zip(*costs, strict=True)), self._left_of_each(state), strict=True
+        ):
             if wanted > left:
                 return Shortfall(
                     "amount", tuple(d.position for d in demands), wanted, left, account=name[2] or "counters"
                 )
         return None
 
-    def _sum_of_cheapest(self, choice: Choice, name: AccountName, count: int) -> int:
+    def _left_of_each(self, state: State) -> Amount:
+        """What is left, by account."""
+        packed, known = self._left
+        if packed != state.left:
+            known = self._of_each(state.left)
+            self._left = (state.left, known)
+        return known
+
+    def _of_each(self, packed: int) -> Amount:
+        """What there is in a packed int, by account."""
+        return tuple(
+            [
+                sum([account.amount(packed) * weight for account, weight in accounts])
+                for accounts in self._ledger.accounts.values()
+            ]
+        )
+
+    def _sum_of_cheapest(self, choice: Choice, count: int) -> Amount:
         """The least that so many devices of the choice cost; a shared one can be among them again and again."""
-        key = (choice.slot.tariff, choice.candidates)
+        key = (choice.slot.tariff, choice.candidates, count)
         known = self._sums.get(key)
         if known is None:
-            costs = [self._cost(choice.slot, number) for number in bits(choice.candidates)]
-            known = self._sums[key] = {
-                account: list(accumulate(sorted([cost[account] for cost in costs]), initial=0))
-                for account in self._ledger.accounts
-            }
-        sums = known[name]
-        if choice.candidates & self._moves.shared:
-            return sums[1] * count
-        return sums[min(count, len(sums) - 1)]
+            costs = zip(*[self._cost(choice.slot, number) for number in bits(choice.candidates)], strict=True)
+            if choice.candidates & self._moves.shared:
+                known = tuple([min(each) * count for each in costs])
+            else:
+                known = tuple([sum(sorted(each)[:count]) for each in costs])
+            self._sums[key] = known
+        return known
 
     def _filling(self, demands: list[Demand], state: State) -> Shortfall | None:
-        for name, accounts in self._ledger.accounts.items():
+        for place, (name, accounts) in enumerate(self._ledger.accounts.items()):
             if name[0] != "capacity" or len(accounts) < 2:
                 continue
             sizes: list[int] = []
             wanted = 0
             for demand in demands:
-                ranges = [self._range(choice)[name] for choice in demand.choices]
+                ranges = [self._range(choice)[place] for choice in demand.choices]
                 if any(least != most for least, most in ranges):
                     break
                 # Of alternatives any may be the one that fills an account, and the cheapest the one that is wanted.
@@ -276,28 +310,27 @@ class Amounts:
             return None
         return _short([demand for demand in demands if demand.position in requests])
 
-    def _range(self, choice: Choice) -> dict[AccountName, tuple[int, int]]:
+    def _range(self, choice: Choice) -> list[tuple[int, int]]:
         """The least and the most that a candidate costs of each account."""
         key = (choice.slot.tariff, choice.candidates)
         known = self._ranges.get(key)
         if known is None:
             costs = [self._cost(choice.slot, number) for number in bits(choice.candidates)]
-            known = self._ranges[key] = {
-                name: (min([cost[name] for cost in costs]), max([cost[name] for cost in costs]))
-                for name in self._ledger.accounts
-            }
+            known = self._ranges[key] = [(min(each), max(each)) for each in zip(*costs, strict=True)]
         return known
 
-    def _cost(self, slot: Slot, number: int) -> dict[AccountName, int]:
+    def _cost(self, slot: Slot, number: int) -> Amount:
         key = (slot.tariff, number)
         known = self._costs.get(key)
         if known is None:
-            need = self._cheapest(slot, number)
-            known = self._costs[key] = {
-                name: sum(account.amount(need) * weight for account, weight in accounts)
-                for name, accounts in self._ledger.accounts.items()
-            }
+            known = self._costs[key] = self._of_each(self._cheapest(slot, number))
         return known
+
+
+def _by_field(block: Block, packed: int) -> Amount:
+    """What there is in a packed int, by field of the block, and in all its fields together."""
+    amounts = [field.amount(packed) for field in block.fields]
+    return (*amounts, sum(amounts))
 
 
 def _short(demands: list[Demand]) -> Shortfall:

@@ -121,7 +121,7 @@ class Bounds:
         masks = rule.index.masks
         values = bits(state) if state >= 0 else range(len(masks))
         before = [demand.candidates() for demand in demands]
-        competing = _overlap(before)
+        competing = self._rivals(demands)
         open_ = 0
         possible_values: list[int] = []
         for value in values:
@@ -194,15 +194,19 @@ class Bounds:
 
     def _apart_groups(self, demands: list[Demand], state: State) -> Shortfall | None:
         """Several groups, each alike within itself: every value has room for only so many of them."""
+        if not any(demand.candidates() & ~self._moves.shared for demand in demands):
+            return None
         by_index: dict[int, tuple[Rule, list[tuple[int, list[Demand]]]]] = {}
         grouped: set[int] = set()
         for number, rule in enumerate(self._moves.problem.rules):
+            if rule.distinct:
+                continue
             ours = [
                 demand
                 for demand in demands
                 if demand.position not in grouped and all(number in choice.slot.rules for choice in demand.choices)
             ]
-            if rule.distinct or not ours:
+            if not ours:
                 continue
             need = sum([wanted for _, wanted in _competing(self._moves, ours, -1)])
             if need:
@@ -231,10 +235,18 @@ class Bounds:
         wanted = sum([demand.least() for demand in demands])
         return Shortfall("amount", tuple([demand.position for demand in demands]), wanted, wanted - 1)
 
+    def _rivals(self, demands: list[Demand]) -> bool:
+        """Whether any device that serves only once could serve two of the demands; each by itself finds enough."""
+        union = 0
+        for demand in demands:
+            mask = demand.candidates() & ~self._moves.shared
+            if union & mask:
+                return True
+            union |= mask
+        return False
+
     def _together(self, demands: list[Demand]) -> Shortfall | None:
-        if not _overlap([demand.candidates() for demand in demands]) and all(
-            len(demand.choices) == 1 for demand in demands
-        ):
+        if not self._rivals(demands):
             return None
         competing = _competing(self._moves, demands, -1)
         short = unmet(competing)
@@ -249,16 +261,6 @@ class Bounds:
             sum(competing[position][1] for position in short),
             union.bit_count(),
         )
-
-
-def _overlap(masks: list[int]) -> bool:
-    """Whether any two of the sets have something in common."""
-    union = 0
-    for mask in masks:
-        if union & mask:
-            return True
-        union |= mask
-    return False
 
 
 def _competing(moves: Moves, demands: list[Demand], within: int) -> list[tuple[int, int]]:

@@ -7,6 +7,10 @@ starts over, so that what was learned about weights counts from the top (the ide
 constraint solvers). A new beginning also looks for prices (`prices`) that prove the whole question dead; so does, for
 the sake of others like it, a state that took long to turn out dead.
 
+Where the answer is yes, what counts is where to look first: at what the way that led furthest had chosen (phase saving,
+in terms of those solvers; from one question to the next most of a completion stays good), then at what costs least at
+the prices last found, then at what fits tightly.
+
 The answer guides the search: it never enters a branch that is known to be dead, and follows what was found as long as
 that agrees with the documented order. Admin access is left out, because what it takes depends on the order of claims;
 the answer may then be yes where the truth is no, never the other way round.
@@ -14,11 +18,14 @@ the answer may then be yes where the truth is no, never the other way round.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.bounds import Bounds
 from fairlead.allocator.demand import Choice, Demand, Shortfall
 from fairlead.allocator.equivalence import Equivalence, merged
 from fairlead.allocator.moves import Moves, State
+from fairlead.allocator.slot import Slot
 
 _FIRST_PATIENCE = 32
 """Dead ends before the first new beginning; doubled each time."""
@@ -31,6 +38,9 @@ _WORTH_LEARNING = 6
 
 _FEW_ROUNDS = 32
 """Rounds that are spent on that."""
+
+_DECISIVE = 2
+"""How much more a demand weighs that would settle the value of a matching rule."""
 
 _FEW = 4
 """Demands that a dead end can be blamed on together."""
@@ -56,6 +66,12 @@ class Completion:
         """By position: how often a demand was part of a proof that a state is dead."""
         self.found: dict[tuple[int, int], list[int]] = {}
         """By position and slot, devices of the completion behind the last yes, as far as it was not known before."""
+        self._path: list[tuple[int, Slot, int]] = []
+        """Position, slot and device of each choice that led to the state that is being looked into."""
+        self._furthest = 0
+        """How many choices the furthest way had since the search last began."""
+        self._habits: dict[tuple[int, int], int] = {}
+        """By position and slot, the devices chosen on the furthest way."""
         self._failures = 0
         self._states = 0
         """How many states were looked into."""
@@ -82,6 +98,8 @@ class Completion:
         self._patience = _FIRST_PATIENCE
         while True:
             self._failures = 0
+            self._path.clear()
+            self._furthest = 0
             try:
                 return self._solve([_copy(demand) for demand in joined], state, restricted)
             except _StartOverError:
@@ -100,6 +118,7 @@ class Completion:
 
     def _solve(self, demands: list[Demand], state: State, restricted: int) -> bool:
         if not demands:
+            self._remember_way()
             return True
         key = self._equivalence.key(demands, state, restricted)
         known = self._known.get(key)
@@ -126,23 +145,51 @@ class Completion:
         if self._failures > self._patience:
             raise _StartOverError
 
+    def _remember_way(self) -> None:
+        if len(self._path) <= self._furthest:
+            return
+        self._furthest = len(self._path)
+        self._habits.clear()
+        for position, slot, number in self._path:
+            key = position, slot.number
+            self._habits[key] = self._habits.get(key, 0) | 1 << number
+
     def _branch(self, demands: list[Demand], state: State, restricted: int) -> bool:
         self._states += 1
-        hardest = min(demands, key=self._slack)
+        self._remember_way()
+        hardest = min(demands, key=lambda demand: self._slack(demand, state))
         others = [demand for demand in demands if demand is not hardest]
         alike = [] if self._equivalence.limited else [other for other in others if _interchangeable(hardest, other)]
-        for place in range(len(hardest.choices)):
+        for place in self._places(hardest):
             if self._try(place, hardest, others, alike, state, restricted):
                 return True
             for other in alike:
                 restricted |= 1 << other.position
         return False
 
-    def _slack(self, demand: Demand) -> tuple[float, int]:
+    def _places(self, demand: Demand) -> Sequence[int]:
+        """The places of the demand's choices, the most promising first."""
+        places = range(len(demand.choices))
+        if len(places) == 1:
+            return places
+        cost = self._bounds.prices.cost
+        costs = [
+            ((demand.position, c.slot.number) not in self._habits, cost(c.slot, c.candidates, c.count))
+            for c in demand.choices
+        ]
+        return sorted(places, key=costs.__getitem__)
+
+    def _slack(self, demand: Demand, state: State) -> tuple[float, int]:
         """How many candidates it has to spare for its weight; among equals the one that takes most comes first."""
-        choice = demand.choices[0]
-        spare = sum(c.candidates.bit_count() - c.count for c in demand.choices)
-        return (spare + 1) / self._weights.get(demand.position, 1), -self._amounts.size(choice.slot)
+        slot = demand.choices[0].slot
+        spare = sum([c.candidates.bit_count() - c.count for c in demand.choices])
+        weight = self._weights.get(demand.position, 1)
+        for number, rule in slot.constraints:
+            if not rule.distinct and (values := state.rules[number]) & values - 1:
+                # Which value it is to be (-1 is any) decides for all demands under the rule.
+                weight *= _DECISIVE
+                break
+        return (spare + 1) / weight, -self._amounts.size(slot)
 
     def _try(
         self, place: int, demand: Demand, others: list[Demand], alike: list[Demand], state: State, restricted: int
@@ -152,8 +199,17 @@ class Completion:
         candidates = choice.candidates
         narrowed = [c.candidates for d in others if restricted >> d.position & 1 for c in d.choices]
         kinds = self._equivalence.representatives(choice, state, narrowed)
-        # The device that leaves least behind first: what fits tightly spoils least.
-        kinds.sort(key=lambda kind: self._amounts.spare(kind[0], state))
+        if len(kinds) > 1:
+            habit = self._habits.get((demand.position, choice.slot.number), 0)
+            cost = self._bounds.prices.cost
+            # Of the cheapest devices that first that leaves least behind: what fits tightly spoils least.
+            kinds.sort(
+                key=lambda kind: (
+                    not kind[1] & habit,
+                    cost(choice.slot, 1 << kind[0], 1),
+                    self._amounts.spare(kind[0], state),
+                )
+            )
         restricted |= 1 << demand.position
         for number, same in kinds:
             if candidates.bit_count() < choice.count:
@@ -165,10 +221,12 @@ class Completion:
                 rest.candidates &= moves.accepted(choice.slot, after)
                 rest.candidates = moves.affordable(choice.slot, rest.candidates, after)
                 following.append(Demand(demand.position, demand.claim, [rest]))
+            self._path.append((demand.position, choice.slot, number))
             if self._solve(following, after, restricted):
                 devices = self.found.setdefault((demand.position, choice.slot.number), [])
                 devices.append(number)
                 return True
+            self._path.pop()
             # None of this kind can be among the devices of this demand, nor of one that could change places with it.
             candidates &= ~same
             for other in alike:

@@ -30,7 +30,7 @@ class Twins:
     attribute that constraints look at, with the blocks of those.
     """
 
-    __slots__ = ("blocks", "build", "kind_of", "kinds", "low", "mask", "numbers", "rules", "values")
+    __slots__ = ("_pictures", "blocks", "build", "kind_of", "kinds", "low", "mask", "numbers", "rules", "values")
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Twins:
         """By kind, the places."""
         for place, kind in enumerate(self.kind_of):
             self.kinds[kind] |= 1 << place
+        self._pictures: dict[tuple[int, ...], tuple[object, ...]] = {}
         self.low = numbers[0]
         contiguous = numbers[-1] - numbers[0] + 1 == len(numbers)
         self.mask = (1 << len(numbers)) - 1 if contiguous else 0
@@ -73,14 +74,18 @@ class Twins:
         if len(self.kinds) == len(self.numbers):
             return tuple([self.local(mask) for mask in masks])
         counts: list[object] = []
-        local = [self.local(mask) for mask in masks]
+        local = tuple([self.local(mask) for mask in masks])
+        known = self._pictures.get(local)
+        if known is not None:
+            return known
         for kind in self.kinds:
             pieces = [(0, kind)]
             for place, mask in enumerate(local):
                 inside = [(pattern | 1 << place, piece & mask) for pattern, piece in pieces if piece & mask]
                 pieces = inside + [(pattern, piece & ~mask) for pattern, piece in pieces if piece & ~mask]
             counts.append(tuple(sorted([(pattern, piece.bit_count()) for pattern, piece in pieces])))
-        return tuple(counts)
+        known = self._pictures[local] = tuple(counts)
+        return known
 
     def condition(self, state: State, common: Sequence[int]) -> tuple[int, ...]:
         """What is left in the cell's accounts, the states of its own rules, and what the common ones say of its value.

@@ -95,23 +95,22 @@ class Market:
             [len(ours) for choices in self._plans for plan in choices for ours in plan]
         )
 
-    def balance(self, rounds: int, known: Mapping[Account, int]) -> dict[Account, int] | None:
-        """Prices at which the cheapest choices cost more than there is; None where none are found."""
+    def balance(self, rounds: int, known: Mapping[Account, int]) -> dict[Account, int]:
+        """Prices at which the cheapest choices cost more than there is, or as much as was found."""
         if not self._left:
-            return None
-        weights = self._begin(known)
+            return {}
+        weights = best = self._begin(known)
+        most = 0.0
         for _ in range(min(rounds, rounds * _WORK // self._size)):
             cost, used = self._buy(weights)
+            if cost > most:
+                best, most = weights, cost
             if cost > 1:
-                most = max(self._left)
-                listed = [
-                    round(weight * _FINEST) * most // left for weight, left in zip(weights, self._left, strict=True)
-                ]
-                return {account: listed[place] for account, place in self._accounts.items()}
+                break
             overdrawn = [share - 1 for share in used]
             slope = sum([weight * over * over for weight, over in zip(weights, overdrawn, strict=True)])
             if not slope:
-                return None
+                break
             step = (_AIM - cost) / slope
             weights = [
                 weight * exp(max(-_LARGEST, min(_LARGEST, step * over)))
@@ -119,7 +118,9 @@ class Market:
             ]
             total = sum(weights)
             weights = [weight / total for weight in weights]
-        return None
+        unit = max(self._left)
+        listed = [round(weight * _FINEST) * unit // left for weight, left in zip(best, self._left, strict=True)]
+        return {account: listed[place] for account, place in self._accounts.items()}
 
     def _begin(self, known: Mapping[Account, int]) -> list[float]:
         """The prices to begin with, mostly those that proved something last."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import NamedTuple
 
-from fairlead.allocator.ledger import FieldKey
+from fairlead.allocator.ledger import Block, FieldKey
 from fairlead.allocator.problem import Problem
 from fairlead.allocator.slot import Slot, agree
 from fairlead.inventory import Occupancy
@@ -77,7 +77,9 @@ class Moves:
     """The choices of one decision: a problem and what is taken now."""
 
     __slots__ = (
+        "_drawing",
         "_fitting",
+        "_fitting_in",
         "_initial",
         "_numbers",
         "_overdrawn",
@@ -109,6 +111,8 @@ class Moves:
         """What is left of each slot's candidates once it is known which can be part of a solution."""
         self._numbers: dict[int, tuple[int, ...]] = {}
         self._fitting: dict[tuple[int, int, int], int] = {}
+        self._fitting_in: dict[tuple[int, int, int, int], int] = {}
+        self._drawing: dict[int, list[tuple[Block, list[int]]]] = {}
         self.fatal = [slot.fatal and self._reaches_error(slot) for slot in problem.slots]
         """By slot, whether trying it can end the search with an error, with what is held now."""
 
@@ -191,12 +195,36 @@ class Moves:
         if fitting is None:
             if len(self._fitting) > _REMEMBERED:
                 self._fitting.clear()
+                self._fitting_in.clear()
             fitting = ~slot.paying
-            for number in slot.first_need:
-                if self.fits(slot, number, state):
-                    fitting |= 1 << number
+            for block, numbers in self._blocks_of(slot):
+                fitting |= self._affordable_in(slot, block, numbers, state)
             self._fitting[key] = fitting
         return mask & fitting
+
+    def _blocks_of(self, slot: Slot) -> list[tuple[Block, list[int]]]:
+        """The blocks on which the slot's devices draw, each with those devices."""
+        known = self._drawing.get(slot.tariff)
+        if known is None:
+            numbers: dict[int, tuple[Block, list[int]]] = {}
+            for number in slot.first_need:
+                block = self.problem.ledger.block_of[number]
+                numbers.setdefault(block.shift, (block, []))[1].append(number)
+            known = self._drawing[slot.tariff] = list(numbers.values())
+        return known
+
+    def _affordable_in(self, slot: Slot, block: Block, numbers: list[int], state: State) -> int:
+        """Those of these devices of one block that the ledger can pay for; most choices leave most blocks alone."""
+        left = state.left >> block.shift & (1 << block.width) - 1
+        key = (slot.tariff, block.shift, left, state.started & block.devices)
+        fitting = self._fitting_in.get(key)
+        if fitting is None:
+            fitting = 0
+            for number in numbers:
+                if self.fits(slot, number, state):
+                    fitting |= 1 << number
+            self._fitting_in[key] = fitting
+        return fitting
 
     def take(self, slot: Slot, number: int, state: State) -> State:
         """The state with the device chosen."""

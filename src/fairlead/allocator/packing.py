@@ -13,6 +13,7 @@ could; demands that it cannot express are left out. So a no is a proof, and a ye
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import add
 from typing import NamedTuple
 
 from fairlead.allocator.demand import Choice, Demand
@@ -107,16 +108,16 @@ class Packing:
         packed: list[Demand] = []
         for demand in sorted(demands, key=lambda demand: len(demand.choices)):
             total = len(kinds) + claims.index(demand.claim)
-            options: set[tuple[int, int, int]] = set()
+            options: set[Counts] = set()
             for choice in demand.choices:
                 # What lies outside the bins costs nothing and may serve this demand first.
                 inside = max(0, choice.count - (choice.candidates & ~in_blocks).bit_count())
-                options.add((kinds.index(self._kind(choice)), inside, choice.count))
-            more = {
-                tuple([have + inside * (place == kind) + count * (place == total) for place, have in enumerate(mix)])
-                for kind, inside, count in options
-                for mix in mixes
-            }
+                option = [0] * (len(kinds) + len(claims))
+                option[kinds.index(self._kind(choice))] = inside
+                option[total] = choice.count
+                options.add(tuple(option))
+            more = {tuple(map(add, mix, option)) for option in options for mix in mixes}
+            self._steps += len(more) >> 3
             if len(more) <= _MIXES:
                 packed.append(demand)
                 mixes = {mix for mix in more if max(mix[len(kinds) :]) <= MAX_RESULTS}

@@ -9,6 +9,9 @@ values of a rule kept whole.)
 
 Any prices make a proof, however they were found (`market`), as long as it is made with whole numbers. Prices that
 proved something once often prove the same of similar states, so they are kept for the whole decision.
+
+Prices that fall short of a proof still say what is scarce, and so what a completion should rather not take: they guide
+the search for one, which may take them into account or not.
 """
 
 from __future__ import annotations
@@ -19,10 +22,13 @@ from fairlead.allocator.demand import Demand
 from fairlead.allocator.market import Account, Drawing, Market, Option, Plan, Ware
 from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.rules import Rule
-from fairlead.allocator.slot import bits
+from fairlead.allocator.slot import Slot, bits
 
-_KEPT = 8
+_KEPT = 4
 """Lists of prices that are tried on a state; those that proved something last come first."""
+
+_GRAIN = 1000
+"""Parts of all that is left in which costs are compared to guide a search; finer differences mean nothing."""
 
 _MOST_PLANNED = 512
 """Values times demands up to which a rule is looked at; larger ones are left out of the proof."""
@@ -35,6 +41,9 @@ class Prices:
         self._moves = moves
         self._slots = {slot.tariff: slot for slot in moves.problem.slots}
         self._lists: list[_PriceList] = []
+        self._guide: _PriceList | None = None
+        """The last prices that were found but proved nothing."""
+        self._grain = 1
         self._drawn: dict[Ware, list[tuple[Account, int]]] = {}
 
     def refute(self, demands: Sequence[Demand], state: State) -> bool:
@@ -49,8 +58,12 @@ class Prices:
                 return True
         return False
 
+    def cost(self, slot: Slot, candidates: int, count: int) -> int:
+        """What the cheapest of these devices cost for the slot, roughly; 0 where no prices guide."""
+        return self._guide.cost((slot.tariff, candidates, count)) // self._grain if self._guide else 0
+
     def learn(self, demands: Sequence[Demand], state: State, rounds: int) -> bool:
-        """Looks for prices that prove that the demands cannot all be met, and keeps them.
+        """Looks for prices that prove that the demands cannot all be met, and keeps them; else they guide.
 
         Args:
             demands: what remains.
@@ -61,10 +74,11 @@ class Prices:
         if not all(plans):
             return True
         found = Market(self._draws, plans, state).balance(rounds, self._lists[0].listed if self._lists else {})
-        if found is None:
-            return False
         prices = _PriceList(self._moves, self._draws, found)
-        if not prices.refute(plans, _union(demands), state):
+        everything = _union(demands)
+        if not prices.refute(plans, everything, state):
+            self._guide = prices
+            self._grain = max(1, prices.worth(everything, state) // _GRAIN)
             return False
         self._lists.insert(0, prices)
         del self._lists[_KEPT:]
@@ -157,6 +171,7 @@ class _PriceList:
         self._draws_of = draws_of
         self.listed = listed
         self._costs: dict[Option, int] = {}
+        self._each: dict[Ware, int] = {}
         self._single = [(1 << shift, price) for (shift, width), price in listed.items() if width < 0]
         self._fields = [
             (
@@ -172,11 +187,11 @@ class _PriceList:
 
     def refute(self, plans: Sequence[Sequence[Plan]], everything: int, state: State) -> bool:
         """Whether the cheapest of all plans together cost more than all that is left is worth."""
-        over = -self._worth(everything, state)
+        over = -self.worth(everything, state)
         for choices in plans:
             cheapest = -1
             for plan in choices:
-                cost = sum([min([self._cost(option) for option in options]) for options in plan])
+                cost = sum([min([self.cost(option) for option in options]) for options in plan])
                 if cheapest < 0 or cost < cheapest:
                     cheapest = cost
             if cheapest < 0:
@@ -184,19 +199,26 @@ class _PriceList:
             over += cheapest
         return over > 0
 
-    def _cost(self, option: Option) -> int:
+    def cost(self, option: Option) -> int:
         """The least that the option can cost."""
         known = self._costs.get(option)
         if known is None:
             tariff, candidates, count = option
+            each = self._each
             costs = [
-                sum([self.listed.get(account, 0) * amount for account, amount in self._draws_of(tariff, number)])
+                price if (price := each.get((tariff, number))) is not None else self._price(tariff, number)
                 for number in bits(candidates)
             ]
-            known = self._costs[option] = sum(sorted(costs)[:count])
+            known = self._costs[option] = min(costs) if count == 1 else sum(sorted(costs)[:count])
         return known
 
-    def _worth(self, everything: int, state: State) -> int:
+    def _price(self, tariff: int, number: int) -> int:
+        """What a device costs."""
+        price = sum([self.listed.get(account, 0) * amount for account, amount in self._draws_of(tariff, number)])
+        self._each[tariff, number] = price
+        return price
+
+    def worth(self, everything: int, state: State) -> int:
         """What is left is worth, as far as any of these devices can draw on it."""
         worth = sum([price for device, price in self._single if device & everything])
         for devices, fields in self._fields:

@@ -136,8 +136,7 @@ class Search:
                 if self._prover is None:
                     return None
                 self._prover.remember(frame.key)
-                if self._prover.hopeless():
-                    return None
+                del stack[self._prover.alive(stack) :]
                 continue
             slot = self.problem.alternatives[frame.position][frame.alternative]
             kth = frame.kth + len(frame.picked)
@@ -283,7 +282,7 @@ class Prover:
         self._failed: set[object] = set()
         self._dead_ends = 0
         self._asked = False
-        """Whether it was asked if there is a solution at all."""
+        """Whether it was asked how far back the first wrong step lies."""
         self._expected: set[tuple[int, int, int, State]] = set()
         """Position, alternative, how many are chosen, state: what is known to lead to a solution."""
         self._certain = horizon[0] == len(moves.problem.positions) and not any(
@@ -299,14 +298,27 @@ class Prover:
             self._failed.add(key)
         self._dead_ends += 1
 
-    def hopeless(self) -> bool:
-        """Whether no way leads anywhere, which is asked once, when dead ends become many."""
-        if self._asked or self._dead_ends <= _PATIENCE or not self._horizon[0]:
-            return False
+    def alive(self, stack: Sequence[Frame]) -> int:
+        """How many of the frames may still lead somewhere, which is asked once, when dead ends become many.
+
+        Until then steps were taken without asking, and the one that went wrong may lie far back. What follows from a
+        dead frame is dead as well, so the first of those is found by halving.
+        """
+        alive, dead = 0, len(stack)
+        if self._asked or self._dead_ends <= _PATIENCE:
+            return dead
         self._asked = True
-        start = self._moves.start()
-        demands = remaining(self._moves, self._horizon[0], 0, -1, 0, start, 0)
-        return not self.completion.possible(demands, start, 0)
+        # Where there is no solution at all, that is often easiest to see at the beginning.
+        middle = 0
+        while alive < dead:
+            frame = stack[middle]
+            alternative = frame.alternative if frame.kth else -1
+            if self.examine(frame.position, alternative, frame.kth, frame.state, frame.below)[1]:
+                dead = middle
+            else:
+                alive = middle + 1
+            middle = (alive + dead) // 2
+        return dead
 
     def examine(self, position: int, alternative: int, kth: int, state: State, below: int) -> tuple[object, bool]:
         """The key of the state, and whether it is known that nothing comes of it, neither solution nor error."""
