@@ -56,10 +56,20 @@ def cluster_objects(spec: str) -> list[Json]:
 
 
 def add_cluster(api: Api, spec: str | Iterable[Mapping[str, Any]]) -> list[Json]:
-    """Creates a cluster's objects, many at once, and returns them as the API server stored them.
+    """Creates a cluster's objects, many at once, and returns those it created as the API server stored them.
+
+    Device classes that are there already stay as they are, so that several specs can make one cluster.
 
     Args:
         api: access that may create nodes, classes and slices.
         spec: what `fairlead cluster` takes, or objects made elsewhere.
+
+    Raises:
+        ValueError: the spec cannot be used.
+        ApiError: an object is refused or exists.
     """
-    return api.create_all(cluster_objects(spec) if isinstance(spec, str) else spec)
+    objects = cluster_objects(spec) if isinstance(spec, str) else list(spec)
+    known = {each["metadata"]["name"] for each in api.items("/apis/resource.k8s.io/v1/deviceclasses")}
+    return api.create_all(
+        each for each in objects if each["kind"] != "DeviceClass" or each["metadata"]["name"] not in known
+    )
