@@ -50,7 +50,8 @@ def cluster_objects(spec: str) -> list[Json]:
         [sys.executable, "-c", _FAIRLEAD, "cluster", spec, "-o", "json"], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise ValueError(done.stderr.strip() or f"fairlead cluster ended with status {done.returncode}")
+        lines = done.stderr.strip().splitlines() or [f"fairlead cluster ended with status {done.returncode}"]
+        raise ValueError(lines[0].removeprefix("Error: "))
     items: list[Json] = json.loads(done.stdout)["items"]
     return [ready(item) if item["kind"] == "Node" else item for item in items]
 
