@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from scheduled import CASES, Case
+from scheduled import CASES, Case, spec
 
-from builders import CLASSES
+from builders import CLASSES, match, request
 from fairlead.cli import main
-from kube import Api, ControlPlane, fake_node
+from kube import Api, ControlPlane, add_cluster, fake_node
 from kube.api import wait_for
 
 pytestmark = pytest.mark.cluster
@@ -136,6 +136,15 @@ def comparable(allocation: Json) -> Json:
     return kept
 
 
+def assert_planned_so(api: Api, case: Case, real: dict[str, dict[str, Json]], folder: Path) -> None:
+    """The plan gives each pod what it has, and as many pods have nothing as the case says."""
+    ours = planned(read_back(api, case, list(real)), folder)
+    assert {name: {claim: comparable(a) for claim, a in each.items()} for name, each in ours.items()} == {
+        name: {claim: comparable(a) for claim, a in each.items()} for name, each in real.items()
+    }
+    assert [name for name, each in real.items() if not each] == list(real)[len(real) - case.unplaced :]
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_the_same_devices(scheduler: Api, case: Case, tmp_path: Path) -> None:
     create_cluster(scheduler, case)
@@ -143,8 +152,20 @@ def test_the_same_devices(scheduler: Api, case: Case, tmp_path: Path) -> None:
     for number, claims in enumerate(case.pods):
         name = create_pod(scheduler, case, number, claims)
         real[name] = allocations(scheduler, wait_decided(scheduler, name))
-    ours = planned(read_back(scheduler, case, list(real)), tmp_path)
-    assert {name: {claim: comparable(a) for claim, a in each.items()} for name, each in ours.items()} == {
-        name: {claim: comparable(a) for claim, a in each.items()} for name, each in real.items()
-    }
-    assert [name for name, each in real.items() if not each] == list(real)[len(real) - case.unplaced :]
+    assert_planned_so(scheduler, case, real, tmp_path)
+
+
+def test_the_same_devices_of_simulated_hardware(scheduler: Api, tmp_path: Path) -> None:
+    name = "hardware-01"
+    add_cluster(scheduler, "h100:nodes=1,name=hardware")
+    pair = spec(
+        request("gpu", 2, device_class="gpu.nvidia.com"),
+        request("nic", 1, device_class="dranet.net"),
+        constraints=[match("resource.kubernetes.io/numaNode")],
+    )
+    case = Case(name, [], [[pair]] * 5, unplaced=1)
+    real = {}
+    for number, claims in enumerate(case.pods):
+        pod = create_pod(scheduler, case, number, claims)
+        real[pod] = allocations(scheduler, wait_decided(scheduler, pod))
+    assert_planned_so(scheduler, case, real, tmp_path)
