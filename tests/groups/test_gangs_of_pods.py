@@ -147,6 +147,19 @@ def test_a_leader_without_devices_is_placed_with_its_workers() -> None:
     assert len(racks_used(result)) == 1
 
 
+def test_many_roles_on_one_node_are_no_reason_for_a_no() -> None:
+    nodes = [node("n", {RACK: "r"}, cpu="64")]
+    slices = [gpus("n", " ".join(f"gpu-{n}" for n in range(16)))]
+    members = []
+    for number in range(8):
+        made = planned(
+            pod(f"role-{number}", container(cpu=str(number + 1))), claim(f"c{number}", builders.request("gpu", 2))
+        )
+        members.append(replace_group(made, "Job ml/many"))
+    result = plan(cluster(nodes, slices), members)
+    assert result.complete, result.gangs
+
+
 def test_cpu_limits_how_many_pods_a_node_takes() -> None:
     nodes = [node("n-0", {RACK: "r"}, cpu="1"), node("n-1", {RACK: "r"}, cpu="2")]
     slices = [gpus("n-0"), gpus("n-1")]

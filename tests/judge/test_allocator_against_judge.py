@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from families import hard_cases
+from families import case, claim, device, hard_cases, pool, request
 from generate import random_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,3 +65,22 @@ def test_hard_cases(case: dict) -> None:
     except ExhaustedError:
         return
     assert answer == right
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 0, 1, 2, 3), (3, 4, 0, 1, 2), (4, 3, 0, 1, 2)])
+def test_observers_leave_a_device_that_is_not_shared_to_each_other(order: tuple[int, ...]) -> None:
+    """Three observers of either device, one request for the shared one and one for the other."""
+    devices = [
+        {**device("d0", k="s"), "allowMultipleAllocations": True, "capacity": {"bw": {"value": "4"}}},
+        {
+            **device("d1", k="x"),
+            "capacity": {"bw": {"value": "8"}},
+            "consumesCounters": [{"counterSet": "set", "counters": {"m": {"value": "1"}}}],
+        },
+    ]
+    bandwidth = {"capacity": {"requests": {"bw": "4"}}}
+    claims = [claim([request("r", 1, adminAccess=True, **bandwidth)], name=f"o{n}") for n in range(3)]
+    claims += [claim([request("r", 1, f'device.attributes["d.x"].k=="{k}"', **bandwidth)], name=k) for k in "sx"]
+    counters = [{"name": "set", "counters": {"m": {"value": "8"}}}]
+    made = case(pool(devices, counters=counters), [claims[place] for place in order], True)
+    assert same({"name": "observers", **made})

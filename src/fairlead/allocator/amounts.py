@@ -54,7 +54,7 @@ class Amounts:
         shortfall = self._forced(demands, state)
         if shortfall is not None:
             return shortfall
-        for group in self._groups(paying):
+        for group in self._groups(self._exclusive(paying)):
             shortfall = self._room(group, state)
             if shortfall is not None:
                 return shortfall
@@ -109,9 +109,15 @@ class Amounts:
                     return Shortfall("amount", requests, wanted, wanted - 1)
         return None
 
+    def _exclusive(self, paying: list[Demand]) -> list[Demand]:
+        """Those that take devices from each other: what observers get others may have too, unless it is a share."""
+        shared = self._moves.shared
+        return [demand for demand in paying if not (demand.observes() and demand.candidates() & ~shared)]
+
     def _groups(self, paying: list[Demand]) -> Iterator[list[Demand]]:
-        yield paying
-        if len(paying) == 1:
+        if paying:
+            yield paying
+        if len(paying) < 2:
             return
         shared = self._moves.shared
         for demand in paying:
@@ -305,7 +311,7 @@ class Amounts:
     def packed(self, demands: list[Demand], state: State) -> Shortfall | None:
         """The proof that the demands cannot be packed, which is the most costly one."""
         paying = _paying(demands)
-        requests = self._packing.impossible(paying, state) if paying else ()
+        requests = self._packing.impossible(self._exclusive(paying), state)
         if not requests:
             return None
         return _short([demand for demand in demands if demand.position in requests])

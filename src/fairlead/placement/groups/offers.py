@@ -77,6 +77,8 @@ class Surveyor:
         self._apart = keep_apart(roles)
         self._numbers: dict[Hashable, int] = {}
         self.kinds: list[Kind] = []
+        self.trimmed = False
+        """Whether a node could hold more pods together than were looked at: what does not fit then may fit still."""
 
     def kind(self, view: NodeView, node: NodeState, allowed: Sequence[bool]) -> int | None:
         """The number of the node's kind; None where it can hold no pod of the gang.
@@ -145,6 +147,7 @@ class Surveyor:
             return tuple((count,) for count in range(1, most[0] + 1))
         while _count(most) > _MOST_TOGETHER:
             most[most.index(max(most))] -= 1
+            self.trimmed = True
         return tuple(
             vector
             for vector in product(*[range(count + 1) for count in most])

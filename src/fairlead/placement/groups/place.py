@@ -103,6 +103,8 @@ class GangPlanner:
             return self._refused(
                 pods, GangOutcome(name, len(pods), False, reasons=("no node can serve the claims that its pods share",))
             )
+        if isinstance(found, Shortage) and surveyor.trimmed:
+            return self._one_by_one(name, pods, ask, tree)
         if isinstance(found, Shortage):
             reasons = reasons_of(found, len(pods))
             if not explained:
@@ -124,7 +126,7 @@ class GangPlanner:
             bound=found.bound,
             rails=tuple(sorted(rails)) if rails is not None else None,
             bandwidth=self._bandwidth(placements.values(), tree),
-            proven=found.proven,
+            proven=found.proven and not surveyor.trimmed,
         )
         return [placements[pod.pod.key] for pod in pods], outcome
 
