@@ -1,0 +1,46 @@
+"""The loop on a live cluster: watch, decide, write.
+
+`Core` decides and does nothing else: events go in, writes come out (`state`). `run` joins it to an API server.
+"""
+
+from fairlead.controller.events import (
+    KINDS,
+    UNKNOWN_OUTCOME,
+    Event,
+    Gone,
+    Kind,
+    Listed,
+    Purpose,
+    Refused,
+    Seen,
+    Write,
+    Written,
+)
+from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
+from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
+from fairlead.controller.state import Core
+from fairlead.controller.units import GROUP, GROUP_SIZE
+
+__all__ = [
+    "COMPONENT",
+    "FINALIZER",
+    "GATE",
+    "GROUP",
+    "GROUP_SIZE",
+    "KINDS",
+    "UNKNOWN_OUTCOME",
+    "Answer",
+    "Core",
+    "Event",
+    "Gone",
+    "Kind",
+    "Listed",
+    "MakeRound",
+    "PlannedRound",
+    "Purpose",
+    "Refused",
+    "Round",
+    "Seen",
+    "Write",
+    "Written",
+]
