@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint format bench bench-allocator bench-gangs lock clean
+.PHONY: install demo test test-cluster lint format bench bench-allocator bench-gangs kube kube-node lock clean
 
 install: .venv/.installed
 
@@ -18,6 +18,20 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n auto
+
+# Real Kubernetes for tests (docs/real-kubernetes.md): built once a machine, outside this folder, from the Go module
+# registry. Minutes the first time, nothing afterwards.
+kube:
+	nice -n 19 $(PYTHON) -m kube build
+
+# What a node needs besides: kubelet, containerd.
+kube-node:
+	nice -n 19 $(PYTHON) -m kube build kubelet containerd containerd-shim-runc-v2 ctr
+
+# Tests against a real control plane; with KUBEBUILDER_ASSETS or KUBECONFIG nothing is built.
+test-cluster: install
+	test -n "$$KUBEBUILDER_ASSETS$$KUBECONFIG" || $(MAKE) kube
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 lint: install
 	$(BIN)/ruff check .

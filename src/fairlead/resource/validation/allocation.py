@@ -106,7 +106,8 @@ def _check_device(errors: Errors, device: DeviceRequestAllocationResult | Alloca
 def _check_device_status(errors: Errors, device: AllocatedDeviceStatus, allocated: set[_DeviceKey], path: str) -> None:
     _check_device(errors, device, path)
     if _key(device) not in allocated:
-        shown = "/".join(filter(None, _key(device)))
+        names = ("Driver", "Pool", "Device", "ShareID")
+        shown = dict(zip(names, (part or "" for part in _key(device)), strict=True))
         errors.add(path, invalid(shown, "must be an allocated device in the claim"))
     errors.limit(device.conditions, CONDITIONS_MAX, f"{path}.conditions")
     if device.data is not None:

@@ -30,7 +30,8 @@ _PRERELEASE: Final = "(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
 _BUILD: Final = "[0-9a-zA-Z-]+"
 _version = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PRERELEASE}(\.{_PRERELEASE})*)?(\+{_BUILD}(\.{_BUILD})*)?")
 _NODE_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
-_ONE_VALUE: Final = "exactly one value must be specified"
+_MEMBERS: Final = ("int", "bool", "string", "version", "ints", "bools", "strings", "versions")
+_ALL_MEMBERS: Final = ", ".join(f"`{name}`" for name in _MEMBERS)
 
 
 def check_attributes(errors: Errors, device: Device, path: str) -> None:
@@ -101,10 +102,18 @@ def _check_attribute(errors: Errors, attribute: DeviceAttribute, path: str) -> i
         errors.each(attribute.strings, f"{path}.strings", _check_text)
     if attribute.versions:
         errors.each(attribute.versions, f"{path}.versions", _check_version)
-    if not _only(attribute, 1):
-        shown = {} if _only(attribute, 0) else shown_attribute(attribute)
-        errors.add(path, invalid(shown or "", _ONE_VALUE))
+    _check_union(errors, attribute, path)
     return max(values - 1, 0)
+
+
+def _check_union(errors: Errors, attribute: DeviceAttribute, path: str) -> None:
+    """Exactly one member has a value; an empty list is none."""
+    given = [name for name in shown_attribute(attribute) if getattr(attribute, name, None) != []]
+    if not given:
+        errors.add(path, invalid("", f"must specify one of: {_ALL_MEMBERS}"))
+    elif len(given) > 1:
+        shown = ", ".join(name for name in _MEMBERS if name in given)
+        errors.add(path, invalid(f"{{{shown}}}", f"must specify exactly one of: {_ALL_MEMBERS}"))
 
 
 def shown_attribute(attribute: DeviceAttribute) -> dict[str, object]:

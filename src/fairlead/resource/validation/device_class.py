@@ -1,6 +1,6 @@
 """The rules for DeviceClass.
 
-Source: ValidateDeviceClass of `k8s.io/kubernetes`; IsExtendedResourceName of `k8s.io/component-helpers`.
+Source: ValidateDeviceClass of `k8s.io/kubernetes`; ExtendedResourceName of `k8s.io/apimachinery` pkg/api/validate.
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ def check_class(errors: Errors, item: DeviceClass, check_cel: CheckCEL | None) -
         for index, config in enumerate(item.spec.config):
             check_configuration(errors, config.opaque, f"spec.config[{index}]")
     name = item.spec.extended_resource_name
-    if name is not None and not is_extended_resource_name(name):
-        errors.add("spec.extendedResourceName", invalid(name, "must be a valid extended resource name"))
+    if name is not None:
+        for fault in extended_resource_faults(name):
+            errors.add("spec.extendedResourceName", invalid(name, fault))
 
 
-def is_extended_resource_name(name: str) -> bool:
-    """Whether a resource name belongs to somebody else than Kubernetes, and fits in a quota."""
-    if "/" not in name or "kubernetes.io/" in name or name.startswith("requests."):
-        return False
-    return not label_key_faults(f"requests.{name}")
+def extended_resource_faults(name: str) -> list[str]:
+    """Why a resource name does not belong to somebody else than Kubernetes, or does not fit in a quota."""
+    faults = []
+    if "/" not in name:
+        faults.append("a name must be a domain-prefixed path, such as 'example.com/my-prop'")
+    elif "kubernetes.io/" in name:
+        faults.append('must not have "kubernetes.io/" domain')
+    if name.startswith("requests."):
+        faults.append('must not have "requests." prefix')
+    return [*faults, *label_key_faults(f"requests.{name}")]

@@ -32,9 +32,7 @@ def check_metadata(errors: Errors, meta: ObjectMeta, namespaced: bool) -> None:
         # What follows the prefix is alphanumeric, so a dash may end it.
         for fault in subdomain_faults(meta.generate_name.rstrip("-") or meta.generate_name):
             errors.add("metadata.generateName", invalid(meta.generate_name, fault))
-    if not namespaced and meta.namespace:
-        errors.add("metadata.namespace", forbidden("not allowed on this type"))
-    elif namespaced:
+    if namespaced:  # of others the API server clears it
         for fault in label_faults(meta.namespace) if meta.namespace else ():
             errors.add("metadata.namespace", invalid(meta.namespace, fault))
     check_labels(errors, meta.labels, "metadata.labels")

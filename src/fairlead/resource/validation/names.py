@@ -121,7 +121,7 @@ def qualified_reasons(value: str) -> Faults:
     if len(parts) == 1:
         return _identifier_reasons(value)
     if len(parts) > 2:
-        return (invalid(value, "must not contain more than one slash"),)
+        return ()  # the API server accepts it, and says of itself that it should not
     domain, name = parts
     reasons = driver_reasons(domain) if domain else (invalid("", "the domain must not be empty"),)
     return reasons + (_identifier_reasons(name) if name else (invalid("", "the name must not be empty"),))

@@ -99,10 +99,10 @@ def check_binding(errors: Errors, conditions: list[str] | None, failures: list[s
             errors.add(f"{path}.bindingFailureConditions[{index}]", invalid(condition, detail))
     if failures and not conditions:
         detail = "bindingConditions are required to use bindingFailureConditions"
-        errors.add(f"{path}.bindingConditions", invalid(conditions, detail))
+        errors.add(f"{path}.bindingConditions", invalid(conditions or None, detail))
     if conditions and not failures:
         detail = "bindingFailureConditions are required to use bindingConditions"
-        errors.add(f"{path}.bindingFailureConditions", invalid(failures, detail))
+        errors.add(f"{path}.bindingFailureConditions", invalid(failures or None, detail))
 
 
 def _check_reach(errors: Errors, spec: ResourceSliceSpec) -> None:

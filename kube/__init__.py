@@ -1,0 +1,27 @@
+"""Real Kubernetes for tests, benches and by hand: build its programs, run a control plane, put fake nodes on it.
+
+    python -m kube build        build what is missing (make kube)
+    python -m kube up           run a control plane until Ctrl-C and print the path of its kubeconfig
+
+`binaries` knows where the programs are, `build` makes them with Go, `certificates`, `guard` and `plane` run them,
+`api` speaks to the API server, `nodes` makes nodes that no kubelet stands behind. Only Python's standard library and
+the `openssl` program are needed, except for `nodes` with a cluster spec, which asks `fairlead`. Not part of the
+`fairlead` package: nothing there may import it. docs/real-kubernetes.md is the guide.
+"""
+
+from kube.api import Api, ApiError
+from kube.binaries import MissingProgramError, find_programs
+from kube.nodes import add_cluster, fake_node
+from kube.plane import ControlPlane, Options, PlaneError
+
+__all__ = [
+    "Api",
+    "ApiError",
+    "ControlPlane",
+    "MissingProgramError",
+    "Options",
+    "PlaneError",
+    "add_cluster",
+    "fake_node",
+    "find_programs",
+]

@@ -1,0 +1,84 @@
+"""`python -m kube build` and `python -m kube up`; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import threading
+import time
+
+from kube.binaries import MissingProgramError, kubernetes_version, programs_folder
+from kube.build import DEFAULT, SOURCES, BuildError, build
+from kube.certificates import CertificateError
+from kube.nodes import add_cluster
+from kube.plane import ControlPlane, Options, PlaneError
+
+
+def main() -> int:
+    """Runs one command; exit status 0, 1 when it failed, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m kube", description="Real Kubernetes for tests and by hand.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    built = commands.add_parser("build", help="build the programs that are not there yet")
+    built.add_argument("program", nargs="*", default=list(DEFAULT), help=f"of {', '.join(SOURCES)}")
+    up = commands.add_parser("up", help="run a control plane until Ctrl-C")
+    up.add_argument("--cluster", metavar="SPEC", help="fake nodes with devices, as `fairlead cluster` takes it")
+    up.add_argument("--gates", choices=["dra", "default"], default="dra", help="all gates of DRA (default), or none")
+    up.add_argument("--qps", type=int, default=5000, help="of controller manager and scheduler (default %(default)s)")
+    up.add_argument(
+        "--flag", action="append", default=[], metavar="PROGRAM=FLAG", help="for example kube-scheduler=-v=5"
+    )
+    up.add_argument("--keep", action="store_true", help="leave the folder with the logs")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if arguments.command == "build":
+            return _build(arguments.program)
+        return _up(arguments)
+    except (BuildError, CertificateError, MissingProgramError, PlaneError, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _build(programs: list[str]) -> int:
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    folder = build(programs, say)
+    if (took := time.monotonic() - started) > 1:
+        say(f"took {took:.0f} s")
+    print(f"Kubernetes {kubernetes_version()}: {folder}")
+    return 0
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    flags: dict[str, list[str]] = {}
+    for given in arguments.flag:
+        program, _, flag = given.partition("=")
+        flags.setdefault(program, []).append(flag)
+    options = Options(
+        gates=None if arguments.gates == "dra" else {}, qps=arguments.qps, flags=flags, keep=arguments.keep
+    )
+    with ControlPlane(options) as plane:
+        print(f"{plane.api.get('/version')['gitVersion']} is up after {plane.start_seconds:.1f} s", file=sys.stderr)
+        if arguments.cluster:
+            made = add_cluster(plane.api, arguments.cluster)
+            print(f"made {len(made)} objects of {arguments.cluster}", file=sys.stderr)
+        kubectl = programs_folder() / "kubectl"
+        print(f"logs are in {plane.folder / 'logs'}; Ctrl-C ends it. Try:", file=sys.stderr)
+        print(f"  {shlex.quote(str(kubectl))} --kubeconfig {plane.kubeconfig} get nodes", file=sys.stderr)
+        print(plane.kubeconfig, flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("stopping", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Nodes that no kubelet stands behind: objects that kube-scheduler takes for nodes with room and devices."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kube.api import Api, Json
+
+ROOM = {"cpu": "64", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
+_FAIRLEAD = "from fairlead.cli import main; main(prog_name='fairlead')"
+
+
+def fake_node(name: str, labels: Mapping[str, str] | None = None, room: Mapping[str, str] | None = None) -> Json:
+    """A Node that is ready.
+
+    Args:
+        name: its name, also its hostname label.
+        labels: further labels.
+        room: capacity and allocatable, where they differ from ROOM.
+    """
+    resources = {**ROOM, **(room or {})}
+    metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}}
+    status = {"capacity": resources, "allocatable": resources}
+    return ready({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status})
+
+
+def ready(node: Mapping[str, Any]) -> Json:
+    """The same Node as a kubelet that is well would report it."""
+    status = dict(node.get("status") or {})
+    since = "2020-01-01T00:00:00Z"
+    healthy = {"lastHeartbeatTime": since, "lastTransitionTime": since, "reason": "Fake", "message": "no kubelet"}
+    status["conditions"] = [
+        {"type": "Ready", "status": "True", **healthy},
+        *({"type": kind, "status": "False", **healthy} for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")),
+    ]
+    return {**node, "status": status}
+
+
+def cluster_objects(spec: str) -> list[Json]:
+    """The Nodes, DeviceClasses and ResourceSlices of `fairlead cluster SPEC`, the nodes ready.
+
+    Raises:
+        ValueError: the spec cannot be used; the message is what `fairlead` says.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _FAIRLEAD, "cluster", spec, "-o", "json"], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise ValueError(done.stderr.strip() or f"fairlead cluster ended with status {done.returncode}")
+    items: list[Json] = json.loads(done.stdout)["items"]
+    return [ready(item) if item["kind"] == "Node" else item for item in items]
+
+
+def add_cluster(api: Api, spec: str | Iterable[Mapping[str, Any]]) -> list[Json]:
+    """Creates a cluster's objects, many at once, and returns them as the API server stored them.
+
+    Args:
+        api: access that may create nodes, classes and slices.
+        spec: what `fairlead cluster` takes, or objects made elsewhere.
+    """
+    return api.create_all(cluster_objects(spec) if isinstance(spec, str) else spec)
