@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import builders
 from cluster_model import TYPES, ApiModel, Watch, gated, key_of
+
+import builders
 from fairlead.controller import KINDS, UNKNOWN_OUTCOME, Core, PlannedRound, Refused, Seen, Write, Written
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -190,16 +191,18 @@ class Play:
         for _ in range(rounds):
             before = self.api.version, len(self.api.events), self.now
             self.api.collect()
+            heard = bool(self.answers)
             while self.deliver():
-                pass
+                heard = True
             self.decide()
             while self.outbox:
                 self.do()
             while self.answers:
+                heard = True
                 self.answer()
             self.api.schedule()
             wake = self.core.wake
-            if (self.api.version, len(self.api.events), self.now) == before:
+            if not heard and (self.api.version, len(self.api.events), self.now) == before:
                 if wake is None or wake > START + timedelta(days=1):
                     return
                 self.now = max(self.now, wake)

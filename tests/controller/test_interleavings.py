@@ -6,15 +6,27 @@ claims are ready (`ApiModel.schedule` looks), and in the end every pod has a nod
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from cluster_model import gated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from cluster_model import gated
 from play import Play
 
 ORDINARY = ("deliver", "deliver", "deliver", "deliver", "decide", "decide", "do", "do", "answer", "answer", "wait")
-TROUBLE = ("repeat", "relist", "lose_answer", "lose_write", "kill", "schedule", "collect", "disturb", "finish", "delete")
+TROUBLE = (
+    "repeat",
+    "relist",
+    "lose_answer",
+    "lose_write",
+    "kill",
+    "schedule",
+    "collect",
+    "disturb",
+    "finish",
+    "delete",
+)
 
 steps = st.lists(
     st.tuples(st.one_of(st.sampled_from(ORDINARY), st.sampled_from(TROUBLE)), st.integers(0, 63)), max_size=120
@@ -64,6 +76,21 @@ def test_whatever_happens_nothing_is_held_twice_and_nobody_is_forgotten(
     play = cluster(nodes, groups)
     for action, choice in story:
         getattr(play, action)(choice)
+    finished_well(play)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_same_for_long_stories(seed: int) -> None:
+    """Hypothesis prefers short lists; what is found late needs long ones."""
+    chance = random.Random(seed)
+    kinds = [chance.choice(("alone", "gang", "sharing")) for _ in range(chance.randint(1, 5))]
+    most = {"alone": (0, 2), "gang": (2, 4), "sharing": (1, 3)}
+    groups = [(kind, [chance.randint(1, 2) for _ in range(chance.randint(*most[kind]))]) for kind in kinds]
+    play = cluster([chance.randint(1, 4) for _ in range(chance.randint(1, 3))], groups)
+    for _ in range(chance.randint(0, 300)):
+        action = chance.choice(ORDINARY if chance.random() < 0.8 else TROUBLE)
+        getattr(play, action)(chance.randrange(64))
     finished_well(play)
 
 

@@ -3,6 +3,7 @@
 `Core` decides and does nothing else: events go in, writes come out (`state`). `run` joins it to an API server.
 """
 
+from fairlead.controller.access import Access, AccessError, find_access
 from fairlead.controller.events import (
     KINDS,
     UNKNOWN_OUTCOME,
@@ -18,6 +19,7 @@ from fairlead.controller.events import (
 )
 from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
 from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
+from fairlead.controller.run import run
 from fairlead.controller.state import Core
 from fairlead.controller.units import GROUP, GROUP_SIZE
 
@@ -29,6 +31,8 @@ __all__ = [
     "GROUP_SIZE",
     "KINDS",
     "UNKNOWN_OUTCOME",
+    "Access",
+    "AccessError",
     "Answer",
     "Core",
     "Event",
@@ -43,4 +47,6 @@ __all__ = [
     "Seen",
     "Write",
     "Written",
+    "find_access",
+    "run",
 ]

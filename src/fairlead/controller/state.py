@@ -81,6 +81,11 @@ class Core:
         return self._store.synced
 
     @property
+    def busy(self) -> bool:
+        """Whether anything was begun that is not at its end."""
+        return self._store.writing or any(unit.plan is not None for unit in self._units.values())
+
+    @property
     def wake(self) -> datetime | None:
         """When `decide` has something to do though no event came."""
         return min((*self._timers.values(), *self._retries.values()), default=None)
@@ -194,15 +199,16 @@ class Core:
     def _refused(self, event: Refused, now: datetime) -> None:
         write, status = event.write, event.status
         if write.purpose == "say":
+            self._unsaid(write, status, now)
             return
         self._store.refused(write, status)
         own = self._store.own(write.kind, write.key)
         if own is not None and own.state == "unsure":
             doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
             self._retries[write.kind, write.key] = now + _delay(doubts)
-        if status == UNKNOWN_OUTCOME:
-            return
         for unit in self._concerned(write):
+            if status == UNKNOWN_OUTCOME:
+                continue
             if unit.plan is not None and not (write.kind == "ResourceClaim" and write.key not in unit.plan.claims):
                 unit.plan = None
                 self._more_room = True
@@ -210,6 +216,14 @@ class Core:
                 unit.failures += 1
                 unit.not_before = now + _delay(unit.failures)
                 unit.trouble = f"the API server refused to {_VERBS[write.purpose]} {write.key}: {event.message}"
+
+    def _unsaid(self, write: Write, status: int, now: datetime) -> None:
+        """Says it again later, unless it was said before."""
+        name = self._unit_names.get(f"{write.namespace}/{write.body['involvedObject']['name']}")
+        if status != 409 and name is not None:
+            unit = self._units[name]
+            unit.told.discard(write.uid)
+            self._at(unit, now + SAY_AGAIN)
 
     def _concerned(self, write: Write) -> Iterator[Unit]:
         """The units that a write is about; they are looked at again."""
@@ -420,8 +434,12 @@ class Core:
         for claim in self._store.held_claims():
             if claim.key in released:
                 claim = replace(claim, status=ResourceClaimStatus())
-            elif claim.status.allocation is None and claim.key in targets:
-                claim = targets[claim.key]
+            target = targets.get(claim.key)
+            if target is not None and claim.status.allocation is None:
+                claim = target
+            elif target is not None and not agrees(claim.status.allocation, target.status.allocation):
+                # Until it is taken back and given anew, the claim has both.
+                claims.append(replace(target, metadata=replace(target.metadata, name=f"{target.name} (planned)")))
             claims.append(claim)
         pods = []
         for pod in self._store.pods():

@@ -61,6 +61,11 @@ class Store:
         """Whether every kind was listed."""
         return len(self._listed) == len(KINDS)
 
+    @property
+    def writing(self) -> bool:
+        """Whether there are writes of ours that the watches do not show yet."""
+        return bool(self._own)
+
     def replace(
         self, kind: Kind, objects: Sequence[KubeObject], version: int
     ) -> list[tuple[KubeObject | None, KubeObject | None]]:

@@ -139,8 +139,10 @@ def releasable(claim: ResourceClaim, gated: Iterable[Pod], whole: bool) -> bool:
     )
 
 
-def agrees(given: AllocationResult, wanted: AllocationResult) -> bool:
+def agrees(given: AllocationResult | None, wanted: AllocationResult | None) -> bool:
     """Whether an allocation is the one that was planned; the names of shares are drawn anew in every plan."""
+    if given is None or wanted is None:
+        return given is wanted
     return [replace(one, share_id=None) for one in given.devices.results] == [
         replace(one, share_id=None) for one in wanted.devices.results
     ]
