@@ -151,10 +151,11 @@ class Client:
                     return
                 if version is None:
                     version = await self._list(kind, path, emit)
+                heard = False
                 async for latest in self._watch(kind, path, version, emit):
-                    version, failures = latest, 0
-                if asyncio.get_running_loop().time() - started > _FIRST_DELAY:
-                    continue  # an ordinary end: the server closes watches after some minutes
+                    version, failures, heard = latest, 0, True
+                if heard or asyncio.get_running_loop().time() - started > _FIRST_DELAY:
+                    continue  # the server closes watches after some minutes, and those of clients that are too slow
                 problem = "closed at once"
             except ServerError as error:
                 if error.status in (401, 403):

@@ -23,6 +23,8 @@ from fairlead.controller.state import Core
 
 _WRITES: Final = 64
 """Writes on their way at one time."""
+_GATHER: Final = 0.005
+"""Seconds in which more events may come before something is decided: a round costs little more for many pods."""
 _GRACE: Final = 5.0
 """Seconds that writes get at the end."""
 
@@ -91,6 +93,7 @@ class _Loop:
     async def _turn(self, client: Client) -> None:
         """Waits for something to do, and does it."""
         await self._wait()
+        await asyncio.sleep(_GATHER)
         was_synced = self._core.synced
         now = datetime.now(UTC)
         while not self._events.empty():
