@@ -201,3 +201,55 @@ def test_a_pod_group_is_a_gang_and_its_claim_is_reserved_for_it() -> None:
     assert set(play.bound()) == {"a", "b"}
     (reserved,) = play.api.objects["ResourceClaim"]["ml/shared"]["status"]["reservedFor"]
     assert (reserved["resource"], reserved["name"]) == ("podgroups", "g")
+
+
+def test_a_write_that_is_on_its_way_counts_though_its_pod_is_gone() -> None:
+    play = Play()
+    play.node("node-1", 1)
+    play.claim("kept", 1)
+    play.pod("a", shared=["kept"])
+    while play.deliver():
+        pass
+    for _ in range(2):
+        play.decide()
+        if play.outbox[0].purpose == "finalizer":
+            play.do()
+            play.answer()
+    (late,) = play.outbox
+    assert late.purpose == "allocate"
+    play.outbox.clear()
+    play.api.delete("Pod", "ml/a")
+    play.pod("b", 1)
+    while play.deliver():
+        pass
+    play.decide()
+    assert [write.purpose for write in play.outbox] == ["say"]
+    play.outbox.append(late)
+    play.do(1)
+    play.settle()
+    assert play.bound() == {"b": "node-1"}, "the claim controller released what nobody uses"
+
+
+def test_what_a_gang_holds_that_does_not_fit_any_more_is_given_back() -> None:
+    play = Play()
+    play.node("node-1", 2)
+    play.node("node-2", 2)
+    for name in "ab":
+        play.pod(name, 2, group="g", size=2)
+    while play.api.writes["allocate"] < 1:
+        while play.deliver():
+            pass
+        play.decide()
+        play.do()
+        while play.answers:
+            play.answer()
+    assert len(play.api.held()) == 2
+    play.kill()
+    (held,) = {node for _, node, _ in play.api.held()}
+    other = "node-1" if held == "node-2" else "node-2"
+    play.api.delete("ResourceSlice", f"{other}-gpu.example.com")
+    play.settle()
+    assert play.api.held() == {}
+    play.pod("single", 2)
+    play.settle()
+    assert play.bound() == {"single": held}

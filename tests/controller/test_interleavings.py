@@ -65,7 +65,10 @@ def finished_well(play: Play) -> None:
     """What must hold at the end."""
     play.settle()
     assert play.open_ends() == []
-    play.api.check()
+    before = play.bound()
+    play.kill()
+    play.settle()
+    assert play.bound() == before, "a controller that starts afresh finds room that the old one did not"
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -16,6 +16,7 @@ nothing of it is taken back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace as with_fields
 from datetime import datetime, timedelta
 from typing import Final
@@ -96,14 +97,18 @@ class Core:
             case Listed(kind, objects, version):
                 for before, after in self._store.replace(kind, objects, version):
                     self._changed(kind, before, after)
+                self._more_room |= kind == "ResourceClaim"
             case Seen(kind, item):
-                self._changed(kind, *self._store.put(kind, item))
+                with self._noting_room(item.key):
+                    self._changed(kind, *self._store.put(kind, item))
             case Gone(kind, item):
-                self._changed(kind, *self._store.drop(kind, item))
+                with self._noting_room(item.key):
+                    self._changed(kind, *self._store.drop(kind, item))
             case Written(write, answer):
                 if write.purpose == "say" or answer is None:
                     return
-                self._store.written(write, answer)
+                with self._noting_room(write.key):
+                    self._store.written(write, answer)
                 self._doubts.pop((write.kind, write.key), None)
                 for unit in self._concerned(write):
                     unit.failures = 0
@@ -132,6 +137,15 @@ class Core:
 
     # What changed
 
+    @contextmanager
+    def _noting_room(self, claim: str) -> Iterator[None]:
+        """Notes that there is more room where a claim holds no longer what it may have held."""
+        before = self._store.held(claim)
+        yield
+        if before is not None and before.status.allocation is not None:
+            after = self._store.held(claim)
+            self._more_room |= after is None or not agrees(after.status.allocation, before.status.allocation)
+
     def _changed(self, kind: Kind, before: KubeObject | None, after: KubeObject | None) -> None:
         if before is after:
             return
@@ -140,9 +154,6 @@ class Core:
         elif isinstance(before or after, ResourceClaim):
             key = (before or after).key  # type: ignore[union-attr]
             self._dirty.update(self._users.get(key, ()))
-            if isinstance(before, ResourceClaim) and before.status.allocation is not None:
-                kept = isinstance(after, ResourceClaim) and after.status.allocation == before.status.allocation
-                self._more_room |= not kept
         elif isinstance(before or after, PodGroup):
             group = (before or after).key  # type: ignore[union-attr]
             for pod in self._store.in_group(group):
@@ -201,7 +212,8 @@ class Core:
         if write.purpose == "say":
             self._unsaid(write, status, now)
             return
-        self._store.refused(write, status)
+        with self._noting_room(write.key):
+            self._store.refused(write, status)
         own = self._store.own(write.kind, write.key)
         if own is not None and own.state == "unsure":
             doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
