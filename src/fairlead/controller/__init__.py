@@ -17,11 +17,11 @@ from fairlead.controller.events import (
     Write,
     Written,
 )
+from fairlead.controller.grouping import GROUP, GROUP_SIZE
 from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
 from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
 from fairlead.controller.run import run
 from fairlead.controller.state import Core
-from fairlead.controller.units import GROUP, GROUP_SIZE
 
 __all__ = [
     "COMPONENT",

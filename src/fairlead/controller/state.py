@@ -15,9 +15,8 @@ nothing of it is taken back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace as with_fields
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -35,12 +34,13 @@ from fairlead.controller.events import (
     Write,
     Written,
 )
+from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
+from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.rounds import Answer, MakeRound, Round
+from fairlead.controller.snapshot import snapshot, without
 from fairlead.controller.store import Store
 from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
-from fairlead.controller.units import UnitError, claims_of, finished, has_gate, other_gates, size_of, unit_of
-from fairlead.placement import Cluster
-from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim, ResourceClaimStatus
+from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
 
 SETTLE: Final = timedelta(milliseconds=5)
 """From our watch showing the writes to opening the gates: kube-scheduler has two informers, and one may be behind."""
@@ -63,11 +63,7 @@ class Core:
         """
         self._make_round = make_round
         self._store = Store()
-        self._units: dict[str, Unit] = {}
-        self._unit_names: dict[str, str] = {}
-        """By pod."""
-        self._users: dict[str, dict[str, int]] = {}
-        """By claim, the units whose pods name it, and how many of these do."""
+        self._roster = Roster(self._store.pod_group)
         self._dirty: set[str] = set()
         self._waiting: set[str] = set()
         """Units that were planned and found no room."""
@@ -84,7 +80,7 @@ class Core:
     @property
     def busy(self) -> bool:
         """Whether anything was begun that is not at its end."""
-        return self._store.writing or any(unit.plan is not None for unit in self._units.values())
+        return self._store.writing or any(unit.plan is not None for unit in self._roster.units.values())
 
     @property
     def wake(self) -> datetime | None:
@@ -127,7 +123,7 @@ class Core:
         if self._more_room:
             self._dirty |= self._waiting
             self._more_room = False
-        looked_at = [self._units[name] for name in self._dirty | due if name in self._units]
+        looked_at = [self._roster.units[name] for name in self._dirty | due if name in self._roster.units]
         self._dirty.clear()
         looked_at.sort(key=lambda unit: unit.order)
         unplanned = [unit for unit in looked_at if self._advance(unit, now, writes)]
@@ -153,7 +149,7 @@ class Core:
             self._pod_changed(before, after)  # type: ignore[arg-type]
         elif isinstance(before or after, ResourceClaim):
             key = (before or after).key  # type: ignore[union-attr]
-            self._dirty.update(self._users.get(key, ()))
+            self._dirty.update(unit.name for unit in self._roster.users_of(key))
         elif isinstance(before or after, PodGroup):
             group = (before or after).key  # type: ignore[union-attr]
             for pod in self._store.in_group(group):
@@ -166,46 +162,18 @@ class Core:
             self._more_room |= after is None or finished(after)
         if after is not None and after.spec.node_name and (before is None or not before.spec.node_name):
             # Somebody's affinity to this pod may be met now; what is full is no emptier.
-            self._dirty.update(name for name in self._waiting if self._units[name].wants_company)
+            self._dirty.update(name for name in self._waiting if self._roster.units[name].wants_company)
         same = before is not None and after is not None and _same_but_for_version(before, after)
         self._file(before, after, quiet=same)
 
     def _file(self, before: Pod | None, after: Pod | None, quiet: bool = False) -> None:
         """Puts a pod into its unit. A quiet change is no reason to plan a unit again that waits."""
-        key = (before or after).key  # type: ignore[union-attr]
-        old = self._unit_names.pop(key, None)
-        new = None
-        if after is not None:
-            named = unit_of(after, self._store.pod_group)
-            if named.group or has_gate(after):
-                new = named.text
-                unit = self._units.setdefault(new, Unit(new, named.group))
-                unit.pods[key] = after
-                self._unit_names[key] = new
-                for claim in _claim_keys(after):
-                    users = self._users.setdefault(claim, {})
-                    users[new] = users.get(new, 0) + 1
-        if old is not None:
-            assert before is not None
-            for claim in _claim_keys(before):
-                users = self._users[claim]
-                users[old] -= 1
-                if not users[old]:
-                    del users[old]
-                if not users:
-                    del self._users[claim]
-            if old != new:
-                del self._units[old].pods[key]
-                if not self._units[old].pods:
-                    self._forget(self._units[old])
-        changed = {name for name in (old, new) if name is not None and name in self._units}
+        changed, emptied = self._roster.file(before, after)
+        for unit in emptied:
+            self._waiting.discard(unit.name)
+            self._timers.pop(unit.name, None)
+            self._more_room |= unit.plan is not None
         self._dirty |= changed - self._waiting if quiet else changed
-
-    def _forget(self, unit: Unit) -> None:
-        del self._units[unit.name]
-        self._waiting.discard(unit.name)
-        self._timers.pop(unit.name, None)
-        self._more_room |= unit.plan is not None
 
     def _refused(self, event: Refused, now: datetime) -> None:
         write, status = event.write, event.status
@@ -231,21 +199,21 @@ class Core:
 
     def _unsaid(self, write: Write, status: int, now: datetime) -> None:
         """Says it again later, unless it was said before."""
-        name = self._unit_names.get(f"{write.namespace}/{write.body['involvedObject']['name']}")
-        if status != 409 and name is not None:
-            unit = self._units[name]
+        unit = self._roster.unit_of(f"{write.namespace}/{write.body['involvedObject']['name']}")
+        if status != 409 and unit is not None:
             unit.told.discard(write.uid)
             self._at(unit, now + SAY_AGAIN)
 
     def _concerned(self, write: Write) -> Iterator[Unit]:
         """The units that a write is about; they are looked at again."""
         if write.kind == "Pod":
-            names: Iterable[str] = [name] if (name := self._unit_names.get(write.key)) else []
+            unit = self._roster.unit_of(write.key)
+            units = [unit] if unit is not None else []
         else:
-            names = list(self._users.get(write.key, ()))
-        for name in names:
-            self._dirty.add(name)
-            yield self._units[name]
+            units = self._roster.users_of(write.key)
+        for unit in units:
+            self._dirty.add(unit.name)
+            yield unit
 
     # What to do
 
@@ -328,11 +296,11 @@ class Core:
         """The claims with devices that no pod can use but those of the unit that are gated."""
         alone = all(has_gate(pod) and not self._store.opened(key) for key, pod in unit.pods.items())
         found = []
-        for key in dict.fromkeys(key for pod in gated for key in _claim_keys(pod)):
+        for key in dict.fromkeys(key for pod in gated for key in claim_keys(pod)):
             claim = self._store.claim(key)
             if claim is None or not releasable(claim, gated, alone):
                 continue
-            others = [self._units[name].plan for name in self._users.get(key, ()) if name != unit.name]
+            others = [other.plan for other in self._roster.users_of(key) if other is not unit]
             if not any(plan is not None and key in plan.claims for plan in others):
                 found.append(claim)
         return found
@@ -419,11 +387,13 @@ class Core:
         shared: Round | None = None
         for unit in units:
             if held[unit.name]:
-                round_ = self._make_round(self._snapshot({claim.key for claim in held[unit.name]}))
+                round_ = self._make_round(
+                    snapshot(self._store, self._plans(), {claim.key for claim in held[unit.name]})
+                )
             else:
-                round_ = shared = shared or self._make_round(self._snapshot(set()))
+                round_ = shared = shared or self._make_round(snapshot(self._store, self._plans(), set()))
             released = {claim.key for claim in held[unit.name]}
-            answer = round_.place([_without(pod, released) for pod in unit.candidates])
+            answer = round_.place([without(pod, released) for pod in unit.candidates])
             self._answered(unit, answer, now, writes)
 
     def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
@@ -437,34 +407,8 @@ class Core:
         self._release(unit, self._gated(unit), writes)
         self._say(unit, "NoAllocation", answer.reason, now, writes)
 
-    def _snapshot(self, released: set[str]) -> Cluster:
-        """The cluster with all that may be taken as taken, but for the claims in `released`."""
-        plans = [unit.plan for unit in self._units.values() if unit.plan is not None]
-        targets = {key: target for plan in plans for key, target in plan.claims.items()}
-        nodes = {key: node for plan in plans for key, node in plan.nodes.items()}
-        claims = []
-        for claim in self._store.held_claims():
-            if claim.key in released:
-                claim = replace(claim, status=ResourceClaimStatus())
-            target = targets.get(claim.key)
-            if target is not None and claim.status.allocation is None:
-                claim = target
-            elif target is not None and not agrees(claim.status.allocation, target.status.allocation):
-                # Until it is taken back and given anew, the claim has both.
-                claims.append(replace(target, metadata=replace(target.metadata, name=f"{target.name} (planned)")))
-            claims.append(claim)
-        pods = []
-        for pod in self._store.pods():
-            if finished(pod):
-                continue
-            if not pod.spec.node_name:
-                node = nodes.get(pod.key) or ("" if has_gate(pod) else patches.tied_to(pod))
-                if not node or pod.metadata.deletion_timestamp is not None:
-                    continue
-                pod = replace(pod, spec=replace(pod.spec, node_name=node))
-            pods.append(pod)
-        store = self._store
-        return Cluster(store.nodes, store.slices, store.classes, claims, store.taint_rules, pods)
+    def _plans(self) -> list[UnitPlan]:
+        return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]
 
     # Telling
 
@@ -502,26 +446,6 @@ def _owner(pod: Pod) -> str:
         if owner.controller:
             return f"{owner.kind} {pod.namespace}/{owner.name}"
     return f"pod {pod.key}"
-
-
-def _claim_keys(pod: Pod) -> list[str]:
-    """The claims that a pod names, as far as they are known."""
-    names = [one.resource_claim_name for one in pod.spec.resource_claims]
-    names += [one.resource_claim_name for one in pod.status.resource_claim_statuses]
-    return [f"{pod.namespace}/{name}" for name in dict.fromkeys(names) if name is not None]
-
-
-def _without(pod: PlannedPod, released: set[str]) -> PlannedPod:
-    """The pod with some of its claims as if they had no devices."""
-    if not any(used.claim.key in released for used in pod.claims):
-        return pod
-    claims = [
-        with_fields(used, claim=replace(used.claim, status=ResourceClaimStatus()))
-        if used.claim.key in released
-        else used
-        for used in pod.claims
-    ]
-    return with_fields(pod, claims=tuple(claims))
 
 
 def _same_but_for_version(one: Pod, other: Pod) -> bool:
