@@ -3,10 +3,11 @@
     python -m kube build        build what is missing (make kube)
     python -m kube up           run a control plane until Ctrl-C and print the path of its kubeconfig
 
-`binaries` knows where the programs are, `build` makes them with Go, `certificates`, `guard` and `plane` run them,
-`api` speaks to the API server, `nodes` makes nodes that no kubelet stands behind. Only Python's standard library and
-the `openssl` program are needed, except for `nodes` with a cluster spec, which asks `fairlead`. Not part of the
-`fairlead` package: nothing there may import it. docs/real-kubernetes.md is the guide.
+`binaries` knows where the programs are and `build` makes them with Go. `plane` runs them, with `commands` and `gates`
+for their flags, `certificates`, and `guard`, which lets nothing stay behind. `api` speaks to the API server, `nodes`
+makes nodes that no kubelet stands behind. Only Python's standard library and the `openssl` program are needed, and for
+nodes from a cluster spec `fairlead`. Not part of the `fairlead` package: nothing there may import it.
+docs/real-kubernetes.md is the guide.
 """
 
 from kube.api import Api, ApiError

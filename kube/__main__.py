@@ -12,7 +12,7 @@ import time
 from kube.binaries import MissingProgramError, kubernetes_version, programs_folder
 from kube.build import DEFAULT, SOURCES, BuildError, build
 from kube.certificates import CertificateError
-from kube.nodes import add_cluster
+from kube.nodes import add_cluster, cluster_objects
 from kube.plane import ControlPlane, Options, PlaneError
 
 
@@ -31,7 +31,8 @@ def main() -> int:
     )
     up.add_argument("--keep", action="store_true", help="leave the folder with the logs")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs would ignore the first
+        signal.signal(number, signal.default_int_handler)
     try:
         if arguments.command == "build":
             return _build(arguments.program)
@@ -64,10 +65,11 @@ def _up(arguments: argparse.Namespace) -> int:
     options = Options(
         gates=None if arguments.gates == "dra" else {}, qps=arguments.qps, flags=flags, keep=arguments.keep
     )
+    objects = cluster_objects(arguments.cluster) if arguments.cluster else []
     with ControlPlane(options) as plane:
         print(f"{plane.api.get('/version')['gitVersion']} is up after {plane.start_seconds:.1f} s", file=sys.stderr)
-        if arguments.cluster:
-            made = add_cluster(plane.api, arguments.cluster)
+        if objects:
+            made = add_cluster(plane.api, objects)
             print(f"made {len(made)} objects of {arguments.cluster}", file=sys.stderr)
         kubectl = programs_folder() / "kubectl"
         print(f"logs are in {plane.folder / 'logs'}; Ctrl-C ends it. Try:", file=sys.stderr)

@@ -110,7 +110,7 @@ def _build_module(go: str, folder: Path, names: Sequence[str], module: str, say:
     with tempfile.TemporaryDirectory(prefix="fairlead-kube-build-") as work:
         flags = f"{os.environ.get('GOFLAGS', '')} -mod=mod -buildvcs=false".strip()
         builder = _Builder(go, Path(work), {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": flags}, say)
-        say(f"fetching {module} v{version} and what it needs (some 300 MB the first time)")
+        say(f"fetching {module} v{version} and what it needs")
         downloaded = builder.run("mod", "download", "-json", f"{module}@v{version}")
         try:
             manifest = Path(json.loads(downloaded)["GoMod"])

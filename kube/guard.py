@@ -14,6 +14,7 @@ Commands:
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -79,11 +80,11 @@ class Guard:
         if process is None:
             return None
         process.terminate()
-        try:
-            return process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a group: what it started goes with it
+        return process.wait()
 
 
 def _die_with_parent() -> None:

@@ -50,16 +50,27 @@ def cluster_objects(spec: str) -> list[Json]:
         [sys.executable, "-c", _FAIRLEAD, "cluster", spec, "-o", "json"], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise ValueError(done.stderr.strip() or f"fairlead cluster ended with status {done.returncode}")
+        lines = done.stderr.strip().splitlines() or [f"fairlead cluster ended with status {done.returncode}"]
+        raise ValueError(lines[0].removeprefix("Error: "))
     items: list[Json] = json.loads(done.stdout)["items"]
     return [ready(item) if item["kind"] == "Node" else item for item in items]
 
 
 def add_cluster(api: Api, spec: str | Iterable[Mapping[str, Any]]) -> list[Json]:
-    """Creates a cluster's objects, many at once, and returns them as the API server stored them.
+    """Creates a cluster's objects, many at once, and returns those it created as the API server stored them.
+
+    Device classes that are there already stay as they are, so that several specs can make one cluster.
 
     Args:
         api: access that may create nodes, classes and slices.
         spec: what `fairlead cluster` takes, or objects made elsewhere.
+
+    Raises:
+        ValueError: the spec cannot be used.
+        ApiError: an object is refused or exists.
     """
-    return api.create_all(cluster_objects(spec) if isinstance(spec, str) else spec)
+    objects = cluster_objects(spec) if isinstance(spec, str) else list(spec)
+    known = {each["metadata"]["name"] for each in api.items("/apis/resource.k8s.io/v1/deviceclasses")}
+    return api.create_all(
+        each for each in objects if each["kind"] != "DeviceClass" or each["metadata"]["name"] not in known
+    )

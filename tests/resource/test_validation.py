@@ -102,3 +102,18 @@ def test_selectors_are_compiled_by_the_callback() -> None:
 def test_a_problem_says_object_field_and_reason() -> None:
     (problem,) = validate(read_one(changed(SLICE, "spec.driver", "")))
     assert str(problem.at("file.yaml")) == 'file.yaml: ResourceSlice "s": spec.driver: Required value'
+
+
+def test_values_in_node_selectors_are_label_values() -> None:
+    document = changed(SLICE, "spec.nodeName", None)
+    expression = {"key": "zone", "operator": "In", "values": ["a", "b c"]}
+    document["spec"]["nodeSelector"] = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    (problem,) = validate(read_one(document))
+    assert problem.field == "spec.nodeSelector.nodeSelectorTerms[0].matchExpressions[0].values[1]"
+    assert problem.reason.startswith('Invalid value: "b c": a valid label')
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
+def test_integers_have_64_bits_in_json_too(value: int) -> None:
+    _, (problem,) = read_text(json.dumps(changed(SLICE, f"{DEVICE}.attributes.a", {"int": value})).encode(), "in.json")
+    assert problem.field == f"{DEVICE}.attributes[a].int"

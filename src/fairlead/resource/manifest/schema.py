@@ -60,6 +60,7 @@ _LEFT_OUT: Final[dict[type, frozenset[str]]] = {
 }
 _MIN_INT64: Final = -(2**63)
 _MAX_INT64: Final = 2**63 - 1
+_Int64 = typing.Annotated[int, msgspec.Meta(ge=_MIN_INT64, le=_MAX_INT64)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,4 +255,6 @@ def _strict(hint: Any) -> Any:
         return dict[str, _strict(typing.get_args(hint)[1])]  # type: ignore[misc]
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return strict_twin(hint)
+    if hint is int:
+        return _Int64
     return msgspec.Raw if hint in (Any, Quantity) else hint

@@ -96,11 +96,7 @@ def _check_device(errors: Errors, device: DeviceRequestAllocationResult | Alloca
     check_pool(errors, device.pool, f"{path}.pool")
     check_label(errors, device.device, f"{path}.device")
     if device.share_id is not None and not _uid.fullmatch(device.share_id):
-        detail = (
-            "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase "
-            "hexadecimal characters"
-        )
-        errors.add(f"{path}.shareID", invalid(device.share_id, detail))
+        errors.add(f"{path}.shareID", invalid(device.share_id, "must be a lowercase UUID in 8-4-4-4-12 format"))
 
 
 def _check_device_status(errors: Errors, device: AllocatedDeviceStatus, allocated: set[_DeviceKey], path: str) -> None:

@@ -103,6 +103,9 @@ def _check_expression(errors: Errors, requirement: NodeSelectorRequirement, path
     else:
         errors.add(f"{path}.operator", invalid(operator, "not a valid selector operator"))
     check_label_key(errors, requirement.key, f"{path}.key")
+    for index, value in enumerate(values):
+        for fault in label_value_faults(value):
+            errors.add(f"{path}.values[{index}]", invalid(value, fault))
 
 
 def _check_field(errors: Errors, requirement: NodeSelectorRequirement, path: str) -> None:

@@ -57,7 +57,7 @@ Faults = tuple[str, ...]
 @lru_cache(maxsize=1 << 14)
 def label_faults(value: str) -> Faults:
     """DNS labels: requests, devices, counters."""
-    faults = _length(value, 63)
+    faults = _length(value, 63, "characters")
     if not _label.fullmatch(value):
         faults += ("must not contain dots",) if _subdomain.fullmatch(value) else (_LABEL_FAULT,)
     return faults
@@ -66,7 +66,7 @@ def label_faults(value: str) -> Faults:
 @lru_cache(maxsize=1 << 14)
 def subdomain_faults(value: str) -> Faults:
     """DNS subdomains: nodes, classes, the names of most objects."""
-    faults = _length(value, 253)
+    faults = _length(value, 253, "characters")
     return faults if _subdomain.fullmatch(value) else (*faults, _SUBDOMAIN_FAULT)
 
 
@@ -82,7 +82,8 @@ def label_key_faults(value: str) -> Faults:
     if slash and not domain:
         faults = ("prefix part must be non-empty",)
     elif slash:
-        faults = tuple(f"prefix part {fault}" for fault in subdomain_faults(domain))
+        found = _length(domain, 253) + (() if _subdomain.fullmatch(domain) else (_SUBDOMAIN_FAULT,))
+        faults = tuple(f"prefix part {fault}" for fault in found)
     if not name:
         return (*faults, "name part must be non-empty", f"name part {_KEY_FAULT}")
     faults += tuple(f"name part {fault}" for fault in _length(name, 63))
@@ -129,12 +130,20 @@ def qualified_reasons(value: str) -> Faults:
 
 @lru_cache(maxsize=1 << 12)
 def fully_qualified_reasons(value: str) -> Faults:
-    """Why this is no name of an attribute with its domain."""
-    reasons = qualified_reasons(value)
-    if "/" not in value:
+    """Why this is no name of an attribute with its domain. A domain in upper case is none here, unlike in a slice."""
+    parts = value.split("/")
+    if len(parts) == 1:
         detail = "a fully qualified name must be a domain and a name separated by a slash"
-        reasons += (invalid(value, detail),)
-    return reasons
+        return (*_identifier_reasons(value), invalid(value, detail))
+    if len(parts) > 2:
+        return ()
+    domain, name = parts
+    reasons: Faults = (too_long(DRIVER_NAME_MAX),) if len(domain.encode()) > DRIVER_NAME_MAX else ()
+    if domain:
+        reasons += tuple(invalid(domain, f"prefix: {fault}") for fault in subdomain_faults(domain))
+    else:
+        reasons += (invalid("", "prefix must not be empty"),)
+    return reasons + (_identifier_reasons(name) if name else (invalid("", "name must not be empty"),))
 
 
 def check_label(errors: Errors, value: str, path: str) -> None:
@@ -206,5 +215,6 @@ def _identifier_reasons(value: str) -> Faults:
     return reasons if _identifier.fullmatch(value) else (*reasons, invalid(value, _IDENTIFIER_FAULT))
 
 
-def _length(value: str, most: int) -> Faults:
-    return (f"must be no more than {most} bytes",) if len(value.encode()) > most else ()
+def _length(value: str, most: int, unit: str = "bytes") -> Faults:
+    """Bytes are counted in any case; the API server names them so for labels, and characters for names."""
+    return (f"must be no more than {most} {unit}",) if len(value.encode()) > most else ()

@@ -1,0 +1,35 @@
+"""One real control plane for all tests of this folder; they are skipped where its programs are not (`make kube`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kube import Api, ControlPlane, MissingProgramError, find_programs
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """A control plane with every DRA gate on; when a test failed its folder with the logs stays, and is named."""
+    try:
+        find_programs()
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+    plane = ControlPlane()
+    plane.start()
+    yield plane
+    failed = request.session.testsfailed > 0
+    plane.stop(keep=failed)
+    if failed:
+        request.config.get_terminal_writer().line(f"\nlogs of the control plane are in {plane.folder / 'logs'}")
+
+
+@pytest.fixture(scope="session")
+def api(control_plane: ControlPlane) -> Api:
+    """Access to it as administrator."""
+    return control_plane.api
