@@ -61,11 +61,23 @@ def start(plane: ControlPlane, *options: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*command, "--kubeconfig", kubeconfig], stderr=log)
 
 
+def log_size(plane: ControlPlane) -> int:
+    """How much controllers have logged so far."""
+    return (plane.folder / "logs" / "fairlead.log").stat().st_size
+
+
+def has_logged(plane: ControlPlane, event: str, since: int) -> bool:
+    """Whether a controller has logged an event after the log had a size."""
+    return f'"event":"{event}"'.encode() in (plane.folder / "logs" / "fairlead.log").read_bytes()[since:]
+
+
 @contextmanager
 def controller(plane: ControlPlane) -> Iterator[subprocess.Popen[bytes]]:
     """The controller while the block runs; it must end well when it is told to."""
     process = start(plane)
+    before = log_size(plane)
     try:
+        wait_for(lambda: has_logged(plane, "synced", before), 30, "the controller to know the cluster")
         yield process
         process.terminate()
         assert process.wait(20) == 0
@@ -223,6 +235,9 @@ def test_killed_at_random_moments_it_goes_on_where_it_was(plane: ControlPlane) -
             wrong.extend(held_twice(api))
             time.sleep(0.02)
 
+    def all_bound() -> bool:
+        return len(bound(api, namespace)) == len(made)
+
     looking = threading.Thread(target=look)
     looking.start()
     try:
@@ -231,14 +246,16 @@ def test_killed_at_random_moments_it_goes_on_where_it_was(plane: ControlPlane) -
             labels = {"fairlead.dev/group": f"g{gang}", "fairlead.dev/group-size": "4"}
             made += [pod(namespace, f"g{gang}-{number}", "acc-4", labels) for number in range(4)]
         chance.shuffle(made)
-        for number in range(12):
+        api.create_all(made)
+        for _ in range(8):
+            before = log_size(plane)
             process = start(plane)
-            api.create_all(made[number * 7 : number * 7 + 7])
-            time.sleep(chance.uniform(0.7, 2.0))
+            wait_for(lambda since=before: has_logged(plane, "decided", since) or all_bound(), 30, "a decision")
+            time.sleep(chance.uniform(0.1, 0.7))
             process.kill()
             process.wait()
         with controller(plane):
-            wait_for(lambda: len(bound(api, namespace)) == len(made), 60, "every pod to be bound")
+            wait_for(all_bound, 60, "every pod to be bound")
     finally:
         done.set()
         looking.join()
