@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
 import test_controller as cluster  # noqa: E402 - found through the path above
+
 from kube import ControlPlane, add_cluster  # noqa: E402
 from kube.api import wait_for  # noqa: E402
 
