@@ -13,7 +13,8 @@ from places import allocation, claim, cluster, container, devices_of, gpus, node
 import builders
 from fairlead.placement import Plan, ask_problems, plan
 from fairlead.placement.groups import GANG
-from fairlead.resource import Node, PlannedPod
+from fairlead.placement.groups.roles import roles_of
+from fairlead.resource import Node, PlannedPod, PodClaim
 
 RACK = "cloud.provider.com/topology-rack"
 BLOCK = "cloud.provider.com/topology-block"
@@ -256,3 +257,15 @@ def test_pods_of_a_gang_may_not_contradict_each_other() -> None:
     members = [*gang(1, ask={"required": ["rack"]}), *gang(1, name="other", ask={"required": ["block"]})]
     both: Sequence[PlannedPod] = [replace_group(member, "Job ml/both") for member in members]
     assert "another pod of the gang asks for something else" in ask_problems(both)[0].reason
+
+
+def test_pods_that_name_their_own_claims_are_alike() -> None:
+    """A live pod may name each claim; that they are called differently does not make the pods different."""
+    pods: list[PlannedPod] = []
+    for number in range(40):
+        own = claim(f"own-{number}", builders.request("gpu", 1))
+        made = pod(f"worker-{number}", resourceClaims=[{"name": "gpus", "resourceClaimName": own.name}])
+        pods.append(PlannedPod(made, "Job ml/train", "Job ml/train", (PodClaim("gpus", own),)))
+    roles, shared = roles_of(pods)
+    assert [len(role.pods) for role in roles] == [40]
+    assert shared == []

@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "allocate": "fairlead.cli.allocate",
     "cluster": "fairlead.cli.cluster",
     "simulate": "fairlead.cli.simulate",
+    "controller": "fairlead.cli.controller",
     "demo": "fairlead.cli.demo",
 }
 """Each command's module; the command is the attribute of the same name."""

@@ -7,6 +7,8 @@ A kind that we do not know but that holds pod templates in the usual places (`sp
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from fairlead.resource.base import KubeObject, LabelSelector, Model, NodeSelector, ObjectMeta
@@ -93,12 +95,14 @@ class Container(Model, frozen=True):
 
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 class NodeAffinity(Model, frozen=True):
-    """Nodes that a pod needs."""
+    """Nodes that a pod needs; `preferred` is kept unread, so that one knows that it is there."""
 
     required: NodeSelector | None = msgspec.field(default=None, name=_REQUIRED)
+    preferred: list[Any] = msgspec.field(default=[], name=_PREFERRED)
 
 
 class PodAffinityTerm(Model, frozen=True):
@@ -113,6 +117,7 @@ class PodAffinity(Model, frozen=True):
     """Terms that all must hold."""
 
     required: list[PodAffinityTerm] = msgspec.field(default=[], name=_REQUIRED)
+    preferred: list[Any] = msgspec.field(default=[], name=_PREFERRED)
 
 
 class Affinity(Model, frozen=True):
@@ -127,6 +132,12 @@ class SchedulingGroup(Model, frozen=True, gc=False):
     """`spec.schedulingGroup`: the PodGroup that a pod is scheduled with (KEP-4671)."""
 
     pod_group_name: str = ""
+
+
+class PodSchedulingGate(Model, frozen=True, gc=False):
+    """`spec.schedulingGates[]`: no scheduler looks at a pod that has one (KEP-3521)."""
+
+    name: str = ""
 
 
 class PodSpec(Model, frozen=True):
@@ -145,6 +156,7 @@ class PodSpec(Model, frozen=True):
     priority_class_name: str = ""
     scheduler_name: str = ""
     scheduling_group: SchedulingGroup | None = None
+    scheduling_gates: list[PodSchedulingGate] = []
 
 
 class PodResourceClaimStatus(Model, frozen=True, gc=False):

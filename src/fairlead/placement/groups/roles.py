@@ -52,7 +52,10 @@ def roles_of(pods: Sequence[PlannedPod]) -> tuple[list[PodRole], list[ResourceCl
             for used in pod.claims
             if users[used.claim.key] == 1
         )
-        alike.setdefault((msgspec.json.encode(pod.pod.spec, enc_hook=str), kept, specs), []).append(pod)
+        # How a pod comes to its own claims, by name or by template, makes no difference.
+        spec = msgspec.structs.replace(pod.pod.spec, resource_claims=[])
+        called = tuple(one.name for one in pod.pod.spec.resource_claims)
+        alike.setdefault((msgspec.json.encode(spec, enc_hook=str), called, kept, specs), []).append(pod)
     roles = []
     for members in alike.values():
         own: dict[str, PodClaim] = {}

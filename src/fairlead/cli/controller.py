@@ -1,0 +1,44 @@
+"""`fairlead controller`: gives pods that wait for it their devices, in a live cluster."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fairlead.cli.group import BAD_INPUT
+
+
+@click.command(short_help="Allocate devices in a live cluster.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(),
+    metavar="PATH",
+    help="How to reach the API server. Absent: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
+)
+@click.option("--once", is_flag=True, help="Stop as soon as nothing is under way; pods that have no place still wait.")
+def controller(kubeconfig: str | None, once: bool) -> None:
+    """Allocate the claims of pods that have the scheduling gate fairlead.dev/allocation, then open it.
+
+    Pods that belong together (a PodGroup, or the label fairlead.dev/group with fairlead.dev/group-size) get their
+    devices together or not at all. kube-scheduler binds them. A pod that has to wait gets an Event that says why, and
+    what would help.
+
+    Run one of it: no two, and no other writer for the same devices. Everything it knows stands in the cluster, so it
+    can be stopped and started at any time.
+
+    The log is on stderr, one line of JSON for each event. Exit status: 0 when it was told to stop, 1 when the API
+    server does not let it read what it needs, 2 when the configuration cannot be used.
+
+    \b
+    Example:
+      fairlead controller --kubeconfig ~/.kube/config
+    """
+    from fairlead.controller import AccessError, find_access, run
+
+    try:
+        access = find_access(kubeconfig)
+    except AccessError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(BAD_INPUT) from None
+    raise SystemExit(run(access, sys.stderr, once))

@@ -1,0 +1,466 @@
+"""The core of the controller: events in, writes out, without IO and without a clock.
+
+`handle` takes note of an event, `decide` returns what is to be written now. A unit of pods goes this way, and every
+step follows from what the API server says, so that a new core goes on where an old one was killed:
+
+1. its pods have our gate and no other, as many as it needs are there, and their claims exist;
+2. it is planned, all of it or nothing, on a snapshot in which everything counts as taken that may be taken;
+3. each claim gets the finalizer, if it lacks it, and then its devices with the pod in `reservedFor`, in one write;
+4. once the watch shows all of that, the gates are opened, and each pod is tied to its node by the same patch.
+
+A unit that was left half-way is planned as if it held nothing. What agrees with the new plan stays, what does not is
+taken back first, and nothing is given before the watch shows it as given back. Once a pod may have been opened,
+nothing of it is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from fairlead.controller import patches
+from fairlead.controller.events import (
+    UNKNOWN_OUTCOME,
+    Event,
+    Gone,
+    Kind,
+    Listed,
+    Refused,
+    Seen,
+    Write,
+    Written,
+)
+from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
+from fairlead.controller.roster import Roster, claim_keys
+from fairlead.controller.rounds import Answer, MakeRound, Round
+from fairlead.controller.snapshot import snapshot, without
+from fairlead.controller.store import Store
+from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
+from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
+
+SETTLE: Final = timedelta(milliseconds=5)
+"""From our watch showing the writes to opening the gates: kube-scheduler has two informers, and one may be behind."""
+PATIENCE: Final = timedelta(seconds=10)
+"""How long pods and claims may take to come before we say that we wait for them."""
+SAY_AGAIN: Final = timedelta(seconds=60)
+"""How often a pod is told a new reason."""
+FIRST_DELAY: Final = timedelta(seconds=1)
+LAST_DELAY: Final = timedelta(seconds=60)
+
+
+class Core:
+    """What is known of the cluster, and what is under way."""
+
+    def __init__(self, make_round: MakeRound) -> None:
+        """Starts with nothing.
+
+        Args:
+            make_round: makes a planner for a snapshot.
+        """
+        self._make_round = make_round
+        self._store = Store()
+        self._roster = Roster(self._store.pod_group)
+        self._dirty: set[str] = set()
+        self._waiting: set[str] = set()
+        """Units that were planned and found no room."""
+        self._more_room = False
+        self._timers: dict[str, datetime] = {}
+        self._retries: dict[tuple[str, str], datetime] = {}
+        self._doubts: dict[tuple[str, str], int] = {}
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind was listed; nothing is decided before."""
+        return self._store.synced
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything was begun that is not at its end."""
+        return self._store.writing or any(unit.plan is not None for unit in self._roster.units.values())
+
+    @property
+    def wake(self) -> datetime | None:
+        """When `decide` has something to do though no event came."""
+        return min((*self._timers.values(), *self._retries.values()), default=None)
+
+    def handle(self, event: Event, now: datetime) -> None:
+        """Takes note of an event."""
+        match event:
+            case Listed(kind, objects, version):
+                for before, after in self._store.replace(kind, objects, version):
+                    self._changed(kind, before, after)
+                self._more_room |= kind == "ResourceClaim"
+            case Seen(kind, item):
+                with self._noting_room(item.key):
+                    self._changed(kind, *self._store.put(kind, item))
+            case Gone(kind, item):
+                with self._noting_room(item.key):
+                    self._changed(kind, *self._store.drop(kind, item))
+            case Written(write, answer):
+                if write.purpose == "say" or answer is None:
+                    return
+                with self._noting_room(write.key):
+                    self._store.written(write, answer)
+                self._doubts.pop((write.kind, write.key), None)
+                for unit in self._concerned(write):
+                    unit.failures = 0
+            case Refused():
+                self._refused(event, now)
+
+    def decide(self, now: datetime) -> list[Write]:
+        """What is to be written now; every write is to be answered by a `Written` or `Refused`."""
+        writes: list[Write] = []
+        if not self.synced:
+            return writes
+        self._repeat(now, writes)
+        due = {name for name, at in self._timers.items() if at <= now}
+        for name in due:
+            del self._timers[name]
+        if self._more_room:
+            self._dirty |= self._waiting
+            self._more_room = False
+        looked_at = [self._roster.units[name] for name in self._dirty | due if name in self._roster.units]
+        self._dirty.clear()
+        looked_at.sort(key=lambda unit: unit.order)
+        unplanned = [unit for unit in looked_at if self._advance(unit, now, writes)]
+        if unplanned:
+            self._plan(unplanned, now, writes)
+        return writes
+
+    # What changed
+
+    @contextmanager
+    def _noting_room(self, claim: str) -> Iterator[None]:
+        """Notes that there is more room where a claim holds no longer what it may have held."""
+        before = self._store.held(claim)
+        yield
+        if before is not None and before.status.allocation is not None:
+            after = self._store.held(claim)
+            self._more_room |= after is None or not agrees(after.status.allocation, before.status.allocation)
+
+    def _changed(self, kind: Kind, before: KubeObject | None, after: KubeObject | None) -> None:
+        if before is after:
+            return
+        if isinstance(before or after, Pod):
+            self._pod_changed(before, after)  # type: ignore[arg-type]
+        elif isinstance(before or after, ResourceClaim):
+            key = (before or after).key  # type: ignore[union-attr]
+            self._dirty.update(unit.name for unit in self._roster.users_of(key))
+        elif isinstance(before or after, PodGroup):
+            group = (before or after).key  # type: ignore[union-attr]
+            for pod in self._store.in_group(group):
+                self._file(pod, pod)
+        else:
+            self._more_room |= _substance(before) != _substance(after)
+
+    def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
+        if before is not None and not finished(before) and (before.spec.node_name or patches.tied_to(before)):
+            self._more_room |= after is None or finished(after)
+        if after is not None and after.spec.node_name and (before is None or not before.spec.node_name):
+            # Somebody's affinity to this pod may be met now; what is full is no emptier.
+            self._dirty.update(name for name in self._waiting if self._roster.units[name].wants_company)
+        same = before is not None and after is not None and _same_but_for_version(before, after)
+        self._file(before, after, quiet=same)
+
+    def _file(self, before: Pod | None, after: Pod | None, quiet: bool = False) -> None:
+        """Puts a pod into its unit. A quiet change is no reason to plan a unit again that waits."""
+        changed, emptied = self._roster.file(before, after)
+        for unit in emptied:
+            self._waiting.discard(unit.name)
+            self._timers.pop(unit.name, None)
+            self._more_room |= unit.plan is not None
+        self._dirty |= changed - self._waiting if quiet else changed
+
+    def _refused(self, event: Refused, now: datetime) -> None:
+        write, status = event.write, event.status
+        if write.purpose == "say":
+            self._unsaid(write, status, now)
+            return
+        with self._noting_room(write.key):
+            self._store.refused(write, status)
+        own = self._store.own(write.kind, write.key)
+        if own is not None and own.state == "unsure":
+            doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
+            self._retries[write.kind, write.key] = now + _delay(doubts)
+        for unit in self._concerned(write):
+            if status == UNKNOWN_OUTCOME:
+                continue
+            if unit.plan is not None and not (write.kind == "ResourceClaim" and write.key not in unit.plan.claims):
+                unit.plan = None
+                self._more_room = True
+            if status not in (404, 409):
+                unit.failures += 1
+                unit.not_before = now + _delay(unit.failures)
+                unit.trouble = f"the API server refused to {_VERBS[write.purpose]} {write.key}: {event.message}"
+
+    def _unsaid(self, write: Write, status: int, now: datetime) -> None:
+        """Says it again later, unless it was said before."""
+        unit = self._roster.unit_of(f"{write.namespace}/{write.body['involvedObject']['name']}")
+        if status != 409 and unit is not None:
+            unit.told.discard(write.uid)
+            self._at(unit, now + SAY_AGAIN)
+
+    def _concerned(self, write: Write) -> Iterator[Unit]:
+        """The units that a write is about; they are looked at again."""
+        if write.kind == "Pod":
+            unit = self._roster.unit_of(write.key)
+            units = [unit] if unit is not None else []
+        else:
+            units = self._roster.users_of(write.key)
+        for unit in units:
+            self._dirty.add(unit.name)
+            yield unit
+
+    # What to do
+
+    def _repeat(self, now: datetime, writes: list[Write]) -> None:
+        """Makes writes again of which nobody knows whether they were done: done twice they are refused."""
+        for (kind, key), at in list(self._retries.items()):
+            if at <= now:
+                del self._retries[kind, key]
+                own = self._store.own(kind, key)
+                if own is not None and own.state == "unsure":
+                    writes.append(self._store.again(own))
+
+    def _advance(self, unit: Unit, now: datetime, writes: list[Write]) -> bool:
+        """Takes a unit one step on; returns whether it has to be planned first."""
+        if unit.not_before is not None and now < unit.not_before:
+            self._at(unit, unit.not_before)
+            self._say(unit, "AllocationRefused", unit.trouble, now, writes)
+            return False
+        if unit.plan is not None and self._valid(unit, unit.plan):
+            return not self._carry_out(unit, unit.plan, now, writes) and self._start(unit, now, writes)
+        if unit.plan is not None:
+            unit.plan = None
+            self._more_room = True
+        return self._start(unit, now, writes)
+
+    def _gated(self, unit: Unit) -> list[Pod]:
+        """The pods that wait for us: no write of ours may have opened them."""
+        return [
+            pod
+            for key, pod in sorted(unit.pods.items())
+            if has_gate(pod) and not self._store.opened(key) and pod.metadata.deletion_timestamp is None
+        ]
+
+    def _start(self, unit: Unit, now: datetime, writes: list[Write]) -> bool:
+        """For a unit without a plan: returns whether it is ready to be planned."""
+        gated = self._gated(unit)
+        if not gated:
+            self._waiting.discard(unit.name)
+            return False
+        try:
+            pods = self._complete(unit, gated)
+        except UnitError as error:
+            self._waiting.discard(unit.name)
+            self._release(unit, gated, writes)
+            unit.blocked_since = unit.blocked_since or now
+            if now < unit.blocked_since + PATIENCE:
+                self._at(unit, unit.blocked_since + PATIENCE)
+            else:
+                self._say(unit, "WaitingForGroup" if unit.group else "WaitingForClaim", str(error), now, writes)
+            return False
+        unit.blocked_since = None
+        claims = {used.claim.key: used.claim for pod in pods for used in pod.claims}
+        if any(self._store.own("ResourceClaim", key) is not None for key in claims):
+            return False  # it is looked at again when the watch shows them
+        unit.candidates = pods
+        plan = adopted(pods, unit.group)
+        if plan is not None and all(not node or self._store.node(node) for node in plan.nodes.values()):
+            unit.plan = plan
+            return not self._carry_out(unit, plan, now, writes)
+        return True
+
+    def _complete(self, unit: Unit, gated: list[Pod]) -> list[PlannedPod]:
+        """The gated pods with their claims.
+
+        Raises:
+            UnitError: something is still missing.
+        """
+        for pod in gated:
+            if others := other_gates(pod):
+                raise UnitError(f"pod {pod.key} waits for scheduling gates of others: {', '.join(others)}")
+        if unit.group:
+            there = [pod for pod in unit.pods.values() if _counts(pod)]
+            size = size_of(there, self._store.pod_group)
+            if len(there) < size:
+                raise UnitError(f"{unit.name} has {len(there)} of {size} pods, and is placed whole or not at all")
+        group = unit.name if unit.group else None
+        return [PlannedPod(pod, _owner(pod), group, tuple(claims_of(pod, self._store.claim))) for pod in gated]
+
+    def _releasable(self, unit: Unit, gated: list[Pod]) -> list[ResourceClaim]:
+        """The claims with devices that no pod can use but those of the unit that are gated."""
+        alone = all(has_gate(pod) and not self._store.opened(key) for key, pod in unit.pods.items())
+        found = []
+        for key in dict.fromkeys(key for pod in gated for key in claim_keys(pod)):
+            claim = self._store.claim(key)
+            if claim is None or not releasable(claim, gated, alone):
+                continue
+            others = [other.plan for other in self._roster.users_of(key) if other is not unit]
+            if not any(plan is not None and key in plan.claims for plan in others):
+                found.append(claim)
+        return found
+
+    def _release(self, unit: Unit, gated: list[Pod], writes: list[Write]) -> None:
+        """Takes back what a unit holds that cannot be placed."""
+        for claim in self._releasable(unit, gated):
+            if self._store.own("ResourceClaim", claim.key) is None:
+                writes.append(self._store.begin(*patches.clear(claim)))
+
+    def _valid(self, unit: Unit, plan: UnitPlan) -> bool:
+        """Whether pods, claims and nodes of a plan are still the ones that it was made for."""
+        for key, pod_uid in plan.pods.items():
+            pod = unit.pods.get(key)
+            if pod is None or pod.metadata.uid != pod_uid or pod.metadata.deletion_timestamp is not None:
+                return False
+            if not has_gate(pod) or self._store.opened(key):
+                return False
+        for key, target in plan.claims.items():
+            claim = self._store.claim(key)
+            if claim is None or claim.metadata.uid != target.metadata.uid or claim.metadata.deletion_timestamp:
+                return False
+        return all(not name or self._store.node(name) is not None for name in plan.nodes.values())
+
+    def _carry_out(self, unit: Unit, plan: UnitPlan, now: datetime, writes: list[Write]) -> bool:
+        """Writes what a plan says; False, and the plan is given up, where somebody else was there before."""
+        steps: list[tuple[Write, ResourceClaim]] = []
+        releases: list[tuple[Write, ResourceClaim]] = []
+        shown = True
+        releasing = False
+        gated = self._gated(unit)
+        may_release = {claim.key for claim in self._releasable(unit, gated)}
+        for key, target in plan.claims.items():
+            own = self._store.own("ResourceClaim", key)
+            shown &= own is None
+            releasing |= own is not None and own.write.purpose == "clear"
+            claim = self._store.current(key)
+            if claim is None:
+                continue
+            assert target.status.allocation is not None
+            if claim.status.allocation is None:
+                if patches.FINALIZER not in claim.metadata.finalizers:
+                    steps.append(patches.add_finalizer(claim))
+                else:
+                    steps.append(patches.allocate(claim, target.status.allocation, plan.consumers[key], now))
+            elif own is not None:
+                continue
+            elif not agrees(claim.status.allocation, target.status.allocation):
+                if key not in may_release:
+                    unit.plan = None
+                    self._more_room = True
+                    return False
+                releases.append(patches.clear(claim))
+            elif claim.status.allocation.allocation_timestamp is None and key in may_release:
+                releases.append(patches.clear(claim))  # with it kube-scheduler could never reserve it
+            elif patches.FINALIZER not in claim.metadata.finalizers:
+                steps.append(patches.add_finalizer(claim))
+            elif not all(one in claim.status.reserved_for for one in plan.consumers[key]):
+                steps.append(patches.allocate(claim, target.status.allocation, plan.consumers[key], now))
+        if releases or releasing:
+            steps = releases
+        if steps or not shown:
+            plan.shown_at = None
+            writes += [self._store.begin(*step) for step in steps]
+            return True
+        if plan.shown_at is None:
+            plan.shown_at = now
+        if plan.claims and now < plan.shown_at + SETTLE:
+            self._at(unit, plan.shown_at + SETTLE)
+            return True
+        for key, node in plan.nodes.items():
+            writes.append(self._store.begin(*patches.open_gate(unit.pods[key], node)))
+        # From here on the pods say themselves where they go.
+        unit.plan = None
+        self._waiting.discard(unit.name)
+        return True
+
+    # Planning
+
+    def _plan(self, units: list[Unit], now: datetime, writes: list[Write]) -> None:
+        """Plans units in order: first, each on its own snapshot, those that hold something."""
+        held = {unit.name: self._releasable(unit, [pod.pod for pod in unit.candidates]) for unit in units}
+        units.sort(key=lambda unit: not held[unit.name])
+        shared: Round | None = None
+        for unit in units:
+            if held[unit.name]:
+                round_ = self._make_round(
+                    snapshot(self._store, self._plans(), {claim.key for claim in held[unit.name]})
+                )
+            else:
+                round_ = shared = shared or self._make_round(snapshot(self._store, self._plans(), set()))
+            released = {claim.key for claim in held[unit.name]}
+            answer = round_.place([without(pod, released) for pod in unit.candidates])
+            self._answered(unit, answer, now, writes)
+
+    def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
+        if answer.placements:
+            unit.plan = planned_from(answer.placements)
+            self._waiting.discard(unit.name)
+            if not self._carry_out(unit, unit.plan, now, writes):
+                self._at(unit, now + FIRST_DELAY)
+            return
+        self._waiting.add(unit.name)
+        self._release(unit, self._gated(unit), writes)
+        self._say(unit, "NoAllocation", answer.reason, now, writes)
+
+    def _plans(self) -> list[UnitPlan]:
+        return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]
+
+    # Telling
+
+    def _say(self, unit: Unit, reason: str, text: str, now: datetime, writes: list[Write]) -> None:
+        """Tells the gated pods why they wait, each reason once, and new ones not too often."""
+        if text != unit.said:
+            if unit.said_at is not None and now < unit.said_at + SAY_AGAIN:
+                self._at(unit, unit.said_at + SAY_AGAIN)
+                return
+            unit.said, unit.said_at, unit.told = text, now, set()
+        for pod in self._gated(unit):
+            if pod.metadata.uid not in unit.told:
+                unit.told.add(pod.metadata.uid)
+                writes.append(patches.say(pod, reason, text, now))
+
+    def _at(self, unit: Unit, at: datetime) -> None:
+        known = self._timers.get(unit.name)
+        self._timers[unit.name] = at if known is None else min(known, at)
+
+
+_VERBS: Final = {
+    "finalizer": "protect claim",
+    "allocate": "allocate claim",
+    "clear": "release claim",
+    "open": "open the gate of pod",
+}
+
+
+def _counts(pod: Pod) -> bool:
+    return pod.status.phase != "Failed" and pod.metadata.deletion_timestamp is None
+
+
+def _owner(pod: Pod) -> str:
+    for owner in pod.metadata.owner_references:
+        if owner.controller:
+            return f"{owner.kind} {pod.namespace}/{owner.name}"
+    return f"pod {pod.key}"
+
+
+def _same_but_for_version(one: Pod, other: Pod) -> bool:
+    meta = replace(one.metadata, resource_version=other.metadata.resource_version, generation=other.metadata.generation)
+    return replace(one, metadata=meta) == other
+
+
+def _substance(item: KubeObject | None) -> object:
+    """What planning sees of an object: not how often it was written, nor a node's heartbeat."""
+    if item is None:
+        return None
+    if isinstance(item, Node):
+        return item.metadata.labels, item.spec, item.status
+    return getattr(item, "spec", None)
+
+
+def _delay(failures: int) -> timedelta:
+    return min(FIRST_DELAY * (1 << min(failures - 1, 10)), LAST_DELAY)
