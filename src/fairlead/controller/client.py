@@ -4,7 +4,7 @@
 anew when the server has forgotten that version (410), and waits with jitter between failures. A watch that is silent
 for longer than bookmarks take is given up. Objects are decoded straight into our structs; nothing else is kept.
 
-Why aiohttp: docs/decisions/013-client.md.
+Why aiohttp: docs/decisions/009-client.md.
 """
 
 from __future__ import annotations
