@@ -22,6 +22,8 @@ from kube import ControlPlane, add_cluster
 from kube.api import Api, wait_for
 from kube.nodes import fake_node
 
+pytestmark = pytest.mark.cluster
+
 HERE = Path(__file__).parent
 DEMO = HERE.parent.parent / "src" / "fairlead" / "cli" / "demo"
 GATE = {"name": "fairlead.dev/allocation"}
