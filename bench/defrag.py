@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from fairlead.placement import Cluster, defragment
+from fairlead.placement import Cluster
+from fairlead.placement.defrag import defragment
 from fairlead.resource import bound_pods, expand, read_text
 
 Document = dict[str, Any]

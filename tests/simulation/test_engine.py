@@ -48,8 +48,8 @@ class Watched(Planner):
         self.held: dict[tuple[str, str, str], str] = {}
         self.steps = 0
 
-    def place(self, pod):  # type: ignore[no-untyped-def]
-        placement = super().place(pod)
+    def place(self, pod, reasons=True):  # type: ignore[no-untyped-def]
+        placement = super().place(pod, reasons)
         for key, claim in self._results(placement):
             assert key not in self.held, f"{key} of {claim} is held by {self.held[key]}"
             self.held[key] = claim

@@ -13,10 +13,11 @@ import yaml
 from fairlead.cli.checks import one_line
 from fairlead.cli.explain import nearest
 from fairlead.cli.inputs import BadInputError, Input, load
-from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes
+from fairlead.cli.options import LabelledNode, claims_output_option, cluster_options, files_option, nodes_option
 from fairlead.inventory import Features
-from fairlead.placement import defragment
+from fairlead.placement.defrag import defragment
 from fairlead.placement.planning import together
+from fairlead.placement.words import counted
 from fairlead.resource import PlannedPod
 
 NO_PLAN: Final = 1
@@ -34,22 +35,11 @@ _NAMED: Final = 4
 )
 @files_option
 @click.option("--max-moves", type=click.IntRange(min=0), metavar="N", help="Look for no plan with more moves.")
-@click.option(
+@nodes_option(
     "--node",
-    "nodes",
-    callback=parse_nodes,
-    multiple=True,
-    metavar="NAME[=LABELS]",
-    help="A node with room, as --node of fairlead plan. May be given several times.",
+    "A node with room, as --node of fairlead plan. May be given several times.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "yaml"]),
-    default="table",
-    show_default=True,
-    help="json and yaml hold every claim's status as the cluster would.",
-)
+@claims_output_option
 @cluster_options
 def defrag(
     workload: str,
@@ -89,7 +79,7 @@ def defrag(
         click.echo(note, err=True)
     if others:
         click.echo(
-            f"note: {_count(others, 'other pod')} without a node {'is' if others == 1 else 'are'} not placed", err=True
+            f"note: {counted(others, 'other pod')} without a node {'is' if others == 1 else 'are'} not placed", err=True
         )
     for problem in given.left_out:
         click.echo(f"note: left out: {one_line(problem)}", err=True)
@@ -168,7 +158,3 @@ def _as_text(value: dict[str, Any], output: str) -> str:
         return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1_000_000)
     return text
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -7,8 +7,7 @@ from typing import Any
 
 from fairlead.cli.records import gang_record, record
 from fairlead.inventory import DeviceId
-from fairlead.placement import Defragmentation, Move
-from fairlead.placement.defrag import held_by
+from fairlead.placement.defrag import Defragmentation, Move, held_by
 
 
 def to_record(workload: str, found: Defragmentation) -> dict[str, Any]:

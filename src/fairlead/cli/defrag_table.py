@@ -12,8 +12,8 @@ from rich.text import Text
 from fairlead.cli.table import draw as draw_plan
 from fairlead.cli.table import filled, to_text
 from fairlead.inventory import DeviceId
-from fairlead.placement import Cluster, Defragmentation, Kept, Move, Plan
-from fairlead.placement.defrag import held_by
+from fairlead.placement import Cluster, Plan
+from fairlead.placement.defrag import Defragmentation, Kept, Move, held_by
 
 _NAMED: Final = 3
 """Up to how many pods are called by name."""

@@ -15,7 +15,8 @@ import msgspec
 
 from fairlead.cli.checks import one_line
 from fairlead.cli.inputs import BadInputError, Input, load
-from fairlead.cli.options import LabelledNode, cluster_options, files_option, parse_nodes, wiring_options
+from fairlead.cli.options import LabelledNode, cluster_options, files_option, nodes_option
+from fairlead.cli.placing import wiring_options
 from fairlead.cli.records import gang_record, record
 from fairlead.inventory import Features
 from fairlead.placement import Cluster, Diagnosis, Help, NodeDiagnosis, Obstacle, RequestTally, diagnose
@@ -47,13 +48,9 @@ _HOLDERS: Final = 3
     help="Look at this node only, in detail; may be given several times.",
 )
 @click.option("--all-nodes", is_flag=True, help="Show every node in detail, not nodes in the same situation together.")
-@click.option(
+@nodes_option(
     "--add-node",
-    "nodes",
-    callback=parse_nodes,
-    multiple=True,
-    metavar="NAME[=LABELS]",
-    help="A node with room, as --node of fairlead plan. May be given several times.",
+    "A node with room, as --node of fairlead plan. May be given several times.",
 )
 @click.option(
     "-o",

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from fairlead.inventory import Features
-from fairlead.placement.packing import NODE_POLICIES
-from fairlead.placement.wiring import DEVICE_POLICIES, DevicePolicy
-from fairlead.topology import Rules, RulesError, default_rules, read_rules
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 LabelledNode = tuple[str, dict[str, str]]
 """Name and labels."""
@@ -36,7 +32,7 @@ def parse_features(ctx: click.Context, param: click.Parameter, value: str | None
         raise click.BadParameter(str(error)) from None
 
 
-def files_option(command: _Command) -> _Command:
+def files_option(command: Command) -> Command:
     """`-f PATH`, at least once."""
     return click.option(
         "-f",
@@ -50,7 +46,7 @@ def files_option(command: _Command) -> _Command:
     )(command)
 
 
-def cluster_options(command: _Command) -> _Command:
+def cluster_options(command: Command) -> Command:
     """`--assume-classes` and `--features`: what is known of a cluster beside its objects."""
     command = click.option(
         "--features",
@@ -66,61 +62,20 @@ def cluster_options(command: _Command) -> _Command:
     )(command)
 
 
-def parse_rules(ctx: click.Context, param: click.Parameter, value: str | None) -> Rules | None:
-    """The path of a file with wiring rules, which come before those that are shipped; none where nothing is said."""
-    if value is None:
-        return None
-    try:
-        return read_rules(Path(value).read_text(encoding="utf-8"), value, default_rules())
-    except RulesError as error:
-        raise BadRulesError(str(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRulesError(f"{value}: {error}") from None
+def nodes_option(flag: str, about: str) -> Callable[[Command], Command]:
+    """More nodes, by name and labels, as the parameter `nodes`."""
+    return click.option(flag, "nodes", callback=parse_nodes, multiple=True, metavar="NAME[=LABELS]", help=about)
 
 
-class BadRulesError(click.ClickException):
-    """Wiring rules that cannot be used; exit status 2."""
-
-    exit_code = 2
-
-
-def parse_devices(ctx: click.Context, param: click.Parameter, value: str | None) -> DevicePolicy | None:
-    """The device policy of a name."""
-    return DEVICE_POLICIES[value] if value is not None else None
-
-
-def wiring_options(command: _Command) -> _Command:
-    """`--devices` and `--topology`: which devices of a node are better, and what is known of its wiring."""
-    command = click.option(
-        "--topology",
-        "rules",
-        callback=parse_rules,
-        type=click.Path(exists=True, dir_okay=False),
-        metavar="FILE",
-        help="What attributes of devices say about wiring and what links carry, beside what is shipped.",
-    )(command)
+def claims_output_option(command: Command) -> Command:
+    """`-o` of commands whose records hold claims."""
     return click.option(
-        "--devices",
-        callback=parse_devices,
-        type=click.Choice(list(DEVICE_POLICIES)),
-        help="Which devices of a node a pod gets, where it does not say so in an annotation: the first, as Kubernetes "
-        "gives them; those that talk fastest; or those that are farthest apart. Also shows what they are worth. "
-        "[default: first-fit]",
-    )(command)
-
-
-def placement_options(command: _Command) -> _Command:
-    """`--policy` and `--gangs`: which of the nodes that fit takes a pod, and whether gangs are placed whole."""
-    command = click.option(
-        "--gangs/--no-gangs",
-        default=True,
-        help="Whether the pods of a gang are placed whole or not at all, or one by one. [default: whole]",
-    )(command)
-    return click.option(
-        "--policy",
-        type=click.Choice(NODE_POLICIES),
-        help="Which of the nodes that fit takes a pod that stands alone; docs/policies.md says what each optimises. "
-        "Also shows what the choice scored. [default: first-fit]",
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json", "yaml"]),
+        default="table",
+        show_default=True,
+        help="json and yaml hold every claim's status as the cluster would.",
     )(command)
 
 

@@ -8,14 +8,8 @@ import click
 
 from fairlead.cli.checks import one_line
 from fairlead.cli.inputs import BadInputError, load
-from fairlead.cli.options import (
-    LabelledNode,
-    cluster_options,
-    files_option,
-    parse_nodes,
-    placement_options,
-    wiring_options,
-)
+from fairlead.cli.options import LabelledNode, claims_output_option, cluster_options, files_option, nodes_option
+from fairlead.cli.placing import placement_options, wiring_options
 from fairlead.inventory import Features
 from fairlead.placement import Advisor
 from fairlead.placement import plan as place
@@ -28,23 +22,12 @@ SOME_UNPLACED = 1
 
 @click.command(short_help="Show which devices on which nodes pods get, or why none.")
 @files_option
-@click.option(
+@nodes_option(
     "--node",
-    "nodes",
-    callback=parse_nodes,
-    multiple=True,
-    metavar="NAME[=LABELS]",
-    help="A node with room, and its labels as key=value,key=value; for inputs that hold no Nodes. May be given "
+    "A node with room, and its labels as key=value,key=value; for inputs that hold no Nodes. May be given "
     "several times.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "yaml"]),
-    default="table",
-    show_default=True,
-    help="json and yaml hold every claim's status as the cluster would.",
-)
+@claims_output_option
 @placement_options
 @wiring_options
 @cluster_options

@@ -21,6 +21,7 @@ from rich.text import Text
 from fairlead.cli.devices import DeviceBook, describe
 from fairlead.placement import Obstacle, PlacedClaim, Placement, Plan
 from fairlead.placement.wiring import Choice
+from fairlead.placement.words import counted
 from fairlead.resource import DeviceRequestAllocationResult, ResourceSlice
 
 _WIDTH: Final = 100
@@ -114,8 +115,8 @@ def summary(plan: Plan) -> str:
     }
     nodes = {placement.node for placement in placed}
     text = (
-        f"{len(placed)} of {_count(len(plan.placements), 'pod')} placed"
-        + (f" on {_count(len(nodes), 'node')} with {_count(len(devices), 'device')}" if placed else "")
+        f"{len(placed)} of {counted(len(plan.placements), 'pod')} placed"
+        + (f" on {counted(len(nodes), 'node')} with {counted(len(devices), 'device')}" if placed else "")
         + (f"; {missing} without a node" if missing else "")
     )
     return f"{text}."
@@ -231,7 +232,7 @@ def _print_unplaced(console: Console, placements: Sequence[Placement], common: s
         if len(obstacles) > _OBSTACLES:
             rest = obstacles[_OBSTACLES:]
             nodes = {name for obstacle in rest for name in obstacle.nodes}
-            console.print(f"    ... {len(rest)} more reasons, on {_count(len(nodes), 'node')}")
+            console.print(f"    ... {len(rest)} more reasons, on {counted(len(nodes), 'node')}")
         helps = advice.get(members[0].pod.pod.key)
         if helps is not None:
             who = "would fit" if len(members) == 1 else "the first of them would fit"
@@ -254,7 +255,3 @@ def _names(members: Sequence[Placement], owner: str, common: str) -> str:
     return (
         f"{first} to {last} ({len(members)} pods of {owner})" if owner else f"{first} to {last} ({len(members)} pods)"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -68,9 +68,9 @@ def unit_of(pod: Pod, pod_group: Callable[[str], PodGroup | None]) -> Named:
         for kind, keys in _FAMILIES:
             if all(key in labels for key in keys):
                 return Named(f"{kind} {pod.namespace}/{'/'.join(labels[key] for key in keys)}", True)
-        for owner in pod.metadata.owner_references:
-            if owner.controller:
-                return Named(f"{owner.kind} {pod.namespace}/{owner.name}", True)
+        owner = pod.metadata.controller
+        if owner is not None:
+            return Named(f"{owner.kind} {pod.namespace}/{owner.name}", True)
     return Named(f"pod {pod.key}", False)
 
 
@@ -124,8 +124,8 @@ def claims_of(pod: Pod, claim: Callable[[str], ResourceClaim | None]) -> list[Po
         known = claim(f"{pod.namespace}/{name}")
         if known is None:
             raise UnitError(f"ResourceClaim {name} does not exist")
-        owners = [owner for owner in known.metadata.owner_references if owner.controller]
-        if generated and any(owner.kind == "Pod" and owner.uid != pod.metadata.uid for owner in owners):
+        owner = known.metadata.controller
+        if generated and owner is not None and owner.kind == "Pod" and owner.uid != pod.metadata.uid:
             raise UnitError(f"ResourceClaim {name} was made for another pod")
         found.append(PodClaim(wanted.name, known, generated))
     return found

@@ -442,10 +442,8 @@ def _counts(pod: Pod) -> bool:
 
 
 def _owner(pod: Pod) -> str:
-    for owner in pod.metadata.owner_references:
-        if owner.controller:
-            return f"{owner.kind} {pod.namespace}/{owner.name}"
-    return f"pod {pod.key}"
+    owner = pod.metadata.controller
+    return f"{owner.kind} {pod.namespace}/{owner.name}" if owner is not None else f"pod {pod.key}"
 
 
 def _same_but_for_version(one: Pod, other: Pod) -> bool:

@@ -6,7 +6,6 @@ Nothing here reads a file, asks a server or looks at a clock.
 
 from fairlead.placement.advice import Advisor, Help
 from fairlead.placement.cluster import Cluster, assumed_node, named_nodes
-from fairlead.placement.defrag import Defragmentation, Kept, Move, defragment
 from fairlead.placement.diagnosis import Diagnosis, NodeDiagnosis, RequestTally, diagnose
 from fairlead.placement.groups import GangPlanner, ask_problems
 from fairlead.placement.outcome import GangOutcome
@@ -22,15 +21,12 @@ __all__ = [
     "Advisor",
     "Candidate",
     "Cluster",
-    "Defragmentation",
     "Diagnosis",
     "Finding",
     "FirstFit",
     "GangOutcome",
     "GangPlanner",
     "Help",
-    "Kept",
-    "Move",
     "NodeDiagnosis",
     "Obstacle",
     "PlacedClaim",
@@ -44,7 +40,6 @@ __all__ = [
     "Site",
     "ask_problems",
     "assumed_node",
-    "defragment",
     "diagnose",
     "named_nodes",
     "plan",

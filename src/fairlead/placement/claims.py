@@ -132,7 +132,5 @@ def _without(claim: ResourceClaim, consumer: ResourceClaimConsumerReference) -> 
 
 
 def _owner(pod: Pod) -> str:
-    for owner in pod.metadata.owner_references:
-        if owner.controller:
-            return f"{owner.kind} {pod.namespace}/{owner.name}"
-    return ""
+    owner = pod.metadata.controller
+    return f"{owner.kind} {pod.namespace}/{owner.name}" if owner is not None else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from fairlead.placement.gangs import Change, Need, Objective, Relaxation, Shortage, Shortfall
+from fairlead.placement.words import counted
 from fairlead.topology import Bandwidth
 
 
@@ -41,7 +42,7 @@ class GangOutcome:
             return f"{self.pods} pods, not placed: {'; '.join(self.reasons)}"
         parts = [f"{self.pods} pods"]
         if self.objective is not None:
-            parts.append(f"on {_count(self.objective.nodes, 'node')}")
+            parts.append(f"on {counted(self.objective.nodes, 'node')}")
             domains = [
                 f"{count} {level}{'' if count == 1 else 's'}"
                 for level, count in zip(self.levels, self.objective.domains, strict=True)
@@ -105,7 +106,3 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             parts.append([number])
     return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

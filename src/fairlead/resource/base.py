@@ -41,6 +41,11 @@ class ObjectMeta(Model, frozen=True):
     finalizers: list[str] = []
     owner_references: list[OwnerReference] = []
 
+    @property
+    def controller(self) -> OwnerReference | None:
+        """The owner that makes the object again; None where nobody does."""
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
 
 class KubeObject(Model, frozen=True):
     """An object of the API: `apiVersion`, `kind` and `metadata`."""

@@ -192,7 +192,7 @@ class Engine:
                 job.placements.extend(placements)
             return outcome.placed
         for pod in job.pods:
-            placement = self._planner.place(pod)
+            placement = self._planner.place(pod, reasons=False)
             if not placement.placed:
                 for earlier in reversed(job.placements):
                     self._planner.remove(earlier.pod)

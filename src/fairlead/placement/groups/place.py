@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from fairlead.inventory import DeviceId, NodeView
-from fairlead.placement.gangs import Gang, Objective, Role, Shortage, Slices, solve
+from fairlead.placement.gangs import Gang, Role, Shortage, Slices, solve
 from fairlead.placement.gangs import Placement as Chosen
 from fairlead.placement.groups.alignment import Alignment, within
 from fairlead.placement.groups.ask import AskError, GangAsk, ask_of
@@ -311,8 +311,4 @@ def _regions(tree: Tree, levels: Sequence[str]) -> Iterator[list[str] | None]:
 def _better(one: Chosen | Shortage, other: Chosen | Shortage) -> bool:
     if isinstance(one, Shortage):
         return False
-    return isinstance(other, Shortage) or _order(one.objective) < _order(other.objective)
-
-
-def _order(objective: Objective) -> tuple[tuple[int, ...], int, int, int]:
-    return objective.domains, objective.nodes, objective.rank, objective.cost
+    return isinstance(other, Shortage) or one.objective < other.objective

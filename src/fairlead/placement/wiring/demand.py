@@ -16,8 +16,9 @@ from itertools import combinations
 from typing import Final
 
 from fairlead.allocator import GroupRule, Pick, Problem, Slot, Standing
+from fairlead.allocator.slot import bits
 from fairlead.inventory import NodeView
-from fairlead.placement.wiring.setting import Setting, bits
+from fairlead.placement.wiring.setting import Setting
 from fairlead.placement.wiring.symmetry import Cell, interchangeable
 
 _MOST_TYPES: Final = 6

@@ -22,11 +22,11 @@ from heapq import heappop, heappush
 from itertools import count, pairwise
 from typing import Final, NamedTuple
 
+from fairlead.allocator.slot import bits
 from fairlead.placement.wiring.demand import Class, Demand
 from fairlead.placement.wiring.parts import NUMA, ROOT, SWITCH, Scene
 from fairlead.placement.wiring.policies import DevicePolicy
 from fairlead.placement.wiring.score import Key, Part, Score, by_number, optimism
-from fairlead.placement.wiring.setting import bits
 from fairlead.placement.wiring.symmetry import Cell
 
 SELECTIONS: Final = 10_000

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import inf
 
+from fairlead.allocator.slot import bits
 from fairlead.inventory import NodeView, Occupancy
 from fairlead.placement.wiring.score import Key, Part
-from fairlead.placement.wiring.setting import Setting, bits
+from fairlead.placement.wiring.setting import Setting
+from fairlead.placement.words import counted
 from fairlead.topology import LINK_KINDS, Bandwidth
 
 SWITCH, ROOT, NUMA = (LINK_KINDS.index(kind) for kind in ("switch", "root", "numa"))
@@ -203,7 +205,7 @@ def apart_text(scene: Scene, devices: int) -> str:
     ]
     if not known:
         return "nothing is known of where devices sit"
-    return ", ".join(f"{_count(len(sizes), _NOUNS[place])} (at most {sizes[0]} on one)" for place, sizes in known)
+    return ", ".join(f"{counted(len(sizes), _NOUNS[place])} (at most {sizes[0]} on one)" for place, sizes in known)
 
 
 def _sizes(scene: Scene, devices: int, place: str, known: bool = False) -> list[int]:
@@ -237,7 +239,7 @@ def pairs_text(scene: Scene, devices: int) -> str:
     if not best:
         return f"no {side} with {'an' if other == 'accelerator' else 'a'} {other} close by"
     rank = next(rank for rank, count in counts.items() if count == best)
-    return f"{best} of {_count(whole, side)} with {'its' if best == 1 else 'their'} {other} {_TIERS[rank]}"
+    return f"{best} of {counted(whole, side)} with {'its' if best == 1 else 'their'} {other} {_TIERS[rank]}"
 
 
 def network(scene: Scene, devices: int) -> Key:
@@ -259,7 +261,7 @@ def span(scene: Scene, devices: int) -> Key:
 def span_text(scene: Scene, devices: int) -> str:
     """The same in words."""
     sizes = _sizes(scene, devices, "numa", known=True)
-    return _count(len(sizes), "NUMA node") if sum(sizes) == devices.bit_count() else ""
+    return counted(len(sizes), "NUMA node") if sum(sizes) == devices.bit_count() else ""
 
 
 def left(scene: Scene, devices: int) -> Key:
@@ -290,7 +292,7 @@ def left_text(scene: Scene, devices: int) -> str:
         if sizes and place != "nvlink":
             _, g, n, o = sizes[0]
             counts = [
-                _count(count, noun)
+                counted(count, noun)
                 for count, noun in ((g, scene.setting.noun(scene.setting.compute)), (n, "NIC"), (o, "other device"))
                 if count
             ]
@@ -306,10 +308,6 @@ def part(name: str, measure: Measure, words: Words, scene: Scene, devices: int) 
 def _rounded(speed: float) -> float:
     """Sums of the same figures in another order differ in their last digits only."""
     return round(speed, 6)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else (noun.endswith('ch') and 'es') or 's'}"
 
 
 def _gbytes(speed: float) -> str:

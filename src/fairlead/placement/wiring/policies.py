@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fairlead.allocator.slot import bits
 from fairlead.placement.wiring import parts
 from fairlead.placement.wiring.parts import Measure, Scene, Words
 from fairlead.placement.wiring.score import Score
-from fairlead.placement.wiring.setting import bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Final
 
+from fairlead.allocator.slot import bits
 from fairlead.inventory import NodeView
 from fairlead.topology import Location, Rules, Wiring, wire
 
@@ -24,16 +25,6 @@ PLACES: Final = ("nvlink", "numa", "root", "switch")
 """Facts of a location that name a place which several devices share."""
 _MOST_COMPARED: Final = 64
 """Compute devices up to which it is worth finding out which of them are interchangeable among themselves."""
-
-
-def bits(mask: int) -> list[int]:
-    """The numbers of the set bits, ascending."""
-    numbers = []
-    while mask:
-        low = mask & -mask
-        mask ^= low
-        numbers.append(low.bit_length() - 1)
-    return numbers
 
 
 def _card(location: Location) -> str:

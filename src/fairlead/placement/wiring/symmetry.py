@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
-from fairlead.placement.wiring.setting import Setting, bits
+from fairlead.allocator.slot import bits
+from fairlead.placement.wiring.setting import Setting
 
 _LEVELS: Final = ("switch", "root", "numa", "port")
 _FACTS: Final = ("switch", "root", "numa", "nvlink", "port")

@@ -116,7 +116,7 @@ class _Families:
         seen: set[int] = set()
         while id(item) not in seen:
             seen.add(id(item))
-            owner = _controller(item)
+            owner = item.metadata.controller
             if owner is None:
                 break
             above = self._workloads.get((owner.kind, item.namespace, owner.name))
@@ -130,7 +130,7 @@ class _Families:
         workload = self.workload_of(pod)
         if workload is not None:
             return _title(workload)
-        owner = _controller(pod)
+        owner = pod.metadata.controller
         return f"{owner.kind} {pod.namespace}/{owner.name}" if owner else f"Pod {pod.key}"
 
     def pods_of(self, workload: Workload) -> list[Pod]:
@@ -199,10 +199,6 @@ def _pod(workload: Workload, pod_set: PodSet, marks: Marks, name: str, number: i
         owner_references=[owner],
     )
     return Pod(api_version="v1", kind="Pod", metadata=meta, spec=pod_set.template.spec)
-
-
-def _controller(item: KubeObject) -> OwnerReference | None:
-    return next((owner for owner in item.metadata.owner_references if owner.controller), None)
 
 
 def _pinned(pod: Pod) -> str:

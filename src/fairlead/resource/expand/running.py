@@ -65,7 +65,7 @@ def running_pods(
         of_resources = extended.claim_of(pod, existing.name, existing) if existing is not None else None
         if of_resources is not None:
             used.append(of_resources)
-        controller = next((owner for owner in pod.metadata.owner_references if owner.controller), None)
+        controller = pod.metadata.controller
         owner, gang = _workload(pod, controller)
         planned = PlannedPod(pod, owner, owner if gang else None, tuple(used))
         running.append(RunningPod(planned, controller, missing))
