@@ -13,7 +13,7 @@ docs/real-kubernetes.md is the guide.
 from kube.api import Api, ApiError
 from kube.binaries import MissingProgramError, find_programs
 from kube.nodes import add_cluster, fake_node
-from kube.plane import ControlPlane, Options, PlaneError
+from kube.plane import ControlPlane, Options, PlaneError, process_usage
 
 __all__ = [
     "Api",
@@ -25,4 +25,5 @@ __all__ = [
     "add_cluster",
     "fake_node",
     "find_programs",
+    "process_usage",
 ]

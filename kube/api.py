@@ -1,7 +1,7 @@
 """A small client of the API server, for tests and benches: JSON over kept-alive HTTPS, one connection a thread.
 
 It knows nothing of kinds: where an object goes is looked up once a group version in the server's discovery. It is not
-the controller's client: it has no watches and no back-off.
+the controller's client: its watches end where the connection does, and nothing is tried again.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -110,6 +111,32 @@ class Api:
         kind = answer["kind"].removesuffix("List")
         return [{"apiVersion": answer["apiVersion"], "kind": kind, **item} for item in answer["items"] or []]
 
+    def watch(self, path: str, since: str = "", seconds: int = 3600, **query: str) -> Iterator[Json]:
+        """The events of a list, over a connection of its own, until the server ends the watch or nobody asks for more.
+
+        Args:
+            path: the list's path.
+            since: the resource version after which events are told; without one the objects there are come first.
+            seconds: when the server ends it.
+            query: further parameters, such as `fieldSelector`.
+
+        Raises:
+            ApiError: the watch is refused or ends in an error.
+            OSError: the connection breaks.
+        """
+        query |= {"watch": "true", "timeoutSeconds": str(seconds), **({"resourceVersion": since} if since else {})}
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        with closing(self._connect()) as connection:
+            connection.request("GET", f"{path}?{urlencode(query)}", headers=headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                raise ApiError(response.status, json.loads(response.read()))
+            while line := response.readline():
+                event: Json = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ApiError(event["object"].get("code", 500), event["object"])
+                yield event
+
     def create(self, thing: Mapping[str, Any], dry_run: bool = False) -> Json:
         """Creates an object; unknown fields are refused. With `dry_run` all is done but the storing."""
         query = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
@@ -168,12 +195,13 @@ class Api:
 
     def _connection(self) -> http.client.HTTPSConnection:
         if not hasattr(self._local, "connection"):
-            parts = urlsplit(self.server)
-            self._local.connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, context=self._tls, timeout=60
-            )
+            self._local.connection = self._connect(timeout=60)
         connection: http.client.HTTPSConnection = self._local.connection
         return connection
+
+    def _connect(self, timeout: float | None = None) -> http.client.HTTPSConnection:
+        parts = urlsplit(self.server)
+        return http.client.HTTPSConnection(parts.hostname or "", parts.port, context=self._tls, timeout=timeout)
 
 
 def wait_for(probe: Callable[[], T | None], seconds: float, what: str, pause: float = 0.05) -> T:

@@ -182,7 +182,7 @@ class ControlPlane:
 
     def usage(self) -> dict[str, tuple[float, float]]:
         """What each program takes: resident memory in MiB, and CPU seconds since its start."""
-        return {name: _usage(pid) for name, pid in self._pids.items()}
+        return {name: process_usage(pid) for name, pid in self._pids.items()}
 
     def _prepare(self, programs: Mapping[str, Path]) -> None:
         """Certificates, tokens, kubeconfigs and ports."""
@@ -289,7 +289,8 @@ def _free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _usage(pid: int) -> tuple[float, float]:
+def process_usage(pid: int) -> tuple[float, float]:
+    """What a process takes: resident memory in MiB, and CPU seconds since its start."""
     status = Path(f"/proc/{pid}/status").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
