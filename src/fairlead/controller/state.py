@@ -23,6 +23,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from fairlead.controller import patches
+from fairlead.controller.carrying import next_steps
 from fairlead.controller.events import (
     UNKNOWN_OUTCOME,
     Event,
@@ -39,6 +40,7 @@ from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.rounds import Answer, MakeRound, Round
 from fairlead.controller.snapshot import snapshot, without
 from fairlead.controller.store import Store
+from fairlead.controller.telling import SAY_AGAIN, tell, too_soon
 from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
 from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
 
@@ -46,8 +48,6 @@ SETTLE: Final = timedelta(milliseconds=5)
 """From our watch showing the writes to opening the gates: kube-scheduler has two informers, and one may be behind."""
 PATIENCE: Final = timedelta(seconds=10)
 """How long pods and claims may take to come before we say that we wait for them."""
-SAY_AGAIN: Final = timedelta(seconds=60)
-"""How often a pod is told a new reason."""
 FIRST_DELAY: Final = timedelta(seconds=1)
 LAST_DELAY: Final = timedelta(seconds=60)
 
@@ -327,44 +327,15 @@ class Core:
 
     def _carry_out(self, unit: Unit, plan: UnitPlan, now: datetime, writes: list[Write]) -> bool:
         """Writes what a plan says; False, and the plan is given up, where somebody else was there before."""
-        steps: list[tuple[Write, ResourceClaim]] = []
-        releases: list[tuple[Write, ResourceClaim]] = []
-        shown = True
-        releasing = False
         gated = self._gated(unit)
-        may_release = {claim.key for claim in self._releasable(unit, gated)}
-        for key, target in plan.claims.items():
-            own = self._store.own("ResourceClaim", key)
-            shown &= own is None
-            releasing |= own is not None and own.write.purpose == "clear"
-            claim = self._store.current(key)
-            if claim is None:
-                continue
-            assert target.status.allocation is not None
-            if claim.status.allocation is None:
-                if patches.FINALIZER not in claim.metadata.finalizers:
-                    steps.append(patches.add_finalizer(claim))
-                else:
-                    steps.append(patches.allocate(claim, target.status.allocation, plan.consumers[key], now))
-            elif own is not None:
-                continue
-            elif not agrees(claim.status.allocation, target.status.allocation):
-                if key not in may_release:
-                    unit.plan = None
-                    self._more_room = True
-                    return False
-                releases.append(patches.clear(claim))
-            elif claim.status.allocation.allocation_timestamp is None and key in may_release:
-                releases.append(patches.clear(claim))  # with it kube-scheduler could never reserve it
-            elif patches.FINALIZER not in claim.metadata.finalizers:
-                steps.append(patches.add_finalizer(claim))
-            elif not all(one in claim.status.reserved_for for one in plan.consumers[key]):
-                steps.append(patches.allocate(claim, target.status.allocation, plan.consumers[key], now))
-        if releases or releasing:
-            steps = releases
-        if steps or not shown:
+        steps = next_steps(self._store, plan, {claim.key for claim in self._releasable(unit, gated)}, now)
+        if steps is None:
+            unit.plan = None
+            self._more_room = True
+            return False
+        if steps.writes or not steps.shown:
             plan.shown_at = None
-            writes += [self._store.begin(*step) for step in steps]
+            writes += [self._store.begin(*step) for step in steps.writes]
             return True
         if plan.shown_at is None:
             plan.shown_at = now
@@ -414,15 +385,10 @@ class Core:
 
     def _say(self, unit: Unit, reason: str, text: str, now: datetime, writes: list[Write]) -> None:
         """Tells the gated pods why they wait, each reason once, and new ones not too often."""
-        if text != unit.said:
-            if unit.said_at is not None and now < unit.said_at + SAY_AGAIN:
-                self._at(unit, unit.said_at + SAY_AGAIN)
-                return
-            unit.said, unit.said_at, unit.told = text, now, set()
-        for pod in self._gated(unit):
-            if pod.metadata.uid not in unit.told:
-                unit.told.add(pod.metadata.uid)
-                writes.append(patches.say(pod, reason, text, now))
+        if (later := too_soon(unit, text, now)) is not None:
+            self._at(unit, later)
+        else:
+            writes += tell(unit, self._gated(unit), reason, text, now)
 
     def _at(self, unit: Unit, at: datetime) -> None:
         known = self._timers.get(unit.name)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from fairlead.resource.base import KubeObject, LabelSelector, Model, NodeSelector, ObjectMeta
+from fairlead.resource.claim import Condition
 from fairlead.resource.quantity import Quantity
 
 
@@ -167,9 +168,14 @@ class PodResourceClaimStatus(Model, frozen=True, gc=False):
 
 
 class PodStatus(Model, frozen=True):
-    """How far a pod is: `phase` is Pending, Running, Succeeded or Failed."""
+    """How far a pod is: `phase` is Pending, Running, Succeeded or Failed.
+
+    `nominatedNodeName` is set while a scheduler makes room for the pod by preemption.
+    """
 
     phase: str = ""
+    conditions: list[Condition] = []
+    nominated_node_name: str = ""
     resource_claim_statuses: list[PodResourceClaimStatus] = []
 
 
