@@ -65,6 +65,8 @@ class ApiModel:
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     version: int = 0
     writes: Counter[str] = field(default_factory=Counter)
+    blocked: set[str] = field(default_factory=set)
+    """Nodes on which kube-scheduler binds nothing, for reasons of its own."""
 
     def create(self, kind: str, item: dict[str, Any]) -> dict[str, Any]:
         item = copy.deepcopy(item)
@@ -109,6 +111,9 @@ class ApiModel:
                     raise RefusedError(409, "already exists")
                 self.events[write.name] = write.body
                 return Written(write, None)
+            if write.purpose == "evict":
+                self._evict(write)
+                return Written(write, None)
             item = self._claim(write) if write.kind == "ResourceClaim" else self._pod(write)
         except RefusedError as error:
             return Refused(write, error.status, str(error))
@@ -141,6 +146,14 @@ class ApiModel:
         ):
             raise RefusedError(422, "status.reservedFor: new reservations may not be added: the claim is being deleted")
         return self._store("ResourceClaim", "changed", item)
+
+    def _evict(self, write: Write) -> None:
+        known = self.objects["Pod"].get(write.key)
+        if known is None:
+            raise RefusedError(404, "not found")
+        if known["metadata"]["uid"] != write.body["deleteOptions"]["preconditions"]["uid"]:
+            raise RefusedError(409, "the UID in the precondition does not match")
+        self.delete("Pod", write.key)
 
     def _pod(self, write: Write) -> dict[str, Any]:
         known = self.objects["Pod"].get(write.key)
@@ -200,11 +213,16 @@ class ApiModel:
                 for name in self.objects["Node"]
                 if all(_selects(selector, name) for selector in [*selectors, *([affinity] if affinity else [])])
             ]
+            names = [name for name in names if name not in self.blocked]
+            pod = copy.deepcopy(pod)
             if names:
-                pod = copy.deepcopy(pod)
                 pod["spec"]["nodeName"] = names[0]
                 self.update("Pod", pod)
                 bound += 1
+            elif not pod.setdefault("status", {}).get("conditions"):
+                said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+                pod["status"]["conditions"] = [said | {"message": "0/2 nodes are available."}]
+                self.update("Pod", pod)
         return bound
 
     def collect(self) -> None:
@@ -284,6 +302,7 @@ def _selects(selector: dict[str, Any], name: str) -> bool:
 def _json_patch(item: dict[str, Any], operation: dict[str, Any]) -> None:
     *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
     target: Any = item
+    missing = operation["op"] == "test" and operation["value"] is None
     try:
         for part in parents:
             target = target[int(part)] if isinstance(target, list) else target[part]
@@ -293,7 +312,7 @@ def _json_patch(item: dict[str, Any], operation: dict[str, Any]) -> None:
         index: Any = int(last) if isinstance(target, list) else last
         match operation["op"]:
             case "test":
-                if target[index] != operation["value"]:
+                if (target.get(index) if missing else target[index]) != operation["value"]:
                     raise RefusedError(422, f"testing path {operation['path']} failed")
             case "remove":
                 del target[index]

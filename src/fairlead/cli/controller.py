@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 
 import click
 
@@ -17,7 +18,15 @@ from fairlead.cli.group import BAD_INPUT
     help="How to reach the API server. Absent: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
 )
 @click.option("--once", is_flag=True, help="Stop as soon as nothing is under way; pods that have no place still wait.")
-def controller(kubeconfig: str | None, once: bool) -> None:
+@click.option(
+    "--bind-patience",
+    type=click.FloatRange(min=1),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long kube-scheduler may fail to bind a pod before it is evicted, if a controller makes it anew.",
+)
+def controller(kubeconfig: str | None, once: bool, bind_patience: float) -> None:
     """Allocate the claims of pods that have the scheduling gate fairlead.dev/allocation, then open it.
 
     Pods that belong together (a PodGroup, or the label fairlead.dev/group with fairlead.dev/group-size) get their
@@ -41,4 +50,4 @@ def controller(kubeconfig: str | None, once: bool) -> None:
     except AccessError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None
-    raise SystemExit(run(access, sys.stderr, once))
+    raise SystemExit(run(access, sys.stderr, once, timedelta(seconds=bind_patience)))

@@ -176,6 +176,9 @@ class Client:
         match write.purpose:
             case "say":
                 method, path, media = "POST", f"{_CORE}/namespaces/{write.namespace}/events", "application/json"
+            case "evict":
+                method, media = "POST", "application/json"
+                path = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}/eviction"
             case "open":
                 path, media = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}", "application/json-patch+json"
             case _:
@@ -189,7 +192,7 @@ class Client:
             return Refused(write, UNKNOWN_OUTCOME if unknown else error.status, str(error))
         except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
             return Refused(write, UNKNOWN_OUTCOME, f"{type(error).__name__} {error}".strip())
-        if write.kind == "Event":
+        if write.purpose in ("say", "evict"):
             return Written(write, None)
         return Written(write, self._decoders[write.kind](answer))
 

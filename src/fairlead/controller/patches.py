@@ -35,6 +35,8 @@ from fairlead.resource import (
 GATE: Final = "fairlead.dev/allocation"
 FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 COMPONENT: Final = "fairlead"
+PLACED: Final = "fairlead.dev/placed"
+"""Annotation of a pod that we opened for a place: what holds it there."""
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _MESSAGE_MAX: Final = 1000
 """An Event's message may have 1,024 bytes."""
@@ -77,7 +79,10 @@ def clear(claim: ResourceClaim) -> tuple[Write, ResourceClaim]:
 
 
 def open_gate(pod: Pod, node: str) -> tuple[Write, Pod]:
-    """The write that removes our gate and ties the pod to a node (none: to none), and the pod after it."""
+    """The write that removes our gate and ties the pod to a node (none: to none), and the pod after it.
+
+    A pod with a place is marked, so that it is known for ours when it cannot be bound there.
+    """
     gates = [gate.name for gate in pod.spec.scheduling_gates]
     path = f"/spec/schedulingGates/{gates.index(GATE)}"
     operations: list[dict[str, Any]] = [
@@ -86,12 +91,24 @@ def open_gate(pod: Pod, node: str) -> tuple[Write, Pod]:
         {"op": "remove", "path": path},
     ]
     left = [gate for gate in pod.spec.scheduling_gates if gate.name != GATE]
-    spec = replace(pod.spec, scheduling_gates=left)
+    spec, meta = replace(pod.spec, scheduling_gates=left), pod.metadata
     if node:
-        operations += _tie(pod.spec.affinity, node)
+        operations += [*_mark(pod, "node"), *_tie(pod.spec.affinity, node)]
         spec = replace(spec, affinity=_tied(pod.spec.affinity, node))
+        meta = replace(meta, annotations={**meta.annotations, PLACED: "node"})
     write = Write("open", "Pod", pod.namespace, pod.name, pod.metadata.uid, version_of(pod), operations)
-    return write, replace(pod, spec=spec)
+    return write, replace(pod, spec=spec, metadata=meta)
+
+
+def evict(pod: Pod) -> Write:
+    """The request to evict a pod, this very one."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod.name, "namespace": pod.namespace},
+        "deleteOptions": {"preconditions": {"uid": pod.metadata.uid}},
+    }
+    return Write("evict", "Pod", pod.namespace, pod.name, pod.metadata.uid, version_of(pod), body)
 
 
 def tied_to(pod: Pod) -> str:
@@ -153,6 +170,14 @@ def _of_claim(purpose: Any, claim: ResourceClaim, metadata: dict[str, Any], rest
 
 def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value, enc_hook=encode_hook)
+
+
+def _mark(pod: Pod, held_by: str) -> list[dict[str, Any]]:
+    """The operations that add our annotation. Adding a map where there is one would drop what is in it."""
+    path = "/metadata/annotations"
+    if pod.metadata.annotations:
+        return [{"op": "add", "path": f"{path}/{PLACED.replace('/', '~1')}", "value": held_by}]
+    return [{"op": "test", "path": path, "value": None}, {"op": "add", "path": path, "value": {PLACED: held_by}}]
 
 
 def _field(node: str) -> NodeSelectorRequirement:

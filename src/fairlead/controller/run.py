@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TextIO
 
 import msgspec
@@ -17,9 +17,10 @@ import msgspec
 from fairlead.allocator.result import random_share_id
 from fairlead.controller.access import Access
 from fairlead.controller.client import Client, ServerError
-from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Refused, Write, Written
+from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Purpose, Refused, Write, Written
 from fairlead.controller.rounds import PlannedRound
 from fairlead.controller.state import Core
+from fairlead.controller.stuck import PATIENCE
 
 _WRITES: Final = 64
 """Writes on their way at one time."""
@@ -28,27 +29,37 @@ _GATHER: Final = 0.005
 _GRACE: Final = 5.0
 """Seconds that writes get at the end."""
 
+_DONE: Final[dict[Purpose, str]] = {
+    "finalizer": "protected",
+    "allocate": "allocated",
+    "clear": "released",
+    "open": "opened",
+    "evict": "evicted",
+    "say": "told",
+}
 
-def run(access: Access, log_to: TextIO, once: bool = False) -> int:
+
+def run(access: Access, log_to: TextIO, once: bool = False, bind_patience: timedelta = PATIENCE) -> int:
     """Runs until it is told to stop.
 
     Args:
         access: the API server.
         log_to: takes the log.
         once: whether to stop as soon as nothing is under way.
+        bind_patience: how long kube-scheduler may fail to bind a pod before the pod is evicted.
 
     Returns:
         The exit status: 0, or 1 when the server does not let us read what we need.
     """
-    return asyncio.run(_Loop(access, log_to, once).run())
+    return asyncio.run(_Loop(access, log_to, once, bind_patience).run())
 
 
 class _Loop:
-    def __init__(self, access: Access, log_to: TextIO, once: bool) -> None:
+    def __init__(self, access: Access, log_to: TextIO, once: bool, bind_patience: timedelta) -> None:
         self._access = access
         self._log_to = log_to
         self._once = once
-        self._core = Core(lambda snapshot: PlannedRound(snapshot, random_share_id))
+        self._core = Core(lambda snapshot: PlannedRound(snapshot, random_share_id), bind_patience)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._writes: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_WRITES)
@@ -136,10 +147,9 @@ class _Loop:
             fields = {"object": f"Pod {about['namespace']}/{about['name']}", "message": write.body["message"]}
         if isinstance(answer, Refused):
             fields |= {"status": answer.status, "problem": answer.message}
-        done = {"finalizer": "protected", "allocate": "allocated", "clear": "released", "open": "opened", "say": "told"}
-        outcome = done[write.purpose] if isinstance(answer, Written) else f"not {done[write.purpose]}"
+        outcome = _DONE[write.purpose] if isinstance(answer, Written) else f"not {_DONE[write.purpose]}"
         if isinstance(answer, Refused) and answer.status == UNKNOWN_OUTCOME:
-            outcome = f"perhaps {done[write.purpose]}"
+            outcome = f"perhaps {_DONE[write.purpose]}"
         self._log(outcome, **fields)
         self._events.put_nowait(answer)
 

@@ -36,10 +36,12 @@ from fairlead.controller.events import (
     Written,
 )
 from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
+from fairlead.controller.rescue import Rescuer
 from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.rounds import Answer, MakeRound, Round
 from fairlead.controller.snapshot import snapshot, without
 from fairlead.controller.store import Store
+from fairlead.controller.stuck import PATIENCE as BIND_PATIENCE
 from fairlead.controller.telling import SAY_AGAIN, tell, too_soon
 from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
 from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
@@ -55,15 +57,17 @@ LAST_DELAY: Final = timedelta(seconds=60)
 class Core:
     """What is known of the cluster, and what is under way."""
 
-    def __init__(self, make_round: MakeRound) -> None:
+    def __init__(self, make_round: MakeRound, bind_patience: timedelta = BIND_PATIENCE) -> None:
         """Starts with nothing.
 
         Args:
             make_round: makes a planner for a snapshot.
+            bind_patience: how long kube-scheduler may fail to bind a pod that was opened.
         """
         self._make_round = make_round
         self._store = Store()
         self._roster = Roster(self._store.pod_group)
+        self._rescuer = Rescuer(self._store, self._roster, bind_patience)
         self._dirty: set[str] = set()
         self._waiting: set[str] = set()
         """Units that were planned and found no room."""
@@ -85,23 +89,26 @@ class Core:
     @property
     def wake(self) -> datetime | None:
         """When `decide` has something to do though no event came."""
-        return min((*self._timers.values(), *self._retries.values()), default=None)
+        times = [*self._timers.values(), *self._retries.values()]
+        if self._rescuer.wake is not None:
+            times.append(self._rescuer.wake)
+        return min(times, default=None)
 
     def handle(self, event: Event, now: datetime) -> None:
         """Takes note of an event."""
         match event:
             case Listed(kind, objects, version):
                 for before, after in self._store.replace(kind, objects, version):
-                    self._changed(kind, before, after)
+                    self._changed(kind, before, after, now)
                 self._more_room |= kind == "ResourceClaim"
             case Seen(kind, item):
                 with self._noting_room(item.key):
-                    self._changed(kind, *self._store.put(kind, item))
+                    self._changed(kind, *self._store.put(kind, item), now)
             case Gone(kind, item):
                 with self._noting_room(item.key):
-                    self._changed(kind, *self._store.drop(kind, item))
+                    self._changed(kind, *self._store.drop(kind, item), now)
             case Written(write, answer):
-                if write.purpose == "say" or answer is None:
+                if answer is None:
                     return
                 with self._noting_room(write.key):
                     self._store.written(write, answer)
@@ -117,6 +124,7 @@ class Core:
         if not self.synced:
             return writes
         self._repeat(now, writes)
+        writes += self._rescuer.step(now)
         due = {name for name, at in self._timers.items() if at <= now}
         for name in due:
             del self._timers[name]
@@ -142,11 +150,12 @@ class Core:
             after = self._store.held(claim)
             self._more_room |= after is None or not agrees(after.status.allocation, before.status.allocation)
 
-    def _changed(self, kind: Kind, before: KubeObject | None, after: KubeObject | None) -> None:
+    def _changed(self, kind: Kind, before: KubeObject | None, after: KubeObject | None, now: datetime) -> None:
         if before is after:
             return
         if isinstance(before or after, Pod):
             self._pod_changed(before, after)  # type: ignore[arg-type]
+            self._rescuer.note(before, after, now)  # type: ignore[arg-type]
         elif isinstance(before or after, ResourceClaim):
             key = (before or after).key  # type: ignore[union-attr]
             self._dirty.update(unit.name for unit in self._roster.users_of(key))
@@ -177,6 +186,8 @@ class Core:
 
     def _refused(self, event: Refused, now: datetime) -> None:
         write, status = event.write, event.status
+        if write.purpose == "evict":
+            return  # it is made again, if it is still needed
         if write.purpose == "say":
             self._unsaid(write, status, now)
             return
@@ -268,7 +279,7 @@ class Core:
         claims = {used.claim.key: used.claim for pod in pods for used in pod.claims}
         if any(self._store.own("ResourceClaim", key) is not None for key in claims):
             return False  # it is looked at again when the watch shows them
-        unit.candidates = pods
+        unit.candidates = self._rescuer.steer(unit, pods, now)
         plan = adopted(pods, unit.group)
         if plan is not None and all(not node or self._store.node(node) for node in plan.nodes.values()):
             unit.plan = plan
@@ -376,7 +387,11 @@ class Core:
             return
         self._waiting.add(unit.name)
         self._release(unit, self._gated(unit), writes)
-        self._say(unit, "NoAllocation", answer.reason, now, writes)
+        avoided, until = self._rescuer.avoided(unit, now)
+        if until is not None:
+            self._at(unit, until)
+        reason = f"{answer.reason.rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
+        self._say(unit, "NoAllocation", reason, now, writes)
 
     def _plans(self) -> list[UnitPlan]:
         return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]
@@ -413,8 +428,9 @@ def _owner(pod: Pod) -> str:
 
 
 def _same_but_for_version(one: Pod, other: Pod) -> bool:
+    """Whether planning sees no difference: what a scheduler says of a pod that waits is none."""
     meta = replace(one.metadata, resource_version=other.metadata.resource_version, generation=other.metadata.generation)
-    return replace(one, metadata=meta) == other
+    return replace(one, metadata=meta, status=replace(one.status, conditions=other.status.conditions)) == other
 
 
 def _substance(item: KubeObject | None) -> object:

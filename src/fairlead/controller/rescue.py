@@ -1,0 +1,108 @@
+"""What is done for pods that were opened and cannot be bound.
+
+A pod that a controller makes anew is evicted (its claims go with it, or are released by Kubernetes' own controllers),
+and its successor is planned away from the node for a while. Of a gang the members that cannot be bound are evicted,
+those that run stay. Any other pod is told what is wrong and what can be done: its node cannot be taken from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from fairlead.controller import patches
+from fairlead.controller.events import Write
+from fairlead.controller.roster import Roster
+from fairlead.controller.steering import away_from
+from fairlead.controller.store import Store
+from fairlead.controller.stuck import Stuck, cannot_bind, made_anew, may_be_evicted
+from fairlead.controller.unit import Unit
+from fairlead.resource import PlannedPod, Pod
+
+
+class Rescuer:
+    """Looks after the pods that cannot be bound."""
+
+    def __init__(self, store: Store, roster: Roster, patience: timedelta) -> None:
+        """Knows of none.
+
+        Args:
+            store: what is there.
+            roster: which pods belong together.
+            patience: how long kube-scheduler may fail to bind a pod.
+        """
+        self._store = store
+        self._roster = roster
+        self._stuck = Stuck(patience)
+
+    @property
+    def wake(self) -> datetime | None:
+        """When a pod is due next."""
+        return self._stuck.wake
+
+    def note(self, before: Pod | None, after: Pod | None, now: datetime) -> None:
+        """Takes note of how a pod was and is."""
+        pod = after or before
+        assert pod is not None
+        self._stuck.note(pod.key, after, self._workload(pod), now)
+
+    def step(self, now: datetime) -> list[Write]:
+        """What is to be written now."""
+        writes: list[Write] = []
+        for workload, keys in self._stuck.due(now).items():
+            nodes, why = [], ""
+            for key in keys:
+                pod = self._store.pod(key)
+                text = cannot_bind(pod) if pod is not None else None
+                if pod is None or text is None:
+                    continue
+                node = patches.tied_to(pod)
+                nodes.append(node)
+                why = f"pod {pod.name} could not be bound there: {text}"
+                writes += _for(pod, node, text, now)
+            self._stuck.tried(workload, nodes, why, now)
+        return writes
+
+    def steer(self, unit: Unit, pods: Sequence[PlannedPod], now: datetime) -> list[PlannedPod]:
+        """The pods of a unit, kept away from the nodes where others of their workload could not be bound."""
+        return [
+            away_from(pod, avoided) if (avoided := self._stuck.avoided(self._workload(pod.pod), now)) else pod
+            for pod in pods
+        ]
+
+    def avoided(self, unit: Unit, now: datetime) -> tuple[str, datetime | None]:
+        """Which nodes a unit is kept away from and why, and when the first of them may be used again."""
+        found = {}
+        for pod in unit.candidates:
+            found |= self._stuck.avoided(self._workload(pod.pod), now)
+        if not found:
+            return "", None
+        first = min(found, key=lambda node: found[node].until)
+        others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        text = f"node {first}{others} is left alone for some minutes, since {found[first].why}"
+        return text, found[first].until
+
+    def _workload(self, pod: Pod) -> str:
+        """Whose pods share what was learned from one of them."""
+        unit = self._roster.unit_of(pod.key)
+        if unit is not None and unit.group:
+            return unit.name
+        owner = pod.metadata.controller
+        return f"{owner.kind} {pod.namespace}/{owner.name}" if owner is not None else f"pod {pod.key}"
+
+
+def _for(pod: Pod, node: str, text: str, now: datetime) -> list[Write]:
+    """What is written for one pod that cannot be bound."""
+    place = f"on node {node}" if node else "with the devices of its claims"
+    owner = pod.metadata.controller
+    if made_anew(pod):
+        assert owner is not None
+        message = f"evicted, so that {owner.kind} {owner.name} makes it anew: it cannot be bound {place}: {text}"
+        return [patches.evict(pod), patches.say(pod, "Evicted", message, now)]
+    if owner is None:
+        cure = "No controller makes it anew: make room there, or delete the pod and create it again"
+    elif may_be_evicted(pod):
+        cure = f"{owner.kind} {owner.name} would make it anew for the same node: make room there"
+    else:
+        cure = "It must not be evicted: make room there, or delete the pod"
+    return [patches.say(pod, "CannotBind", f"cannot be bound {place}: {text} {cure}", now)]
