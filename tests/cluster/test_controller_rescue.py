@@ -56,18 +56,20 @@ def with_volume(one: dict[str, Any]) -> dict[str, Any]:
     return one
 
 
-def workload(kind: str, namespace: str, name: str, replicas: int, made: dict[str, Any]) -> dict[str, Any]:
-    """A ReplicaSet or a Job of such pods."""
+def replica_set(namespace: str, name: str, replicas: int, made: dict[str, Any]) -> dict[str, Any]:
+    """A ReplicaSet of such pods."""
     labels = {"app": name}
-    inner = {"metadata": {"labels": labels | made["metadata"]["labels"]}, "spec": made["spec"]}
-    spec: dict[str, Any] = {"template": inner}
-    if kind == "Job":
-        inner["spec"]["restartPolicy"] = "Never"
-        spec |= {"parallelism": replicas, "completions": replicas, "completionMode": "Indexed"}
-    else:
-        spec |= {"replicas": replicas, "selector": {"matchLabels": labels}}
-    version = "batch/v1" if kind == "Job" else "apps/v1"
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+    metadata = {"labels": labels | made["metadata"]["labels"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": metadata, "spec": made["spec"]},
+        },
+    }
 
 
 def leaked(api: Api, namespace: str) -> list[str]:
@@ -89,7 +91,7 @@ def test_a_pod_whose_volume_is_elsewhere_is_evicted_until_its_successor_is_there
     api.create(template(namespace, "vol", 8))
     api.create_all(volume_on(namespace, "vol-001"))
     with controller(plane, *PATIENCE):
-        api.create(workload("ReplicaSet", namespace, "web", 1, with_volume(pod(namespace, "web", "vol-8"))))
+        api.create(replica_set(namespace, "web", 1, with_volume(pod(namespace, "web", "vol-8"))))
         wait_for(lambda: bound(api, namespace), 60, "the successor to be bound")
     assert list(bound(api, namespace).values()) == ["vol-001"]
     assert any("evicted, so that ReplicaSet web makes it anew" in one for one in told(api, namespace))
@@ -112,7 +114,7 @@ def test_a_pod_without_a_controller_is_told_what_keeps_it(plane: ControlPlane) -
     assert bound(api, namespace) == {}
 
 
-def test_a_job_that_must_be_spread_ends_up_spread(plane: ControlPlane) -> None:
+def test_a_gang_that_must_be_spread_ends_up_spread(plane: ControlPlane) -> None:
     api = plane.api
     namespace = plane.namespace("spread")
     hardware = nodes(4, "zone")
@@ -121,11 +123,10 @@ def test_a_job_that_must_be_spread_ends_up_spread(plane: ControlPlane) -> None:
     add_cluster(api, hardware)
     api.create(template(namespace, "zone", 4))
     made = pod(namespace, "train", "zone-4", {"fairlead.dev/group-size": "4"})
-    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "nodeAffinityPolicy": "Ignore"}
     made["spec"]["topologySpreadConstraints"] = [spread | {"labelSelector": {"matchLabels": {"app": "train"}}}]
-    made["spec"]["nodeSelector"] = {"topology.fairlead.dev/rack": "zone-rack-0"}
     with controller(plane, *PATIENCE):
-        api.create(workload("Job", namespace, "train", 4, made))
+        api.create(replica_set(namespace, "train", 4, made))
         wait_for(lambda: len(bound(api, namespace)) == 4, 90, "all four to be bound")
     zones = sorted("ab"[int(node[-1]) // 2] for node in bound(api, namespace).values())
     assert zones == ["a", "a", "b", "b"]
@@ -140,7 +141,7 @@ def test_a_pod_that_was_not_opened_by_the_controller_is_left_alone(plane: Contro
     made["spec"] |= {"resourceClaims": [], "schedulingGates": [], "nodeSelector": {"nowhere": "yes"}}
     made["spec"]["containers"][0]["resources"] = {}
     with controller(plane, *PATIENCE):
-        api.create(workload("ReplicaSet", namespace, "web", 1, made))
+        api.create(replica_set(namespace, "web", 1, made))
         (first,) = wait_for(lambda: api.items(f"/api/v1/namespaces/{namespace}/pods"), 20, "the pod")
         api.create(template(namespace, "vol", 1))
         marker = with_gate_only(namespace)

@@ -15,7 +15,7 @@ from fairlead.controller.events import Write
 from fairlead.controller.roster import Roster
 from fairlead.controller.steering import away_from
 from fairlead.controller.store import Store
-from fairlead.controller.stuck import Stuck, cannot_bind, made_anew, may_be_evicted
+from fairlead.controller.stuck import Stuck, cannot_bind, not_to_be_evicted
 from fairlead.controller.unit import Unit
 from fairlead.resource import PlannedPod, Pod
 
@@ -94,15 +94,9 @@ class Rescuer:
 def _for(pod: Pod, node: str, text: str, now: datetime) -> list[Write]:
     """What is written for one pod that cannot be bound."""
     place = f"on node {node}" if node else "with the devices of its claims"
+    if cure := not_to_be_evicted(pod):
+        return [patches.say(pod, "CannotBind", f"cannot be bound {place}: {text} {cure}", now)]
     owner = pod.metadata.controller
-    if made_anew(pod):
-        assert owner is not None
-        message = f"evicted, so that {owner.kind} {owner.name} makes it anew: it cannot be bound {place}: {text}"
-        return [patches.evict(pod), patches.say(pod, "Evicted", message, now)]
-    if owner is None:
-        cure = "No controller makes it anew: make room there, or delete the pod and create it again"
-    elif may_be_evicted(pod):
-        cure = f"{owner.kind} {owner.name} would make it anew for the same node: make room there"
-    else:
-        cure = "It must not be evicted: make room there, or delete the pod"
-    return [patches.say(pod, "CannotBind", f"cannot be bound {place}: {text} {cure}", now)]
+    assert owner is not None
+    message = f"evicted, so that {owner.kind} {owner.name} makes it anew: it cannot be bound {place}: {text}"
+    return [patches.evict(pod), patches.say(pod, "Evicted", message, now)]

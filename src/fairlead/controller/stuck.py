@@ -3,9 +3,9 @@
 kube-scheduler knows what we do not: volumes, topology spread, extended resources, pods of others. It says so in the
 pod's condition PodScheduled. A pod that stays so for `patience` needs a new place, and gets it by being made anew.
 
-Nothing here loops: tries are counted by workload, and each waits twice as long as the one before, half an hour at most.
-For the same time the nodes of a try are left alone by the workload. A workload that had no try for twice its last wait
-starts afresh. All of this is in memory: a controller that starts afresh waits for `patience` again.
+Nothing here loops: tries are counted by workload, and each waits twice as long as the one before, half an hour at
+most. For twice that time the nodes of a try are left alone by the workload. A workload that had no try for three times
+its last wait starts afresh. All of this is in memory: a controller that starts afresh waits for `patience` again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATIENCE: Final = timedelta(seconds=30)
 """How long kube-scheduler may fail to bind a pod before something is done."""
 LONGEST: Final = timedelta(minutes=30)
 EVICTION: Final = "fairlead.dev/eviction"
-"""Annotation of a pod: with the value `never` it is only told."""
+"""Annotation of a pod: with the value `never` it is only told; with `allowed` a Job's pod, too, is evicted."""
 _KEPT_ON_THEIR_NODE: Final = ("DaemonSet", "Node")
 """Controllers that make a pod anew for the same node."""
 
@@ -56,15 +56,21 @@ def cannot_bind(pod: Pod) -> str | None:
     return None
 
 
-def made_anew(pod: Pod) -> bool:
-    """Whether the pod's controller makes another one, free to go elsewhere, once it is evicted."""
-    owner = pod.metadata.controller
-    return owner is not None and owner.kind not in _KEPT_ON_THEIR_NODE and may_be_evicted(pod)
-
-
-def may_be_evicted(pod: Pod) -> bool:
-    """Whether the pod does not forbid it."""
-    return pod.metadata.annotations.get(EVICTION) != "never"
+def not_to_be_evicted(pod: Pod) -> str:
+    """Why it does not help to evict the pod, and what does; empty where its controller makes it anew, free to go."""
+    owner, said = pod.metadata.controller, pod.metadata.annotations.get(EVICTION)
+    if owner is None:
+        return "No controller makes it anew: make room there, or delete the pod and create it again"
+    if owner.kind in _KEPT_ON_THEIR_NODE:
+        return f"{owner.kind} {owner.name} would make it anew for the same node: make room there"
+    if said == "never":
+        return "It must not be evicted: make room there, or delete the pod"
+    if owner.kind == "Job" and said != "allowed":
+        return (
+            f"Job {owner.name} may count an eviction as a failure, so it is not evicted without the annotation "
+            f"{EVICTION}: allowed; make room there, or delete the pod"
+        )
+    return ""
 
 
 class Stuck:
@@ -110,7 +116,7 @@ class Stuck:
         delay = min(self._patience * (1 << min(known.tries, 16)), max(LONGEST, self._patience))
         known.not_before = now + delay
         known.forgotten_at = now + delay * 3
-        known.avoided |= {node: Avoided(now + delay, why) for node in nodes if node}
+        known.avoided |= {node: Avoided(now + delay * 2, why) for node in nodes if node}
 
     def avoided(self, workload: str, now: datetime) -> dict[str, Avoided]:
         """The nodes that a workload leaves alone."""
