@@ -199,6 +199,11 @@ class Play:
         if pods:
             self.api.delete("Pod", pods[choice % len(pods)])
 
+    def block(self, choice: int = 0) -> None:
+        """kube-scheduler binds nothing on a node, or on all nodes again."""
+        nodes = list(self.api.objects["Node"])
+        self.api.blocked = {nodes[choice % len(nodes)]} if choice % 3 else set()
+
     def make_anew(self, choice: int = 0) -> None:
         """Controllers make the pods anew that are gone; the claims of the old ones go first."""
         for name, (counts, how) in list(self._made.items()):
@@ -268,6 +273,14 @@ class Play:
             for pod in self.api.objects["Pod"].values()
             if pod["spec"].get("nodeName")
         }
+
+    def pins(self) -> list[str]:
+        """The claims that have an entry of the controller's own."""
+        return [
+            key
+            for key, claim in self.api.objects["ResourceClaim"].items()
+            if any(one.get("apiGroup") == "fairlead.dev" for one in claim.get("status", {}).get("reservedFor") or ())
+        ]
 
     def told(self, name: str) -> list[str]:
         """What a pod was told."""

@@ -183,7 +183,7 @@ class Client:
                 path, media = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}", "application/json-patch+json"
             case _:
                 path = f"{_RESOURCE}/v1/namespaces/{write.namespace}/resourceclaims/{write.name}"
-                path += "" if write.purpose == "finalizer" else "/status"
+                path += "" if write.purpose in ("finalizer", "unprotect") else "/status"
         body = msgspec.json.encode(write.body)
         try:
             answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media)
@@ -192,7 +192,7 @@ class Client:
             return Refused(write, UNKNOWN_OUTCOME if unknown else error.status, str(error))
         except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
             return Refused(write, UNKNOWN_OUTCOME, f"{type(error).__name__} {error}".strip())
-        if write.purpose in ("say", "evict"):
+        if write.kind == "Event" or write.purpose == "evict":
             return Written(write, None)
         return Written(write, self._decoders[write.kind](answer))
 

@@ -78,10 +78,30 @@ def clear(claim: ResourceClaim) -> tuple[Write, ResourceClaim]:
     return _of_claim("clear", claim, {}, {"status": status}), replace(claim, status=ResourceClaimStatus())
 
 
-def open_gate(pod: Pod, node: str) -> tuple[Write, Pod]:
-    """The write that removes our gate and ties the pod to a node (none: to none), and the pod after it.
+def reserve_for(
+    claim: ResourceClaim, consumers: Sequence[ResourceClaimConsumerReference]
+) -> tuple[Write, ResourceClaim]:
+    """The write that leaves a claim with these reservations and its devices, and the claim after it."""
+    after = replace(claim, status=replace(claim.status, reserved_for=list(consumers)))
+    return _of_claim("unpin", claim, {}, {"status": {"reservedFor": _plain(list(consumers))}}), after
+
+
+def unprotect(claim: ResourceClaim) -> tuple[Write, ResourceClaim]:
+    """The write that removes the finalizer from a claim without devices, and the claim after it."""
+    finalizers = [one for one in claim.metadata.finalizers if one != FINALIZER]
+    after = replace(claim, metadata=replace(claim.metadata, finalizers=finalizers))
+    return _of_claim("unprotect", claim, {"finalizers": finalizers}, {}), after
+
+
+def open_gate(pod: Pod, node: str, tie: bool = True) -> tuple[Write, Pod]:
+    """The write that removes our gate and ties the pod to a node, and the pod after it.
 
     A pod with a place is marked, so that it is known for ours when it cannot be bound there.
+
+    Args:
+        pod: the pod.
+        node: its place; empty for none.
+        tie: whether node affinity is to hold it there.
     """
     gates = [gate.name for gate in pod.spec.scheduling_gates]
     path = f"/spec/schedulingGates/{gates.index(GATE)}"
@@ -93,9 +113,12 @@ def open_gate(pod: Pod, node: str) -> tuple[Write, Pod]:
     left = [gate for gate in pod.spec.scheduling_gates if gate.name != GATE]
     spec, meta = replace(pod.spec, scheduling_gates=left), pod.metadata
     if node:
-        operations += [*_mark(pod, "node"), *_tie(pod.spec.affinity, node)]
+        held_by = "node" if tie else "claim"
+        operations += _mark(pod, held_by)
+        meta = replace(meta, annotations={**meta.annotations, PLACED: held_by})
+    if node and tie:
+        operations += _tie(pod.spec.affinity, node)
         spec = replace(spec, affinity=_tied(pod.spec.affinity, node))
-        meta = replace(meta, annotations={**meta.annotations, PLACED: "node"})
     write = Write("open", "Pod", pod.namespace, pod.name, pod.metadata.uid, version_of(pod), operations)
     return write, replace(pod, spec=spec, metadata=meta)
 

@@ -1,8 +1,9 @@
 """What is done for pods that were opened and cannot be bound.
 
-A pod that a controller makes anew is evicted (its claims go with it, or are released by Kubernetes' own controllers),
-and its successor is planned away from the node for a while. Of a gang the members that cannot be bound are evicted,
-those that run stay. Any other pod is told what is wrong and what can be done: its node cannot be taken from it.
+A pod that its claims alone hold is moved, if there is a place for it (`moves`). Any other that a controller makes anew
+is evicted (its claims go with it, or are released by Kubernetes' own controllers). Either way it is planned away from
+the node for a while. Of a gang the members that cannot be bound are evicted, those that run stay. A pod that nobody
+makes anew is told what is wrong and what can be done: its node cannot be taken from it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from datetime import datetime, timedelta
 
 from fairlead.controller import patches
 from fairlead.controller.events import Write
+from fairlead.controller.moves import Mover
+from fairlead.controller.pins import home_of
 from fairlead.controller.roster import Roster
 from fairlead.controller.steering import away_from
 from fairlead.controller.store import Store
-from fairlead.controller.stuck import Stuck, cannot_bind, not_to_be_evicted
+from fairlead.controller.stuck import Avoided, Stuck, cannot_bind, not_to_be_evicted
 from fairlead.controller.unit import Unit
 from fairlead.resource import PlannedPod, Pod
 
@@ -23,16 +26,18 @@ from fairlead.resource import PlannedPod, Pod
 class Rescuer:
     """Looks after the pods that cannot be bound."""
 
-    def __init__(self, store: Store, roster: Roster, patience: timedelta) -> None:
+    def __init__(self, store: Store, roster: Roster, mover: Mover, patience: timedelta) -> None:
         """Knows of none.
 
         Args:
             store: what is there.
             roster: which pods belong together.
+            mover: moves pods.
             patience: how long kube-scheduler may fail to bind a pod.
         """
         self._store = store
         self._roster = roster
+        self._mover = mover
         self._stuck = Stuck(patience)
 
     @property
@@ -50,21 +55,21 @@ class Rescuer:
         """What is to be written now."""
         writes: list[Write] = []
         for workload, keys in self._stuck.due(now).items():
-            nodes, why = [], ""
-            for key in keys:
-                pod = self._store.pod(key)
-                text = cannot_bind(pod) if pod is not None else None
-                if pod is None or text is None:
-                    continue
-                node = patches.tied_to(pod)
-                nodes.append(node)
-                why = f"pod {pod.name} could not be bound there: {text}"
-                writes += _for(pod, node, text, now)
-            self._stuck.tried(workload, nodes, why, now)
+            found = [
+                (pod, text, home_of(pod, self._store.claim))
+                for pod in map(self._store.pod, keys)
+                if pod is not None and (text := cannot_bind(pod)) is not None
+            ]
+            why = "".join(f"pod {pod.name} could not be bound there: {text}" for pod, text, _ in found[:1])
+            self._stuck.tried(workload, [node for _, _, node in found], why, now)
+            for pod, text, node in found:
+                lack = self._mover.begin(pod, now) if self._mover.movable(pod) else None
+                if lack != "":
+                    writes += _for(pod, node, text, lack, now)
         return writes
 
-    def steer(self, unit: Unit, pods: Sequence[PlannedPod], now: datetime) -> list[PlannedPod]:
-        """The pods of a unit, kept away from the nodes where others of their workload could not be bound."""
+    def steer(self, pods: Sequence[PlannedPod], now: datetime) -> list[PlannedPod]:
+        """The pods, kept away from the nodes where others of their workload could not be bound."""
         return [
             away_from(pod, avoided) if (avoided := self._stuck.avoided(self._workload(pod.pod), now)) else pod
             for pod in pods
@@ -72,7 +77,7 @@ class Rescuer:
 
     def avoided(self, unit: Unit, now: datetime) -> tuple[str, datetime | None]:
         """Which nodes a unit is kept away from and why, and when the first of them may be used again."""
-        found = {}
+        found: dict[str, Avoided] = {}
         for pod in unit.candidates:
             found |= self._stuck.avoided(self._workload(pod.pod), now)
         if not found:
@@ -91,10 +96,11 @@ class Rescuer:
         return f"{owner.kind} {pod.namespace}/{owner.name}" if owner is not None else f"pod {pod.key}"
 
 
-def _for(pod: Pod, node: str, text: str, now: datetime) -> list[Write]:
-    """What is written for one pod that cannot be bound."""
+def _for(pod: Pod, node: str, text: str, lack: str | None, now: datetime) -> list[Write]:
+    """What is written for one pod that cannot be bound, and could go elsewhere but for a lack."""
     place = f"on node {node}" if node else "with the devices of its claims"
     if cure := not_to_be_evicted(pod):
+        cure = f"It has no other place: {lack}. {cure}" if lack else cure
         return [patches.say(pod, "CannotBind", f"cannot be bound {place}: {text} {cure}", now)]
     owner = pod.metadata.controller
     assert owner is not None

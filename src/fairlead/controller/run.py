@@ -33,6 +33,8 @@ _DONE: Final[dict[Purpose, str]] = {
     "finalizer": "protected",
     "allocate": "allocated",
     "clear": "released",
+    "unpin": "unpinned",
+    "unprotect": "unprotected",
     "open": "opened",
     "evict": "evicted",
     "say": "told",

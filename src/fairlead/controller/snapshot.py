@@ -12,12 +12,12 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from fairlead.controller import patches
 from fairlead.controller.grouping import finished, has_gate
+from fairlead.controller.pins import home_of
 from fairlead.controller.store import Store
 from fairlead.controller.unit import UnitPlan, agrees
 from fairlead.placement import Cluster
-from fairlead.resource import PlannedPod, ResourceClaim, ResourceClaimStatus
+from fairlead.resource import PlannedPod, Pod, ResourceClaim, ResourceClaimStatus
 
 
 def snapshot(store: Store, plans: Iterable[UnitPlan], released: set[str]) -> Cluster:
@@ -49,12 +49,40 @@ def snapshot(store: Store, plans: Iterable[UnitPlan], released: set[str]) -> Clu
         if finished(pod):
             continue
         if not pod.spec.node_name:
-            node = nodes.get(pod.key) or ("" if has_gate(pod) else patches.tied_to(pod))
+            node = nodes.get(pod.key) or ("" if has_gate(pod) else home_of(pod, store.claim))
             if not node or pod.metadata.deletion_timestamp is not None:
                 continue
             pod = replace(pod, spec=replace(pod.spec, node_name=node))
         pods.append(pod)
     return Cluster(store.nodes, store.slices, store.classes, claims, store.taint_rules, pods)
+
+
+def moved_from(cluster: Cluster, pod: Pod, claims: Iterable[ResourceClaim]) -> Cluster:
+    """The cluster without a pod that is to be moved, and with those devices of its claims taken that failed it."""
+    kept = [one for one in cluster.pods if one.key != pod.key]
+    failed = [found for claim in claims if (found := _failed(claim)) is not None]
+    return dataclasses.replace(cluster, pods=kept, claims=[*cluster.claims, *failed])
+
+
+def _failed(claim: ResourceClaim) -> ResourceClaim | None:
+    """A claim for the devices that a driver has given up to prepare: a binding failure condition of theirs is true."""
+    allocation = claim.status.allocation
+    if allocation is None:
+        return None
+    said = {
+        (status.driver, status.pool, status.device): {one.type for one in status.conditions if one.status == "True"}
+        for status in claim.status.devices
+    }
+    results = [
+        one
+        for one in allocation.devices.results
+        if said.get((one.driver, one.pool, one.device), set()) & set(one.binding_failure_conditions)
+    ]
+    if not results:
+        return None
+    allocation = replace(allocation, devices=replace(allocation.devices, results=results))
+    meta = replace(claim.metadata, name=f"{claim.name} (failed)")
+    return replace(claim, metadata=meta, status=ResourceClaimStatus(allocation=allocation))
 
 
 def without(pod: PlannedPod, released: set[str]) -> PlannedPod:

@@ -36,13 +36,16 @@ from fairlead.controller.events import (
     Written,
 )
 from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
+from fairlead.controller.moves import Mover
+from fairlead.controller.pins import PIN
 from fairlead.controller.rescue import Rescuer
 from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.rounds import Answer, MakeRound, Round
-from fairlead.controller.snapshot import snapshot, without
+from fairlead.controller.snapshot import moved_from, snapshot, without
 from fairlead.controller.store import Store
 from fairlead.controller.stuck import PATIENCE as BIND_PATIENCE
 from fairlead.controller.telling import SAY_AGAIN, tell, too_soon
+from fairlead.controller.tidying import Tidier
 from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
 from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
 
@@ -67,7 +70,9 @@ class Core:
         self._make_round = make_round
         self._store = Store()
         self._roster = Roster(self._store.pod_group)
-        self._rescuer = Rescuer(self._store, self._roster, bind_patience)
+        self._tidier = Tidier(self._store, self._roster)
+        self._mover = Mover(self._store, self._place_for)
+        self._rescuer = Rescuer(self._store, self._roster, self._mover, bind_patience)
         self._dirty: set[str] = set()
         self._waiting: set[str] = set()
         """Units that were planned and found no room."""
@@ -84,15 +89,19 @@ class Core:
     @property
     def busy(self) -> bool:
         """Whether anything was begun that is not at its end."""
-        return self._store.writing or any(unit.plan is not None for unit in self._roster.units.values())
+        return (
+            self._store.writing
+            or self._mover.active
+            or any(unit.plan is not None for unit in self._roster.units.values())
+        )
 
     @property
     def wake(self) -> datetime | None:
         """When `decide` has something to do though no event came."""
-        times = [*self._timers.values(), *self._retries.values()]
-        if self._rescuer.wake is not None:
-            times.append(self._rescuer.wake)
-        return min(times, default=None)
+        if self._mover.active:
+            return min((*self._retries.values(), *([self._mover.wake] if self._mover.wake else [])), default=None)
+        others = [at for at in (self._mover.wake, self._rescuer.wake, self._tidier.wake) if at is not None]
+        return min((*self._timers.values(), *self._retries.values(), *others), default=None)
 
     def handle(self, event: Event, now: datetime) -> None:
         """Takes note of an event."""
@@ -124,7 +133,12 @@ class Core:
         if not self.synced:
             return writes
         self._repeat(now, writes)
+        alone, moving = self._mover.step(now)
+        writes += moving
+        if alone:
+            return writes
         writes += self._rescuer.step(now)
+        writes += [self._store.begin(*step) for step in self._tidier.step(now)]
         due = {name for name, at in self._timers.items() if at <= now}
         for name in due:
             del self._timers[name]
@@ -156,8 +170,10 @@ class Core:
         if isinstance(before or after, Pod):
             self._pod_changed(before, after)  # type: ignore[arg-type]
             self._rescuer.note(before, after, now)  # type: ignore[arg-type]
+            self._mover.note((before or after).key, after)  # type: ignore[union-attr,arg-type]
         elif isinstance(before or after, ResourceClaim):
             key = (before or after).key  # type: ignore[union-attr]
+            self._tidier.note(key, after)  # type: ignore[arg-type]
             self._dirty.update(unit.name for unit in self._roster.users_of(key))
         elif isinstance(before or after, PodGroup):
             group = (before or after).key  # type: ignore[union-attr]
@@ -167,7 +183,11 @@ class Core:
             self._more_room |= _substance(before) != _substance(after)
 
     def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
-        if before is not None and not finished(before) and (before.spec.node_name or patches.tied_to(before)):
+        if (
+            before is not None
+            and not finished(before)
+            and (before.spec.node_name or patches.PLACED in before.metadata.annotations)
+        ):
             self._more_room |= after is None or finished(after)
         if after is not None and after.spec.node_name and (before is None or not before.spec.node_name):
             # Somebody's affinity to this pod may be met now; what is full is no emptier.
@@ -193,6 +213,9 @@ class Core:
             return
         with self._noting_room(write.key):
             self._store.refused(write, status)
+        self._tidier.refused(event, now)
+        if status not in (404, 409, UNKNOWN_OUTCOME):
+            self._mover.give_up(write.key, now)
         own = self._store.own(write.kind, write.key)
         if own is not None and own.state == "unsure":
             doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
@@ -279,7 +302,7 @@ class Core:
         claims = {used.claim.key: used.claim for pod in pods for used in pod.claims}
         if any(self._store.own("ResourceClaim", key) is not None for key in claims):
             return False  # it is looked at again when the watch shows them
-        unit.candidates = self._rescuer.steer(unit, pods, now)
+        unit.candidates = self._rescuer.steer(pods, now)
         plan = adopted(pods, unit.group)
         if plan is not None and all(not node or self._store.node(node) for node in plan.nodes.values()):
             unit.plan = plan
@@ -293,6 +316,8 @@ class Core:
             UnitError: something is still missing.
         """
         for pod in gated:
+            if (asked := pod.metadata.annotations.get(PIN, "node")) not in ("node", "claim"):
+                raise UnitError(f"pod {pod.key}: {PIN}: {asked!r} is neither node nor claim")
             if others := other_gates(pod):
                 raise UnitError(f"pod {pod.key} waits for scheduling gates of others: {', '.join(others)}")
         if unit.group:
@@ -354,7 +379,7 @@ class Core:
             self._at(unit, plan.shown_at + SETTLE)
             return True
         for key, node in plan.nodes.items():
-            writes.append(self._store.begin(*patches.open_gate(unit.pods[key], node)))
+            writes.append(self._store.begin(*patches.open_gate(unit.pods[key], node, plan.holds.get(key) != "claim")))
         # From here on the pods say themselves where they go.
         unit.plan = None
         self._waiting.discard(unit.name)
@@ -393,6 +418,18 @@ class Core:
         reason = f"{answer.reason.rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
         self._say(unit, "NoAllocation", reason, now, writes)
 
+    def _place_for(self, pod: Pod, released: set[str], now: datetime) -> UnitPlan | str:
+        """Where a pod can go that was opened already, once it gives back some claims; a reason where nowhere."""
+        try:
+            planned = PlannedPod(pod, _owner(pod), None, tuple(claims_of(pod, self._store.claim)))
+        except UnitError as error:
+            return str(error)
+        cluster = moved_from(snapshot(self._store, self._plans(), released), pod, self._store.claims(released))
+        answer = self._make_round(cluster).place(
+            [without(one, released) for one in self._rescuer.steer([planned], now)]
+        )
+        return planned_from(answer.placements) if answer.placements else answer.reason
+
     def _plans(self) -> list[UnitPlan]:
         return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]
 
@@ -414,6 +451,8 @@ _VERBS: Final = {
     "finalizer": "protect claim",
     "allocate": "allocate claim",
     "clear": "release claim",
+    "unpin": "unpin claim",
+    "unprotect": "release claim",
     "open": "open the gate of pod",
 }
 

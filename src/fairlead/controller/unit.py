@@ -12,6 +12,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from fairlead.controller import patches
+from fairlead.controller.pins import Hold, hold_of, is_pin, pin_of
 from fairlead.placement import Placement
 from fairlead.resource import (
     AllocationResult,
@@ -34,6 +35,8 @@ class UnitPlan:
     """What each claim is to have, by `namespace/name`."""
     consumers: dict[str, list[ResourceClaimConsumerReference]]
     """Whom each claim is to be reserved for, of this unit."""
+    holds: dict[str, Hold] = field(default_factory=dict)
+    """What is to hold each pod in its place."""
     shown_at: datetime | None = None
     """Since when the watch shows all of it."""
 
@@ -78,15 +81,19 @@ def planned_from(placements: Sequence[Placement]) -> UnitPlan:
     """The plan that placements of all pods of a unit make."""
     pods = {placement.pod.pod.key: placement.pod.pod.metadata.uid for placement in placements}
     claims = {used.claim.key: used.claim for placement in placements for used in placement.claims}
+    holds = {one.pod.pod.key: hold_of(one.pod.pod, [used.claim for used in one.claims]) for one in placements}
     uids = set(pods.values())
     consumers = {
         key: [one for one in claim.status.reserved_for if one.uid in uids or one.resource != "pods"]
         for key, claim in claims.items()
     }
+    for placement in placements:
+        if holds[placement.pod.pod.key] != "node":
+            _add_pins(consumers, [used.claim for used in placement.claims])
     # A pod alone that has no claims is none of our business: kube-scheduler finds it a node.
     free = len(placements) == 1 and not placements[0].pod.claims and placements[0].pod.group is None
     nodes = {placement.pod.pod.key: "" if free else placement.node for placement in placements}
-    return UnitPlan(pods, nodes, claims, consumers)
+    return UnitPlan(pods, nodes, claims, consumers, holds)
 
 
 def adopted(pods: Sequence[PlannedPod], group: bool) -> UnitPlan | None:
@@ -94,6 +101,7 @@ def adopted(pods: Sequence[PlannedPod], group: bool) -> UnitPlan | None:
     nodes = {}
     claims: dict[str, ResourceClaim] = {}
     consumers: dict[str, list[ResourceClaimConsumerReference]] = {}
+    holds: dict[str, Hold] = {}
     for pod in pods:
         if not all(ready(used.claim, pod.pod) for used in pod.claims):
             return None
@@ -107,7 +115,16 @@ def adopted(pods: Sequence[PlannedPod], group: bool) -> UnitPlan | None:
             claims[used.claim.key] = used.claim
             mine = [one for one in used.claim.status.reserved_for if one.uid == pod.pod.metadata.uid]
             consumers.setdefault(used.claim.key, []).extend(mine)
-    return UnitPlan({pod.pod.key: pod.pod.metadata.uid for pod in pods}, nodes, claims, consumers)
+        holds[pod.pod.key] = hold_of(pod.pod, [used.claim for used in pod.claims])
+        if holds[pod.pod.key] != "node":
+            _add_pins(consumers, [used.claim for used in pod.claims])
+    return UnitPlan({pod.pod.key: pod.pod.metadata.uid for pod in pods}, nodes, claims, consumers, holds)
+
+
+def _add_pins(consumers: dict[str, list[ResourceClaimConsumerReference]], claims: Iterable[ResourceClaim]) -> None:
+    for claim in claims:
+        if pin_of(claim) not in consumers[claim.key]:
+            consumers[claim.key].append(pin_of(claim))
 
 
 def ready(claim: ResourceClaim, pod: Pod) -> bool:
@@ -135,7 +152,8 @@ def releasable(claim: ResourceClaim, gated: Iterable[Pod], whole: bool) -> bool:
     pods = list(gated)
     uids = {pod.metadata.uid for pod in pods}
     return all(
-        one.uid in uids or (whole and any(_of_group(one, pod) for pod in pods)) for one in claim.status.reserved_for
+        one.uid in uids or is_pin(one) or (whole and any(_of_group(one, pod) for pod in pods))
+        for one in claim.status.reserved_for
     )
 
 

@@ -141,6 +141,18 @@ class PodSchedulingGate(Model, frozen=True, gc=False):
     name: str = ""
 
 
+class TopologySpreadConstraint(Model, frozen=True, gc=False):
+    """How evenly the pods of a workload are spread; what placing pods needs to know of it."""
+
+    when_unsatisfiable: str = ""
+    node_affinity_policy: str = ""
+
+    @property
+    def binding(self) -> bool:
+        """Whether it must hold, among the nodes that the pod's node affinity leaves."""
+        return self.when_unsatisfiable == "DoNotSchedule" and self.node_affinity_policy != "Ignore"
+
+
 class PodSpec(Model, frozen=True):
     """What a pod needs."""
 
@@ -158,6 +170,7 @@ class PodSpec(Model, frozen=True):
     scheduler_name: str = ""
     scheduling_group: SchedulingGroup | None = None
     scheduling_gates: list[PodSchedulingGate] = []
+    topology_spread_constraints: list[TopologySpreadConstraint] = []
 
 
 class PodResourceClaimStatus(Model, frozen=True, gc=False):
