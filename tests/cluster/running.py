@@ -130,12 +130,14 @@ def bound(api: Api, namespace: str) -> dict[str, str]:
 
 
 def held_twice(api: Api) -> list[tuple[str, str, str]]:
-    """The devices that more than one claim holds."""
+    """The devices that more than one claim holds; one with admin access holds nothing."""
     seen: set[tuple[str, str, str]] = set()
     twice = []
     for claim in api.items(f"{GROUP}/resourceclaims"):
         allocation = claim.get("status", {}).get("allocation") or {"devices": {"results": []}}
         for result in allocation["devices"]["results"]:
+            if result.get("adminAccess"):
+                continue
             device = (result["driver"], result["pool"], result["device"])
             if device in seen:
                 twice.append(device)
@@ -148,3 +150,99 @@ def told(api: Api, namespace: str, name: str = "") -> list[str]:
     events = api.items(f"/api/v1/namespaces/{namespace}/events")
     mine = [one for one in events if one.get("source", {}).get("component") == "fairlead"]
     return [one["message"] for one in mine if one["involvedObject"]["name"].startswith(name)]
+
+
+def claims(api: Api, namespace: str) -> dict[str, dict[str, Any]]:
+    """The status of each claim."""
+    found = api.items(f"{GROUP}/namespaces/{namespace}/resourceclaims")
+    return {one["metadata"]["name"]: one.get("status", {}) for one in found}
+
+
+def pinned(api: Api, namespace: str) -> list[str]:
+    """The claims that have an entry of the controller's own."""
+    return [
+        name
+        for name, status in claims(api, namespace).items()
+        if any(one.get("apiGroup") == "fairlead.dev" for one in status.get("reservedFor", ()))
+    ]
+
+
+def standalone(namespace: str, name: str, device_class: str, count: int = 1) -> dict[str, Any]:
+    """A claim that no pod owns."""
+    request = {"name": "gpu", "exactly": {"deviceClassName": device_class, "count": count}}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"devices": {"requests": [request]}},
+    }
+
+
+def volume_on(namespace: str, node: str) -> list[dict[str, Any]]:
+    """A claim for a volume that is on one node, of which the controller knows nothing."""
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    size = {"storage": "1Gi"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"{namespace}-data"},
+            "spec": {
+                "capacity": size,
+                "accessModes": ["ReadWriteOnce"],
+                "local": {"path": "/data"},
+                "storageClassName": "local",
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
+                "claimRef": {"namespace": namespace, "name": "data"},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": namespace},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": size},
+                "storageClassName": "local",
+                "volumeName": f"{namespace}-data",
+            },
+        },
+    ]
+
+
+def with_volume(one: dict[str, Any]) -> dict[str, Any]:
+    """The pod, with that volume."""
+    one["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    return one
+
+
+def job(namespace: str, name: str, count: int, made: dict[str, Any]) -> dict[str, Any]:
+    """An Indexed Job of such pods, all at once."""
+    metadata = {"labels": {"app": name} | made["metadata"]["labels"], "annotations": made["metadata"]["annotations"]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "parallelism": count,
+            "completions": count,
+            "completionMode": "Indexed",
+            "template": {"metadata": metadata, "spec": {**made["spec"], "restartPolicy": "Never"}},
+        },
+    }
+
+
+def replica_set(namespace: str, name: str, replicas: int, made: dict[str, Any]) -> dict[str, Any]:
+    """A ReplicaSet of such pods."""
+    labels = {"app": name}
+    metadata = {"labels": labels | made["metadata"]["labels"], "annotations": made["metadata"]["annotations"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": metadata, "spec": made["spec"]},
+        },
+    }

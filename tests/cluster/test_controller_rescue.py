@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from running import GATE, bound, controller, held_twice, nodes, pod, template, told
+from running import GATE, bound, controller, held_twice, nodes, pod, replica_set, template, told, volume_on, with_volume
 
 from kube import ControlPlane, add_cluster
 from kube.api import Api, wait_for
@@ -17,59 +17,6 @@ from kube.nodes import fake_node
 pytestmark = pytest.mark.cluster
 
 PATIENCE = ("--bind-patience", "1")
-
-
-def volume_on(namespace: str, node: str) -> list[dict[str, Any]]:
-    """A claim for a volume that is on one node, of which the controller knows nothing."""
-    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    size = {"storage": "1Gi"}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": f"{namespace}-data"},
-            "spec": {
-                "capacity": size,
-                "accessModes": ["ReadWriteOnce"],
-                "local": {"path": "/data"},
-                "storageClassName": "local",
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
-                "claimRef": {"namespace": namespace, "name": "data"},
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "data", "namespace": namespace},
-            "spec": {
-                "accessModes": ["ReadWriteOnce"],
-                "resources": {"requests": size},
-                "storageClassName": "local",
-                "volumeName": f"{namespace}-data",
-            },
-        },
-    ]
-
-
-def with_volume(one: dict[str, Any]) -> dict[str, Any]:
-    one["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
-    return one
-
-
-def replica_set(namespace: str, name: str, replicas: int, made: dict[str, Any]) -> dict[str, Any]:
-    """A ReplicaSet of such pods."""
-    labels = {"app": name}
-    metadata = {"labels": labels | made["metadata"]["labels"]}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": metadata, "spec": made["spec"]},
-        },
-    }
 
 
 def leaked(api: Api, namespace: str) -> list[str]:
