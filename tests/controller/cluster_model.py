@@ -212,6 +212,8 @@ class ApiModel:
                 uids = [one["uid"] for one in claim["status"]["reservedFor"]]
                 group = spec.get("schedulingGroup", {}).get("podGroupName")
                 groups = [one["name"] for one in claim["status"]["reservedFor"] if one["resource"] == "podgroups"]
+                if pod["metadata"]["uid"] not in uids and pod.get("status", {}).get("conditions"):
+                    continue  # kube-scheduler took its reservation back, and makes it again when it binds
                 assert pod["metadata"]["uid"] in uids or group in groups, "opened without a reservation"
             selectors = [allocation["nodeSelector"] for allocation in allocations if allocation.get("nodeSelector")]
             affinity = spec.get("affinity", {}).get("nodeAffinity", {}).get(REQUIRED)
@@ -222,7 +224,9 @@ class ApiModel:
             ]
             if not affinity and names != list(self.objects["Node"]):
                 moved = pod.get("status", {}).get("conditions")
-                pins = [one for claim in claims for one in claim["status"]["reservedFor"] if one.get("apiGroup")]
+                pins = [
+                    one for claim in claims if claim for one in claim["status"]["reservedFor"] if one.get("apiGroup")
+                ]
                 assert pins or moved, "kube-scheduler would clear an allocation without a pin if the pod does not fit"
             names = [name for name in names if name not in self.blocked]
             pod = copy.deepcopy(pod)

@@ -176,3 +176,34 @@ def test_a_death_at_every_write_leaves_no_pin_and_no_device_held(eager: bool, lo
         else:
             assert play.bound() == {"a": "node-2"}
             assert len(play.api.held()) == 1
+
+
+def test_a_claim_that_kube_scheduler_left_without_users_is_released_when_its_pod_goes() -> None:
+    play = play_on(node_1=1)
+    play.api.blocked = {"node-1"}
+    play.claim("kept", 1)
+    play.pod("a", shared=["kept"])
+    play.run(1)
+    claim = play.api.objects["ResourceClaim"]["ml/kept"]
+    play.api.update("ResourceClaim", {**claim, "status": {**claim["status"], "reservedFor": []}})
+    play.run(1)
+    assert len(play.api.held()) == 1, "the pod can still be bound"
+    play.api.delete("Pod", "ml/a")
+    play.settle()
+    assert play.api.held() == {}
+    assert play.api.objects["ResourceClaim"]["ml/kept"]["metadata"].get("finalizers") == []
+
+
+def test_a_claim_that_lost_its_user_keeps_its_pin_while_the_pod_has_to_be_bound() -> None:
+    play = play_on(node_1=1, node_2=1)
+    play.api.blocked = {"node-1"}
+    play.pod("a", 1, annotations=MOVABLE)
+    play.run(1)
+    claim = play.api.objects["ResourceClaim"]["ml/a-c0"]
+    kept = [one for one in claim["status"]["reservedFor"] if one["resource"] != "pods"]
+    play.api.update("ResourceClaim", {**claim, "status": {**claim["status"], "reservedFor": kept}})
+    play.run(1)
+    assert play.api.writes["clear"] == 0
+    play.settle()
+    assert play.bound() == {"a": "node-2"}
+    assert play.pins() == []

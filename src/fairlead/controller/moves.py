@@ -74,11 +74,16 @@ class Mover:
 
     def note(self, key: str, pod: Pod | None) -> None:
         """Takes note of how a pod is now; None: it is gone."""
-        if pod is not None and _is_open(pod):
+        if pod is not None and is_open(pod):
             self._open.add(key)
         else:
             self._open.discard(key)
             self._not_before.pop(key, None)
+
+    def claims_of_opened(self) -> set[str]:
+        """The claims (`namespace/name`) of pods that were opened and are not bound."""
+        pods = [pod for key in self._open if (pod := self._store.pod(key)) is not None]
+        return {claim for pod in pods for claim in claim_keys(pod)}
 
     def movable(self, pod: Pod) -> bool:
         """Whether the pod is held by its claims, and nobody else uses these."""
@@ -103,7 +108,7 @@ class Mover:
         if move is None:
             return False, []
         pod = self._store.pod(move.pod.key)
-        if pod is None or pod.metadata.uid != move.pod.metadata.uid or not _is_open(pod):
+        if pod is None or pod.metadata.uid != move.pod.metadata.uid or not is_open(pod):
             return self._end()
         if now >= move.deadline:
             self._not_before[pod.key] = now + AGAIN
@@ -181,7 +186,7 @@ class Mover:
         return claim.status.allocation is None and claim.metadata.deletion_timestamp is None
 
 
-def _is_open(pod: Pod) -> bool:
+def is_open(pod: Pod) -> bool:
     return (
         patches.PLACED in pod.metadata.annotations
         and not pod.spec.scheduling_gates

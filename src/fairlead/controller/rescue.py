@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from fairlead.controller import patches
+from fairlead.controller.binding import failed
 from fairlead.controller.events import Write
 from fairlead.controller.moves import Mover
 from fairlead.controller.pins import home_of
-from fairlead.controller.roster import Roster
+from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.steering import away_from
 from fairlead.controller.store import Store
 from fairlead.controller.stuck import Avoided, Stuck, cannot_bind, not_to_be_evicted
@@ -61,7 +62,8 @@ class Rescuer:
                 if pod is not None and (text := cannot_bind(pod)) is not None
             ]
             why = "".join(f"pod {pod.name} could not be bound there: {text}" for pod, text, _ in found[:1])
-            self._stuck.tried(workload, [node for _, _, node in found], why, now)
+            # Where a device is to blame, another one of the same node will do.
+            self._stuck.tried(workload, [node for pod, _, node in found if not self._has_failed(pod)], why, now)
             for pod, text, node in found:
                 lack = self._mover.begin(pod, now) if self._mover.movable(pod) else None
                 if lack != "":
@@ -86,6 +88,9 @@ class Rescuer:
         others = f" and {len(found) - 1} more" if len(found) > 1 else ""
         text = f"node {first}{others} is left alone for some minutes, since {found[first].why}"
         return text, found[first].until
+
+    def _has_failed(self, pod: Pod) -> bool:
+        return any(failed(claim) is not None for claim in self._store.claims(claim_keys(pod)))
 
     def _workload(self, pod: Pod) -> str:
         """Whose pods share what was learned from one of them."""

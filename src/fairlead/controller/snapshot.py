@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from fairlead.controller.binding import failed
 from fairlead.controller.grouping import finished, has_gate
 from fairlead.controller.pins import home_of
 from fairlead.controller.store import Store
@@ -60,29 +61,8 @@ def snapshot(store: Store, plans: Iterable[UnitPlan], released: set[str]) -> Clu
 def moved_from(cluster: Cluster, pod: Pod, claims: Iterable[ResourceClaim]) -> Cluster:
     """The cluster without a pod that is to be moved, and with those devices of its claims taken that failed it."""
     kept = [one for one in cluster.pods if one.key != pod.key]
-    failed = [found for claim in claims if (found := _failed(claim)) is not None]
-    return dataclasses.replace(cluster, pods=kept, claims=[*cluster.claims, *failed])
-
-
-def _failed(claim: ResourceClaim) -> ResourceClaim | None:
-    """A claim for the devices that a driver has given up to prepare: a binding failure condition of theirs is true."""
-    allocation = claim.status.allocation
-    if allocation is None:
-        return None
-    said = {
-        (status.driver, status.pool, status.device): {one.type for one in status.conditions if one.status == "True"}
-        for status in claim.status.devices
-    }
-    results = [
-        one
-        for one in allocation.devices.results
-        if said.get((one.driver, one.pool, one.device), set()) & set(one.binding_failure_conditions)
-    ]
-    if not results:
-        return None
-    allocation = replace(allocation, devices=replace(allocation.devices, results=results))
-    meta = replace(claim.metadata, name=f"{claim.name} (failed)")
-    return replace(claim, metadata=meta, status=ResourceClaimStatus(allocation=allocation))
+    broken = [one for claim in claims if (one := failed(claim)) is not None]
+    return dataclasses.replace(cluster, pods=kept, claims=[*cluster.claims, *broken])
 
 
 def without(pod: PlannedPod, released: set[str]) -> PlannedPod:

@@ -36,7 +36,7 @@ from fairlead.controller.events import (
     Written,
 )
 from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
-from fairlead.controller.moves import Mover
+from fairlead.controller.moves import Mover, is_open
 from fairlead.controller.pins import PIN
 from fairlead.controller.rescue import Rescuer
 from fairlead.controller.roster import Roster, claim_keys
@@ -70,8 +70,8 @@ class Core:
         self._make_round = make_round
         self._store = Store()
         self._roster = Roster(self._store.pod_group)
-        self._tidier = Tidier(self._store, self._roster)
         self._mover = Mover(self._store, self._place_for)
+        self._tidier = Tidier(self._store, self._roster, self._mover.claims_of_opened)
         self._rescuer = Rescuer(self._store, self._roster, self._mover, bind_patience)
         self._dirty: set[str] = set()
         self._waiting: set[str] = set()
@@ -183,6 +183,8 @@ class Core:
             self._more_room |= _substance(before) != _substance(after)
 
     def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
+        if before is not None and is_open(before) and (after is None or finished(after)):
+            self._tidier.left_by(before)
         if (
             before is not None
             and not finished(before)
