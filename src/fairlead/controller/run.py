@@ -52,6 +52,7 @@ class _Loop:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._writes: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_WRITES)
+        self._synced = False
         self._stop = False
         self._failed = False
 
@@ -94,7 +95,6 @@ class _Loop:
         """Waits for something to do, and does it."""
         await self._wait()
         await asyncio.sleep(_GATHER)
-        was_synced = self._core.synced
         now = datetime.now(UTC)
         while not self._events.empty():
             event = self._events.get_nowait()
@@ -105,7 +105,8 @@ class _Loop:
         started = asyncio.get_running_loop().time()
         writes = await asyncio.to_thread(self._core.decide, now)
         took = asyncio.get_running_loop().time() - started
-        if self._core.synced and not was_synced:
+        if self._core.synced and not self._synced:
+            self._synced = True
             self._log("synced")
         if writes:
             self._log("decided", writes=len(writes), milliseconds=round(took * 1000, 1))
