@@ -185,7 +185,8 @@ class Core:
         own = self._store.own(write.kind, write.key)
         if own is not None and own.state == "unsure":
             doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
-            self._retries[write.kind, write.key] = now + _delay(doubts)
+            pause = max(_delay(doubts), timedelta(seconds=event.retry_after))
+            self._retries[write.kind, write.key] = now + pause
         for unit in self._concerned(write):
             if status == UNKNOWN_OUTCOME:
                 continue
