@@ -12,7 +12,8 @@ from aiohttp import web
 
 from fairlead.controller import UNKNOWN_OUTCOME, Event, Gone, Listed, Refused, Seen, Write, Written
 from fairlead.controller.access import Access
-from fairlead.controller.client import Client, ServerError
+from fairlead.controller.client import Client
+from fairlead.controller.wire import ServerError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

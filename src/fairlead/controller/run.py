@@ -16,10 +16,11 @@ import msgspec
 
 from fairlead.allocator.result import random_share_id
 from fairlead.controller.access import Access
-from fairlead.controller.client import Client, ServerError
+from fairlead.controller.client import Client
 from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Refused, Write, Written
 from fairlead.controller.rounds import PlannedRound
 from fairlead.controller.state import Core
+from fairlead.controller.wire import ServerError
 
 _WRITES: Final = 64
 """Writes on their way at one time."""
