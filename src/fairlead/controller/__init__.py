@@ -22,6 +22,7 @@ from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
 from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
 from fairlead.controller.run import run
 from fairlead.controller.state import Core
+from fairlead.controller.ungate import Opened, open_gates
 
 __all__ = [
     "COMPONENT",
@@ -40,6 +41,7 @@ __all__ = [
     "Kind",
     "Listed",
     "MakeRound",
+    "Opened",
     "PlannedRound",
     "Purpose",
     "Refused",
@@ -48,5 +50,6 @@ __all__ = [
     "Write",
     "Written",
     "find_access",
+    "open_gates",
     "run",
 ]

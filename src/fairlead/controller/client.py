@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -150,6 +151,22 @@ class Client:
             self._log("watch ended", kind=kind, problem=problem, after=asyncio.get_running_loop().time() - started)
             delay = min(_FIRST_DELAY * 2 ** min(failures - 1, 10), _LAST_DELAY)
             await asyncio.sleep(max(after, delay * self._random.uniform(0.5, 1.5)))
+
+    async def pods(self, namespace: str = "") -> Sequence[Pod]:
+        """The pods as they are now, of one namespace or of all.
+
+        Raises:
+            ServerError: the server refuses.
+            aiohttp.ClientError, TimeoutError, OSError, AccessError: it cannot be asked.
+        """
+        found: list[Pod] = []
+
+        def take(event: Event) -> None:
+            if isinstance(event, Listed):
+                found.extend(one for one in event.objects if isinstance(one, Pod))
+
+        await self._list("Pod", f"{_CORE}/namespaces/{quote(namespace)}/pods" if namespace else f"{_CORE}/pods", take)
+        return found
 
     async def send(self, write: Write) -> Written | Refused:
         """Makes a write; whatever goes wrong is in the answer."""
