@@ -16,6 +16,7 @@ from kube.nodes import fake_node
 
 ROOT = Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "deploy" / "manifests"
+ONE_WRITER = MANIFESTS / "30-one-writer.yaml"
 SYSTEM = "fairlead-system"
 GATE = {"name": "fairlead.dev/allocation"}
 FINALIZER = "resource.kubernetes.io/delete-protection"
@@ -63,9 +64,14 @@ class Cluster:
         command = [*FAIRLEAD, *words, "--kubeconfig", str(self.plane.kubeconfig)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    def install(self) -> None:
-        """Applies the manifests, and waits until the API server enforces all of the policies."""
-        self.kubectl("apply", "--server-side", "-f", str(MANIFESTS))
+    def install(self, one_writer: bool = True) -> None:
+        """Applies the manifests, and waits until the API server enforces all of the policies.
+
+        Args:
+            one_writer: whether Fairlead alone may give devices out; else the policies for that are left out.
+        """
+        files = [file for file in sorted(MANIFESTS.glob("*.yaml")) if one_writer or file != ONE_WRITER]
+        self.kubectl("apply", "--server-side", *(word for file in files for word in ("-f", str(file))))
         if "probe" not in {one["metadata"]["name"] for one in self.api.items("/api/v1/namespaces")}:
             self.namespace("probe", OPT_IN)
 
@@ -74,6 +80,8 @@ class Cluster:
                 return False
             gated = self.api.create(pod("probe", "probe", claim="probe"), dry_run=True)
             safe = self.api.create(claim("probe", "probe", "gpu"), dry_run=True)
+            if not one_writer:
+                return "schedulingGates" in gated["spec"] and "finalizers" in safe["metadata"]
             refused = [said(self.api, make("default", "probe", "gpu")) for make in (claim, template)]
             return "schedulingGates" in gated["spec"] and "finalizers" in safe["metadata"] and all(refused)
 
