@@ -12,7 +12,10 @@ Why aiohttp: docs/decisions/009-client.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 from urllib.parse import quote
@@ -68,6 +71,9 @@ _LIST: Final = 60.0
 """Seconds for a page of a list, or for a streaming list."""
 _NO_STREAM: Final = (400, 405, 422)
 """How servers refuse a streaming list that do not do it."""
+_UNACKNOWLEDGED: Final = 4.0
+"""Seconds after which a connection is dropped whose other end does not confirm what was sent: as long as a write may
+outlive a lead (`election.Timing.write`)."""
 _FIRST_DELAY, _LAST_DELAY = 0.8, 30.0
 
 _Emit = Callable[[Event], None]
@@ -91,17 +97,31 @@ class Client:
             kind: msgspec.json.Decoder(struct, dec_hook=decode_hook).decode for kind, struct in _TYPES.items()
         }
         self._session: aiohttp.ClientSession | None = None
+        self._writing: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._access.tls if self._access.tls is not None else True)
-        self._session = aiohttp.ClientSession(
-            connector=connector, read_bufsize=2**20, headers={"User-Agent": "fairlead", "Accept": "application/json"}
-        )
+        self._session, self._writing = self._connections(), self._connections()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         assert self._session is not None
+        assert self._writing is not None
         await self._session.close()
+        await self._writing.close()
+
+    def _connections(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0, ssl=self._access.tls if self._access.tls is not None else True, socket_factory=_socket
+        )
+        return aiohttp.ClientSession(
+            connector=connector, read_bufsize=2**20, headers={"User-Agent": "fairlead", "Accept": "application/json"}
+        )
+
+    async def cut(self) -> None:
+        """Breaks every connection that writes go over: what was not sent or not confirmed will not be sent again."""
+        assert self._writing is not None
+        cut, self._writing = self._writing, self._connections()
+        await cut.close()
 
     async def follow(self, kind: Kind, emit: _Emit) -> None:
         """Tells of all objects of a kind and of what becomes of them, for ever.
@@ -168,8 +188,13 @@ class Client:
         await self._list("Pod", f"{_CORE}/namespaces/{quote(namespace)}/pods" if namespace else f"{_CORE}/pods", take)
         return found
 
-    async def send(self, write: Write) -> Written | Refused:
-        """Makes a write; whatever goes wrong is in the answer."""
+    async def send(self, write: Write, seconds: float = _REQUEST) -> Written | Refused:
+        """Makes a write; whatever goes wrong is in the answer.
+
+        Args:
+            write: what is to be written.
+            seconds: how long it may take, for us and for the server, which gives it up after that time.
+        """
         method, path, media = "PATCH", "", "application/merge-patch+json"
         match write.purpose:
             case "say":
@@ -181,7 +206,7 @@ class Client:
                 path += "" if write.purpose == "finalizer" else "/status"
         body = msgspec.json.encode(write.body)
         try:
-            answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media)
+            answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media, seconds)
             return Written(write, None if write.kind == "Event" else self._decoders[write.kind](answer))
         except ServerError as error:
             unknown = error.status >= 500 or error.status == 429
@@ -286,18 +311,56 @@ class Client:
         token = self._access.token()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
+    async def request(
+        self, method: str, path: str, body: object = None, media: str = "", seconds: float = _LIST
+    ) -> bytes:
+        """One request for what is not watched.
+
+        Raises:
+            ServerError: the answer is not a success.
+            aiohttp.ClientError, TimeoutError, OSError, AccessError: there is no answer.
+        """
+        data = None if body is None else msgspec.json.encode(body)
+        return await self._request(method, path, {}, data, media, seconds)
+
     async def _request(
-        self, method: str, path: str, query: dict[str, str], body: bytes | None = None, media: str = ""
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: bytes | None = None,
+        media: str = "",
+        seconds: float = _LIST,
     ) -> bytes:
         headers = self._headers()
+        session = self._session
         if body is not None:
             headers["Content-Type"] = media
-        timeout = aiohttp.ClientTimeout(total=_REQUEST if body is not None else _LIST)
-        assert self._session is not None
-        async with self._session.request(
-            method, self._access.server + path, params=query, data=body, headers=headers, timeout=timeout
+            query = {**query, "timeout": f"{seconds:.3f}s"}
+            session = self._writing
+        assert session is not None
+        async with session.request(
+            method,
+            self._access.server + path,
+            params=query,
+            data=body,
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=seconds),
         ) as response:
             answer = await response.read()
             if response.status >= 300:
                 raise error_of(response.status, answer, response.headers)
             return answer
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket of which nothing arrives long after we gave it up, or were killed.
+
+    Without this the kernel goes on sending for minutes what was written to a closed connection.
+    """
+    made = socket.socket(*address[:3])
+    with contextlib.suppress(OSError):
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNACKNOWLEDGED * 1000))
+    return made
