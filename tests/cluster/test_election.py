@@ -6,13 +6,14 @@ Skipped where Kubernetes' programs are not built (`make kube`).
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,11 +186,8 @@ def test_what_is_in_a_lease_besides_stays_there(plane: ControlPlane) -> None:
         assert "holderIdentity" not in api.get(LEASE)["spec"]
 
 
-def test_a_leader_that_is_cut_off_stops_writing_and_comes_back(plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_leader_that_is_cut_off_stops_writing_and_comes_back(plane: ControlPlane) -> None:
     """The API server stands still for longer than a lead lasts."""
-    import os
-    import signal
-
     api = plane.api
     namespace = plane.namespace("cut")
     add_cluster(api, nodes(2, "cut"))
@@ -198,7 +196,7 @@ def test_a_leader_that_is_cut_off_stops_writing_and_comes_back(plane: ControlPla
         replica = start("only")
         replica.until("leading")
         replica.until("synced")
-        server = plane._pids["kube-apiserver"]
+        server = plane.pid("kube-apiserver")
         os.kill(server, signal.SIGSTOP)
         try:
             replica.until("lead lost")

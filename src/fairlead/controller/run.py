@@ -84,6 +84,7 @@ class _Loop:
         self._elector: Elector | None = None
         self._unlisted: set[Kind] = set()
         """Kinds of which a list has to come before anything may be decided."""
+        self._in_step = False
         self._stop = False
         self._failed = False
         self._in_doubt = False
@@ -191,7 +192,7 @@ class _Loop:
         cut.add_done_callback(self._cuts.discard)
         if self._stop:
             return
-        self._core = _new_core()
+        self._core, self._in_step = _new_core(), False
         while not self._events.empty():
             self._events.get_nowait()
         self._watch(KINDS)
@@ -210,13 +211,13 @@ class _Loop:
         await self._wait()
         await asyncio.sleep(_GATHER)
         core = self._core
-        was_synced = core.synced
         now = datetime.now(UTC)
         while not self._events.empty():
             event = self._events.get_nowait()
             if event is not None:
                 core.handle(event, now)
-        if core.synced and not was_synced:
+        if core.synced and not self._in_step:
+            self._in_step = True
             self._log("synced")
         if self._stop or not self._may_decide:
             return
