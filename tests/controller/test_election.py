@@ -276,8 +276,8 @@ class Candidate:
                 self.writes[election.identity] = self.now + election.write_limit(self.now)
             if election.lost(self.now):
                 self.election = Election(f"n{next(self.story.names)}", TIMING, election.seen)
-            if chance.random() < 0.02 and (given_back := election.release("r")) is not None:
-                self.writes.pop(self.election.identity, None)  # all are answered
+            elif chance.random() < 0.02 and (given_back := election.release("r")) is not None:
+                self.writes.pop(election.identity, None)  # all are answered
                 self.election = Election(f"n{next(self.story.names)}", TIMING)
                 yield ("write", given_back)
             yield chance.uniform(0.5, 1.0) * TIMING.retry + (20 if chance.random() < 0.01 else 0)
