@@ -123,8 +123,13 @@ class Client:
         cut, self._writing = self._writing, self._connections()
         await cut.close()
 
-    async def follow(self, kind: Kind, emit: _Emit) -> None:
+    async def follow(self, kind: Kind, emit: _Emit, known: bool = False) -> None:
         """Tells of all objects of a kind and of what becomes of them, for ever.
+
+        Args:
+            kind: which objects.
+            emit: takes what is told.
+            known: whether we may read the kind, as far as we know, so that a refusal passes.
 
         Raises:
             ServerError: we may not read the kind.
@@ -132,7 +137,6 @@ class Client:
         failures = 0
         version: str | None = None
         path: str | None = None
-        known = False
         stream = True
         while True:
             after = 0.0

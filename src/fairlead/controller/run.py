@@ -84,6 +84,8 @@ class _Loop:
         self._elector: Elector | None = None
         self._unlisted: set[Kind] = set()
         """Kinds of which a list has to come before anything may be decided."""
+        self._readable: set[Kind] = set()
+        """Kinds that were listed at least once."""
         self._in_step = False
         self._stop = False
         self._failed = False
@@ -165,10 +167,11 @@ class _Loop:
             self._events.put_nowait(event)
             if isinstance(event, Listed):
                 self._unlisted.discard(kind)
+                self._readable.add(kind)
 
         await asyncio.sleep(after)
         try:
-            await self._client.follow(kind, emit)
+            await self._client.follow(kind, emit, known=kind in self._readable)
         except ServerError as error:
             self._log("refused", kind=kind, status=error.status, problem=str(error))
             self._failed = True
