@@ -34,10 +34,11 @@ from fairlead.controller.events import (
     Write,
     Written,
 )
+from fairlead.controller.following import Following
 from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
 from fairlead.controller.roster import Roster, claim_keys
-from fairlead.controller.rounds import Answer, MakeRound, Round
-from fairlead.controller.snapshot import snapshot, without
+from fairlead.controller.rounds import Answer, MakeRound
+from fairlead.controller.snapshot import without
 from fairlead.controller.store import Store
 from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
 from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
@@ -59,11 +60,11 @@ class Core:
         """Starts with nothing.
 
         Args:
-            make_round: makes a planner for a snapshot.
+            make_round: makes a planner for a snapshot; it is made once, and follows what happens from then on.
         """
-        self._make_round = make_round
         self._store = Store()
         self._roster = Roster(self._store.pod_group)
+        self._following = Following(self._store, self._roster.units, make_round)
         self._dirty: set[str] = set()
         self._waiting: set[str] = set()
         """Units that were planned and found no room."""
@@ -382,20 +383,16 @@ class Core:
     # Planning
 
     def _plan(self, units: list[Unit], now: datetime, writes: list[Write]) -> None:
-        """Plans units in order: first, each on its own snapshot, those that hold something."""
+        """Plans units in order: first those that hold something, which counts as free for them alone."""
         held = {unit.name: self._releasable(unit, [pod.pod for pod in unit.candidates]) for unit in units}
         units.sort(key=lambda unit: not held[unit.name])
-        shared: Round | None = None
+        self._following.begin()
         for unit in units:
-            if held[unit.name]:
-                round_ = self._make_round(
-                    snapshot(self._store, self._plans(), {claim.key for claim in held[unit.name]})
-                )
-            else:
-                round_ = shared = shared or self._make_round(snapshot(self._store, self._plans(), set()))
             released = {claim.key for claim in held[unit.name]}
-            answer = round_.place([without(pod, released) for pod in unit.candidates])
+            pods = [without(pod, released) for pod in unit.candidates]
+            answer = self._following.place(unit, pods, released, self._may_say(unit, now))
             self._answered(unit, answer, now, writes)
+            self._following.settled(unit)
 
     def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
         if answer.placements:
@@ -406,10 +403,19 @@ class Core:
             return
         self._waiting.add(unit.name)
         self._release(unit, self._gated(unit), writes)
-        self._say(unit, "NoAllocation", answer.reason, now, writes)
+        if answer.reason:
+            self._say(unit, "NoAllocation", answer.reason, now, writes)
+        elif unit.said_at is not None:
+            self._at(unit, unit.said_at + SAY_AGAIN)
 
     def _plans(self) -> list[UnitPlan]:
         return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]
+
+    def _may_say(self, unit: Unit, now: datetime) -> bool:
+        """Whether a reason would be told: looking for one costs more than to find no place."""
+        if unit.said_at is None or now >= unit.said_at + SAY_AGAIN:
+            return True
+        return any(pod.metadata.uid not in unit.told for pod in self._gated(unit))
 
     # Telling
 

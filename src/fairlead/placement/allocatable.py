@@ -72,7 +72,9 @@ class DeviceCosts:
         concerned = [slice_ for slice_ in changed if slice_ is not None]
         pool = _pool(concerned[0])
         slices = [slice_ for _, slice_ in sorted(self._pools.get(pool, {}).items())]
-        costly = [slice_ for slice_ in (*slices, *concerned) if any(d.node_allocatable_resources for d in slice_.spec.devices)]
+        costly = [
+            slice_ for slice_ in (*slices, *concerned) if any(d.node_allocatable_resources for d in slice_.spec.devices)
+        ]
         if not costly:
             return False
         newest = max((slice_.spec.pool.generation for slice_ in slices), default=0)

@@ -98,11 +98,8 @@ class Ranking(Policy, Protocol):
             InventoryError: a node selector in the slices cannot be evaluated.
         """
 
-    def changed(self, node: str) -> None:
-        """Takes note that the pods of a node changed. What claims hold needs no telling, the inventory says that."""
-
     def catch_up(self) -> None:
-        """Takes note of what changed in the inventory.
+        """Takes note of what changed of nodes and in the inventory.
 
         Raises:
             InventoryError: a node selector in the slices cannot be evaluated.

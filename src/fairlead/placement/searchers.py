@@ -44,8 +44,6 @@ class Searchers:
             return
         self._laid_out, self._moved = state.laid_out.mark, state.moved.mark
         if self.ranking is not None:
-            for name in moved:
-                self.ranking.changed(name)
             self.ranking = self._sound_ranking(self.ranking)
         elif self.finder is not None:
             self.finder = self._sound_finder(self.finder, laid_out or [], moved)

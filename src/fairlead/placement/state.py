@@ -57,10 +57,10 @@ class ClusterState:
         self.claims = Claims(cluster.claims, cluster.pods, self.inventory)
         self.nodes = {node.name: NodeState(node) for node in sorted(cluster.nodes, key=lambda node: node.name)}
         """By name, in the order of names."""
-        self.site = Site(self.inventory, self.allocator, self.nodes)
         self.costs = DeviceCosts(cluster.slices if features.node_allocatable_resources else ())
         self.placed = Placed()
         self.moved = Changes()
+        self.site = Site(self.inventory, self.allocator, self.nodes, self.moved)
         self.laid_out = Changes()
         self.reclassed = 0
         self._pods: dict[str, Pod] = {}
@@ -300,7 +300,9 @@ class ClusterState:
         except AllocatableError:
             return {}
 
-    def cost_of_planned(self, pod: PlannedPod, claims: Sequence[ResourceClaim], given: Mapping[str, AllocationResult]) -> Amounts:
+    def cost_of_planned(
+        self, pod: PlannedPod, claims: Sequence[ResourceClaim], given: Mapping[str, AllocationResult]
+    ) -> Amounts:
         """What the devices of a pod that is to be placed take of its node.
 
         Args:

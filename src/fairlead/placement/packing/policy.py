@@ -84,12 +84,8 @@ class NodePolicy:
         )
         self._ranks = Ranks(site, self.scoring, measure, names)
 
-    def changed(self, node: str) -> None:
-        """Takes note that pods came to a node, or left it."""
-        self._attached.changed(node)
-
     def catch_up(self) -> None:
-        """Takes note of what changed in the inventory.
+        """Takes note of what changed of nodes and in the inventory.
 
         Raises:
             InventoryError: a node selector in the slices cannot be evaluated.

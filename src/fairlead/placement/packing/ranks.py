@@ -98,15 +98,11 @@ class Ranks:
         self._rows: dict[ShapeKey, _Row] = {}
         self._changed: list[int] = []
         """Numbers of nodes, each time that one has changed."""
-        self._pending: set[str] = set()
+        self._moved = site.moved.mark
         self._mark, _ = site.inventory.changes(0)
         self._sizes = [self._size(number) for number in range(len(self._names))]
         """By node, the CPU and the number of devices that it has."""
         self._most_cpu, self._most_devices = self._most()
-
-    def changed(self, name: str) -> None:
-        """Takes note that something of a node other than its devices has changed; those are noticed."""
-        self._pending.add(name)
 
     def ranked(self, cpu: int, memory: int, wanted: Sequence[Wanted], rng: Random | None = None) -> Iterator[Scored]:
         """The nodes that may hold a pod, best first; nodes left out cannot hold it.
@@ -165,15 +161,15 @@ class Ranks:
         Raises:
             InventoryError: a node selector in the slices cannot be evaluated.
         """
+        moved = self._site.moved.since(self._moved)
+        self._moved = self._site.moved.mark
         self._mark, changed = self._site.inventory.changes(self._mark)
-        if changed is None:
+        if changed is None or moved is None:
             numbers: Iterable[int] = range(len(self._names))
         else:
-            names = self._pending.union(changed)
-            numbers = [self._number[name] for name in names if name in self._number]
+            numbers = [self._number[name] for name in {*moved, *changed} if name in self._number]
         for number in numbers:
             self._renew(number)
-        self._pending.clear()
         sizes = [(number, size) for number in numbers if (size := self._size(number)) != self._sizes[number]]
         for number, size in sizes:
             self._sizes[number] = size
