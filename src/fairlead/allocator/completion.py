@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.bounds import Bounds
 from fairlead.allocator.demand import Choice, Demand, Shortfall
+from fairlead.allocator.dominance import Dominance
 from fairlead.allocator.equivalence import Equivalence, merged
 from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.slot import Slot
@@ -61,6 +62,7 @@ class Completion:
         self._bounds = bounds
         self._amounts = Amounts(moves)
         self._equivalence = equivalence
+        self._dominance = Dominance(moves)
         self._known: dict[object, bool] = {}
         self._weights: dict[int, int] = {}
         """By position: how often a demand was part of a proof that a state is dead."""
@@ -94,7 +96,7 @@ class Completion:
         if sum(max(choice.count for choice in demand.choices) for demand in demands) > _DEEPEST:
             return True
         # Joined demands stand for several requests of a claim, so what a claim has is counted before.
-        joined = merged(demands, self._moves.shared)
+        joined = merged(demands, self._moves.shared, self._dominance)
         self._patience = _FIRST_PATIENCE
         while True:
             self._failures = 0
