@@ -28,6 +28,7 @@ from kube.binaries import CONTROL_PLANE, PINS, cache_folder, kubernetes_version
 
 KUBERNETES = "k8s.io/kubernetes"
 CONTAINERD = "github.com/containerd/containerd/v2"
+HELM = "helm.sh/helm/v3"
 NODE = ("kubelet", "containerd", "containerd-shim-runc-v2", "ctr")
 DEFAULT = (*CONTROL_PLANE, "kubectl")
 PROGRESS_SECONDS = 20.0
@@ -58,7 +59,11 @@ SOURCES = {
         name: Source(CONTAINERD, f"{CONTAINERD}/cmd/{name}", "no_btrfs no_zfs no_devmapper")
         for name in ("containerd", "containerd-shim-runc-v2", "ctr")
     },
+    "helm": Source(HELM, f"{HELM}/cmd/helm"),
 }
+
+_PINNED_AS = {CONTAINERD: "containerd", HELM: "helm"}
+"""The names of the modules' versions in versions.toml."""
 
 
 def build(names: Sequence[str] = DEFAULT, say: Say = print) -> Path:
@@ -106,7 +111,7 @@ def _go() -> str:
 
 def _build_module(go: str, folder: Path, names: Sequence[str], module: str, say: Say) -> None:
     """Builds programs of one module, in a module of ours that requires it."""
-    version = kubernetes_version() if module == KUBERNETES else PINS["containerd"]
+    version = kubernetes_version() if module == KUBERNETES else PINS[_PINNED_AS[module]]
     with tempfile.TemporaryDirectory(prefix="fairlead-kube-build-") as work:
         flags = f"{os.environ.get('GOFLAGS', '')} -mod=mod -buildvcs=false".strip()
         builder = _Builder(go, Path(work), {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": flags}, say)
@@ -150,6 +155,17 @@ def _linked(module: str, version: str) -> str:
     """Flags for the linker: no debug information, and the version where the program reports it from."""
     if module == CONTAINERD:
         values = {f"{CONTAINERD}/version.Version": f"v{version}"}
+    elif module == HELM:
+        # The Kubernetes that charts are rendered for where no cluster is asked.
+        major, minor = kubernetes_version().split(".")[:2]
+        values = {
+            f"{HELM}/internal/version.version": f"v{version}",
+            **{
+                f"{HELM}/pkg/{package}.{name}": value
+                for package in ("chartutil", "lint/rules")
+                for name, value in (("k8sVersionMajor", major), ("k8sVersionMinor", minor))
+            },
+        }
     else:
         major, minor = version.split(".")[:2]
         values = {

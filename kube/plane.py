@@ -144,6 +144,10 @@ class ControlPlane:
         self._ask(do="stop", name=name)
         self._pids.pop(name, None)
 
+    def pid(self, name: str) -> int:
+        """The process of a program that runs, for tests that make it stand still."""
+        return self._pids[name]
+
     def log(self, name: str) -> Path:
         """The file with what a program says."""
         return self.folder / "logs" / f"{name}.log"

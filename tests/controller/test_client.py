@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from fairlead.controller import Event, Gone, Listed, Refused, Seen, Write, Written
+from fairlead.controller import UNKNOWN_OUTCOME, Event, Gone, Listed, Refused, Seen, Write, Written
 from fairlead.controller.access import Access
-from fairlead.controller.client import Client, ServerError
+from fairlead.controller.client import Client
+from fairlead.controller.wire import ServerError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -26,6 +27,8 @@ class Server:
 
     def __init__(self) -> None:
         self.lists: list[web.Response] = []
+        self.streams: list[list[dict[str, Any]] | web.Response] | None = None
+        """Watches that begin with a list; None where the server does not do that."""
         self.watches: list[list[dict[str, Any]] | int] = []
         self.asked: list[dict[str, str]] = []
         self.patches: list[tuple[str, str, Any]] = []
@@ -37,14 +40,24 @@ class Server:
             if request.query.get("limit") == "1":
                 return web.json_response({})  # whether it is served
             return self.lists.pop(0)
+        if "sendInitialEvents" in request.query:
+            if self.streams is None:
+                return web.json_response({"message": "sendInitialEvents is forbidden"}, status=422)
+            stream = self.streams.pop(0)
+            if isinstance(stream, web.Response):
+                return stream
+            return await self.tell(request, stream, keep=not self.streams)
         script = self.watches.pop(0) if self.watches else None
         if isinstance(script, int):
             return web.json_response({"message": "too old", "code": script}, status=script)
+        return await self.tell(request, script or [], keep=script is None)
+
+    async def tell(self, request: web.Request, script: list[dict[str, Any]], keep: bool) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        for event in script or ():
+        for event in script:
             await response.write(json.dumps(event).encode() + b"\n")
-        if script is None:
+        if keep:
             await asyncio.sleep(30)
         return response
 
@@ -56,6 +69,17 @@ class Server:
 def listed(version: int, *names: str, more: str = "") -> web.Response:
     meta = {"resourceVersion": str(version), "continue": more}
     return web.json_response({"metadata": meta, "items": [item(name, version) for name in names]})
+
+
+def added(name: str, version: int) -> dict[str, Any]:
+    return {"type": "ADDED", "object": item(name, version)}
+
+
+def bookmark(version: int, ends_list: bool = False) -> dict[str, Any]:
+    made = item("", version)
+    if ends_list:
+        made["metadata"]["annotations"] = {"k8s.io/initial-events-end": "true"}
+    return {"type": "BOOKMARK", "object": made}
 
 
 def talk(server: Server, enough: int, write: Write | None = None) -> tuple[list[Event], Any]:
@@ -118,7 +142,42 @@ def test_it_lists_in_pages_then_watches_from_there() -> None:
     events, _ = talk(server, 3)
     assert told(events) == ["list@7:a,b", "c@8", "-a"]
     assert [one.get("continue") for one in server.asked if "watch" not in one] == [None, None, "next"]
-    assert next(one["resourceVersion"] for one in server.asked if "watch" in one) == "7"
+    assert next(one["resourceVersion"] for one in server.asked if "resourceVersion" in one) == "7"
+
+
+def test_a_streaming_list_is_one_list_and_the_watch_goes_on_from_it() -> None:
+    server = Server()
+    gone = {"type": "DELETED", "object": item("b", 6)}
+    server.streams = [[added("a", 3), bookmark(5), added("b", 4), gone, bookmark(7, ends_list=True), added("c", 8)]]
+    events, _ = talk(server, 2)
+    assert told(events) == ["list@7:a", "c@8"]
+    (asked,) = [one for one in server.asked if "watch" in one]
+    assert (asked["resourceVersionMatch"], "resourceVersion" in asked) == ("NotOlderThan", False)
+
+
+def test_a_streaming_list_that_breaks_off_tells_nothing_and_is_begun_anew() -> None:
+    server = Server()
+    server.streams = [[added("a", 3)], [added("b", 4), bookmark(9, ends_list=True)]]
+    events, _ = talk(server, 1)
+    assert told(events) == ["list@9:b"]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_where_the_server_does_no_streaming_lists_pages_are_asked_for(status: int) -> None:
+    server = Server()
+    server.streams = [web.json_response({"message": "forbidden for watch"}, status=status)]
+    server.lists = [listed(7, "a")]
+    server.watches = [[added("b", 8)]]
+    events, _ = talk(server, 2)
+    assert told(events) == ["list@7:a", "b@8"]
+
+
+def test_once_it_knows_a_kind_a_server_that_does_not_know_our_rights_is_asked_again() -> None:
+    server = Server()
+    server.lists = [listed(7, "a")]
+    server.watches = [403, [added("b", 8)]]
+    events, _ = talk(server, 2)
+    assert told(events) == ["list@7:a", "b@8"]
 
 
 def test_a_watch_that_ends_goes_on_from_the_last_event_or_bookmark() -> None:
@@ -130,7 +189,7 @@ def test_a_watch_that_ends_goes_on_from_the_last_event_or_bookmark() -> None:
     ]
     events, _ = talk(server, 3)
     assert told(events) == ["list@7:a", "a@8", "a@21"]
-    assert [one["resourceVersion"] for one in server.asked if "watch" in one][:2] == ["7", "20"]
+    assert [one["resourceVersion"] for one in server.asked if "resourceVersion" in one][:2] == ["7", "20"]
 
 
 @pytest.mark.parametrize("how", ["status", "event"])
@@ -168,6 +227,22 @@ def test_a_refusal_is_known_or_its_outcome_is_not(status: int, known: int) -> No
     _, answer = talk(server, 0, write)
     assert isinstance(answer, Refused)
     assert (answer.status, answer.message) == (known, "no")
+
+
+def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown() -> None:
+    server = Server()
+    server.answer = web.Response(text="{")
+    _, answer = talk(server, 0, Write("clear", "ResourceClaim", "ml", "a", "uid", 3, {"status": None}))
+    assert isinstance(answer, Refused)
+    assert answer.status == UNKNOWN_OUTCOME
+
+
+def test_a_server_that_is_busy_says_for_how_long() -> None:
+    server = Server()
+    server.answer = web.json_response({"message": "busy"}, status=429, headers={"Retry-After": "7"})
+    _, answer = talk(server, 0, Write("clear", "ResourceClaim", "ml", "a", "uid", 3, {"status": None}))
+    assert isinstance(answer, Refused)
+    assert (answer.status, answer.retry_after) == (UNKNOWN_OUTCOME, 7)
 
 
 @pytest.mark.parametrize(

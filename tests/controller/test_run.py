@@ -31,6 +31,8 @@ def served(late: float) -> Iterator[str]:
             if kind == LAST and request.query["limit"] != "1":
                 await asyncio.sleep(late)
             return web.json_response({"metadata": {"resourceVersion": "7"}, "items": []})
+        if "sendInitialEvents" in request.query:
+            return web.json_response({"message": "forbidden for watch"}, status=422)
         response = web.StreamResponse()
         await response.prepare(request)
         await ended.wait()

@@ -95,7 +95,7 @@ def test_same_node_as_asking_all_of_them(events: list[tuple[str, int]]) -> None:
                 inventory.remove_slice(f"fabric-{zone}")
         elif event == "relabel":
             labels[NODES[number]] = {"zone": f"z{1 + count % 2}"}
-            finder.relabel(NODES[number], labels[NODES[number]])
+            finder.put(NODES[number], labels[NODES[number]])
 
 
 @pytest.fixture

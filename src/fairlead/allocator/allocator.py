@@ -113,6 +113,19 @@ class Allocator:
         self._asked: dict[tuple[ClaimShape, ...], tuple[tuple[tuple[Reader, ...], ...], tuple[str, ...]]] = {}
         """By shapes: the chains of selectors and the attributes of constraints."""
 
+    def set_classes(self, classes: Iterable[DeviceClass]) -> None:
+        """Replaces all device classes: every claim is of a new shape from now on."""
+        self._classes = {device_class.name: device_class for device_class in classes}
+        self._shapes.clear()
+        self._by_spec.clear()
+        self._problems.clear()
+        self._asked.clear()
+
+    @property
+    def shapes(self) -> int:
+        """How many shapes of claims are remembered."""
+        return len(self._shapes)
+
     def wanted(self, claim: ResourceClaim) -> Wanted:
         """The claim, ready to be allocated.
 

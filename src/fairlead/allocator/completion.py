@@ -23,7 +23,9 @@ from collections.abc import Sequence
 from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.bounds import Bounds
 from fairlead.allocator.demand import Choice, Demand, Shortfall
+from fairlead.allocator.dominance import Dominance
 from fairlead.allocator.equivalence import Equivalence, merged
+from fairlead.allocator.habits import Habits, neighbourhoods
 from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.slot import Slot
 
@@ -45,6 +47,9 @@ _DECISIVE = 2
 _FEW = 4
 """Demands that a dead end can be blamed on together."""
 
+_FEW_FAILURES = 8
+"""Dead ends before keeping most of an older completion is given up."""
+
 _DEEPEST = 400
 """Choices of one completion; a stack of calls this deep is fine, and larger problems are left to the bounds."""
 
@@ -61,6 +66,7 @@ class Completion:
         self._bounds = bounds
         self._amounts = Amounts(moves)
         self._equivalence = equivalence
+        self._dominance = Dominance(moves)
         self._known: dict[object, bool] = {}
         self._weights: dict[int, int] = {}
         """By position: how often a demand was part of a proof that a state is dead."""
@@ -70,8 +76,9 @@ class Completion:
         """Position, slot and device of each choice that led to the state that is being looked into."""
         self._furthest = 0
         """How many choices the furthest way had since the search last began."""
-        self._habits: dict[tuple[int, int], int] = {}
-        """By position and slot, the devices chosen on the furthest way."""
+        self._habits = Habits(moves)
+        self._adapting = False
+        """Whether what is looked into is only a part of a question."""
         self._failures = 0
         self._states = 0
         """How many states were looked into."""
@@ -94,7 +101,9 @@ class Completion:
         if sum(max(choice.count for choice in demand.choices) for demand in demands) > _DEEPEST:
             return True
         # Joined demands stand for several requests of a claim, so what a claim has is counted before.
-        joined = merged(demands, self._moves.shared)
+        joined = merged(demands, self._moves.shared, self._dominance)
+        if self._adapted(joined, state, restricted):
+            return True
         self._patience = _FIRST_PATIENCE
         while True:
             self._failures = 0
@@ -106,6 +115,33 @@ class Completion:
                 if self._bounds.prices.learn(joined, state, _ROUNDS * self._patience):
                     return False
                 self._patience *= 2
+
+    def _adapted(self, demands: list[Demand], state: State, restricted: int) -> bool:
+        """Whether a completion is found that keeps most of an older one."""
+        if self._known.get(self._equivalence.key(demands, state, restricted)) is not None:
+            return False
+        steps, lost, after = self._habits.keep(demands, 0, state)
+        if not steps:
+            return False
+        self._adapting = True
+        self._patience = _FEW_FAILURES
+        self._furthest = _DEEPEST
+        for loose in neighbourhoods(demands, lost):
+            if loose:
+                steps, lost, after = self._habits.keep(demands, loose, state)
+            self._failures = 0
+            self._path[:] = steps
+            try:
+                if self._solve(lost, after, restricted):
+                    self._habits.adopt(self._path)
+                    for position, slot, number in steps:
+                        self.found.setdefault((position, slot.number), []).append(number)
+                    self._adapting = False
+                    return True
+            except _StartOverError:
+                pass
+        self._adapting = False
+        return False
 
     def impossible_claim(self, demands: list[Demand], state: State) -> tuple[int, ...]:
         """The requests of a claim that cannot even be met where it is the only one; empty where there is none."""
@@ -131,7 +167,7 @@ class Completion:
             began = self._states
             kept = [_copy(demand) for demand in demands]
             known = self._known[key] = self._branch(demands, state, restricted)
-            if not known and self._states - max(began, self._learned) > _WORTH_LEARNING:
+            if not known and not self._adapting and self._states - max(began, self._learned) > _WORTH_LEARNING:
                 self._bounds.prices.learn(kept, state, _FEW_ROUNDS)
                 self._learned = self._states
         return known
@@ -146,13 +182,9 @@ class Completion:
             raise _StartOverError
 
     def _remember_way(self) -> None:
-        if len(self._path) <= self._furthest:
-            return
-        self._furthest = len(self._path)
-        self._habits.clear()
-        for position, slot, number in self._path:
-            key = position, slot.number
-            self._habits[key] = self._habits.get(key, 0) | 1 << number
+        if len(self._path) > self._furthest:
+            self._furthest = len(self._path)
+            self._habits.adopt(self._path)
 
     def _branch(self, demands: list[Demand], state: State, restricted: int) -> bool:
         self._states += 1
@@ -174,7 +206,7 @@ class Completion:
             return places
         cost = self._bounds.prices.cost
         costs = [
-            ((demand.position, c.slot.number) not in self._habits, cost(c.slot, c.candidates, c.count))
+            (not self._habits.of(demand.position, c.slot), cost(c.slot, c.candidates, c.count))
             for c in demand.choices
         ]
         return sorted(places, key=costs.__getitem__)
@@ -200,7 +232,7 @@ class Completion:
         narrowed = [c.candidates for d in others if restricted >> d.position & 1 for c in d.choices]
         kinds = self._equivalence.representatives(choice, state, narrowed)
         if len(kinds) > 1:
-            habit = self._habits.get((demand.position, choice.slot.number), 0)
+            habit = self._habits.of(demand.position, choice.slot)
             cost = self._bounds.prices.cost
             # Of the cheapest devices that first that leaves least behind: what fits tightly spoils least.
             kinds.sort(

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fairlead.allocator.demand import Choice, Demand
+from fairlead.allocator.dominance import Dominance
 from fairlead.allocator.ledger import Block
 from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.request import MAX_RESULTS
@@ -162,6 +163,7 @@ class Equivalence:
         self.unique = sum(mask for mask in classes.values() if not mask & mask - 1)
         """Devices outside blocks that are like no other."""
         self._observing = any(slot.unit.admin_access for slot in problem.slots)
+        self._class_of = self._slot_classes()
         self.limited = any(
             sum(max(moves.count(slot) for slot in slots) for slots in claim.requests) > MAX_RESULTS
             for claim in problem.claims
@@ -237,6 +239,23 @@ class Equivalence:
             tuple(problem.rules[rule].index.values_of[number] for rule in own_rules),
         )
 
+    def _slot_classes(self) -> list[int]:
+        """By slot, a number that is the same for slots that treat all devices alike and are under the same rules.
+
+        Where it matters in which order requests come, every slot is a class of its own.
+        """
+        moves = self._moves
+        slots = moves.problem.slots
+        if self._observing or any(moves.fatal):
+            return list(range(len(slots)))
+        classes: dict[object, int] = {}
+        return [
+            classes.setdefault(
+                (slot.tariff, moves.masks[slot.number], slot.unit.all_devices, slot.constraints, slot.groups), len(classes)
+            )
+            for slot in slots
+        ]
+
     def key(self, demands: Sequence[Demand], state: State, restricted: int) -> object:
         """What of the state matters for the demands, up to exchanges of equal devices and blocks.
 
@@ -249,10 +268,22 @@ class Equivalence:
         parts: list[object] = []
         narrowed: list[int] = []
         rules: dict[int, int] = {}
-        for demand in demands:
-            special = restricted >> demand.position & 1
+        class_of = self._class_of
+        ordered = sorted(
+            [
+                (
+                    [(class_of[choice.slot.number], choice.count) for choice in demand.choices],
+                    demand.claim if self.limited else 0,
+                    demand.position,
+                    demand,
+                )
+                for demand in demands
+            ]
+        )
+        for alike, claim, position, demand in ordered:
+            special = restricted >> position & 1
+            parts.append((special, claim, *alike))
             for choice in demand.choices:
-                parts.append((demand.position, choice.slot.number, choice.count))
                 if special:
                     narrowed.append(choice.candidates)
                     parts.extend(self._counts(choice.candidates))
@@ -314,7 +345,7 @@ class Equivalence:
         return found
 
 
-def merged(demands: Sequence[Demand], shared: int) -> list[Demand]:
+def merged(demands: Sequence[Demand], shared: int, dominance: Dominance) -> list[Demand]:
     """The demands with equal ones joined: n requests for one device each are one for n devices.
 
     Only demands whose candidates all serve one request at a time, cost nothing and are under the same rules are equal
@@ -322,7 +353,7 @@ def merged(demands: Sequence[Demand], shared: int) -> list[Demand]:
     """
     kept: dict[object, Demand] = {}
     for demand in demands:
-        choices = _easiest(demand.choices)
+        choices = dominance.needed(demand.choices)
         choice = choices[0]
         key: object = demand.position
         if len(choices) == 1 and joinable(choice.slot) and not choice.candidates & shared:
@@ -334,27 +365,6 @@ def merged(demands: Sequence[Demand], shared: int) -> list[Demand]:
         else:
             known.choices[0].count += choice.count
     return list(kept.values())
-
-
-def _easiest(choices: Sequence[Choice]) -> list[Choice]:
-    """The alternatives without those that another makes needless.
-
-    Where an alternative could be completed, so could one that wants fewer of the same devices at the same cost under
-    the same rules.
-    """
-    if len(choices) == 1:
-        return list(choices)
-    kept: list[Choice] = []
-    for one in sorted(choices, key=lambda choice: choice.count):
-        if one.slot.unit.all_devices or not any(
-            other.slot.tariff == one.slot.tariff
-            and (other.slot.constraints, other.slot.groups) == (one.slot.constraints, one.slot.groups)
-            and not one.candidates & ~other.candidates
-            for other in kept
-            if not other.slot.unit.all_devices
-        ):
-            kept.append(one)
-    return kept
 
 
 def joinable(slot: Slot) -> bool:

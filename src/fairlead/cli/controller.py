@@ -19,35 +19,57 @@ from fairlead.cli.group import BAD_INPUT
 )
 @click.option("--once", is_flag=True, help="Stop as soon as nothing is under way; pods that have no place still wait.")
 @click.option(
+    "--leader-elect/--no-leader-elect",
+    "elect",
+    default=None,
+    help="Whether several may run, of which one writes. Absent: in a pod yes, with a kubeconfig no; --once never does.",
+)
+@click.option(
+    "--lease-namespace", default="fairlead-system", show_default=True, metavar="NAME", help="Where the Lease is."
+)
+@click.option(
+    "--lease-name", default="fairlead-controller", show_default=True, metavar="NAME", help="The Lease that decides."
+)
+@click.option(
     "--bind-patience",
     type=click.FloatRange(min=1),
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="How long kube-scheduler may fail to bind a pod before it is evicted, if a controller makes it anew.",
+    help="How long kube-scheduler may fail to bind a pod before it is moved, evicted or told.",
 )
-def controller(kubeconfig: str | None, once: bool, bind_patience: float) -> None:
+def controller(
+    kubeconfig: str | None,
+    once: bool,
+    elect: bool | None,
+    lease_namespace: str,
+    lease_name: str,
+    bind_patience: float,
+) -> None:
     """Allocate the claims of pods that have the scheduling gate fairlead.dev/allocation, then open it.
 
     Pods that belong together (a PodGroup, or the label fairlead.dev/group with fairlead.dev/group-size) get their
     devices together or not at all. kube-scheduler binds them. A pod that has to wait gets an Event that says why, and
     what would help.
 
-    Run one of it: no two, and no other writer for the same devices. Everything it knows stands in the cluster, so it
-    can be stopped and started at any time.
+    Run several only with --leader-elect: one leads and writes, the others wait to take over. Let nobody else allocate
+    the same devices. Everything it knows stands in the cluster, so it can be stopped and started at any time.
 
     The log is on stderr, one line of JSON for each event. Exit status: 0 when it was told to stop, 1 when the API
     server does not let it read what it needs, 2 when the configuration cannot be used.
 
     \b
-    Example:
+    Examples:
       fairlead controller --kubeconfig ~/.kube/config
+      fairlead controller --leader-elect --lease-namespace gpu-team
     """
-    from fairlead.controller import AccessError, find_access, run
+    from fairlead.controller import AccessError, LeaseName, find_access, run
 
     try:
         access = find_access(kubeconfig)
     except AccessError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None
-    raise SystemExit(run(access, sys.stderr, once, timedelta(seconds=bind_patience)))
+    elects = not once and (access.inside if elect is None else elect)
+    lease = LeaseName(lease_namespace, lease_name) if elects else None
+    raise SystemExit(run(access, sys.stderr, once, lease, timedelta(seconds=bind_patience)))

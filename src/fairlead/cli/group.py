@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "cluster": "fairlead.cli.cluster",
     "simulate": "fairlead.cli.simulate",
     "controller": "fairlead.cli.controller",
+    "ungate": "fairlead.cli.ungate",
     "demo": "fairlead.cli.demo",
 }
 """Each command's module; the command is the attribute of the same name."""

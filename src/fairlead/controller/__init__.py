@@ -4,6 +4,9 @@
 """
 
 from fairlead.controller.access import Access, AccessError, find_access
+from fairlead.controller.client import Client
+from fairlead.controller.election import Election, Timing
+from fairlead.controller.elector import Elector
 from fairlead.controller.events import (
     KINDS,
     UNKNOWN_OUTCOME,
@@ -20,8 +23,10 @@ from fairlead.controller.events import (
 from fairlead.controller.grouping import GROUP, GROUP_SIZE
 from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
 from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
-from fairlead.controller.run import run
+from fairlead.controller.run import LeaseName, run
 from fairlead.controller.state import Core
+from fairlead.controller.ungate import Opened, open_gates
+from fairlead.controller.wire import ServerError
 
 __all__ = [
     "COMPONENT",
@@ -34,19 +39,27 @@ __all__ = [
     "Access",
     "AccessError",
     "Answer",
+    "Client",
     "Core",
+    "Election",
+    "Elector",
     "Event",
     "Gone",
     "Kind",
+    "LeaseName",
     "Listed",
     "MakeRound",
+    "Opened",
     "PlannedRound",
     "Purpose",
     "Refused",
     "Round",
     "Seen",
+    "ServerError",
+    "Timing",
     "Write",
     "Written",
     "find_access",
+    "open_gates",
     "run",
 ]

@@ -39,6 +39,8 @@ class Access:
     tls: ssl.SSLContext | None
     token: Callable[[], str]
     """The bearer token to send now; empty for none."""
+    inside: bool = False
+    """Whether we run in the cluster, as one of its ServiceAccounts."""
 
 
 def find_access(path: str | None = None) -> Access:
@@ -72,7 +74,7 @@ def in_cluster() -> Access:
     if not host or not token.is_file():
         raise AccessError("no kubeconfig (--kubeconfig, KUBECONFIG, ~/.kube/config), and this is no pod of a cluster")
     tls = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
-    return Access(f"https://{f'[{host}]' if ':' in host else host}:{port}", tls, _from_file(token))
+    return Access(f"https://{f'[{host}]' if ':' in host else host}:{port}", tls, _from_file(token), inside=True)
 
 
 def read_kubeconfig(path: Path) -> Access:

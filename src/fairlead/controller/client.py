@@ -1,8 +1,10 @@
 """The API server over HTTP: lists, watches and our writes.
 
 `Client.follow` is a reflector: it lists a kind, watches from there with bookmarks, resumes where a watch ended, lists
-anew when the server has forgotten that version (410), and waits with jitter between failures. A watch that is silent
-for longer than bookmarks take is given up. Objects are decoded straight into our structs; nothing else is kept.
+anew when the server has forgotten that version (410), and waits with jitter between failures, or as long as the server
+asks. The list comes as the beginning of the watch (a streaming list), in pages where the server does not do that. A
+watch that is silent for longer than bookmarks take is given up. Objects are decoded straight into our structs; nothing
+else is kept.
 
 Why aiohttp: docs/decisions/009-client.md.
 """
@@ -10,21 +12,25 @@ Why aiohttp: docs/decisions/009-client.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
 from fairlead.controller.access import Access, AccessError
 from fairlead.controller.events import UNKNOWN_OUTCOME, Event, Gone, Kind, Listed, Refused, Seen, Write, Written
+from fairlead.controller.wire import ServerError, decode_bookmark, decode_event, decode_list, error_in, error_of, lines
 from fairlead.resource import (
     DeviceClass,
     DeviceTaintRule,
     KubeObject,
     Node,
-    ObjectMeta,
     Pod,
     PodGroup,
     ResourceClaim,
@@ -61,45 +67,17 @@ _SILENCE: Final = 150.0
 """Seconds without a byte after which a watch is dead: the server sends a bookmark about every minute."""
 _REQUEST: Final = 15.0
 """Seconds for a write."""
+_LIST: Final = 60.0
+"""Seconds for a page of a list, or for a streaming list."""
+_NO_STREAM: Final = (400, 405, 422)
+"""How servers refuse a streaming list that do not do it."""
+_UNACKNOWLEDGED: Final = 4.0
+"""Seconds after which a connection is dropped whose other end does not confirm what was sent: as long as a write may
+outlive a lead (`election.Timing.write`)."""
 _FIRST_DELAY, _LAST_DELAY = 0.8, 30.0
 
 _Emit = Callable[[Event], None]
 _Log = Callable[..., None]
-
-
-class ServerError(Exception):
-    """The API server answered with an error."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
-    resource_version: str = "0"
-    next: str = msgspec.field(default="", name="continue")
-
-
-class _List(msgspec.Struct):
-    metadata: _ListMeta = _ListMeta()
-    items: list[msgspec.Raw] | None = None
-
-
-class _WatchEvent(msgspec.Struct):
-    type: str
-    object: msgspec.Raw
-
-
-class _Status(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-
-
-class _Bookmark(msgspec.Struct):
-    metadata: ObjectMeta = ObjectMeta()
-
-
-_decode_event = msgspec.json.Decoder(_WatchEvent).decode
 
 
 class Client:
@@ -119,20 +97,39 @@ class Client:
             kind: msgspec.json.Decoder(struct, dec_hook=decode_hook).decode for kind, struct in _TYPES.items()
         }
         self._session: aiohttp.ClientSession | None = None
+        self._writing: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._access.tls if self._access.tls is not None else True)
-        self._session = aiohttp.ClientSession(
-            connector=connector, read_bufsize=2**20, headers={"User-Agent": "fairlead", "Accept": "application/json"}
-        )
+        self._session, self._writing = self._connections(), self._connections()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         assert self._session is not None
+        assert self._writing is not None
         await self._session.close()
+        await self._writing.close()
 
-    async def follow(self, kind: Kind, emit: _Emit) -> None:
+    def _connections(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0, ssl=self._access.tls if self._access.tls is not None else True, socket_factory=_socket
+        )
+        return aiohttp.ClientSession(
+            connector=connector, read_bufsize=2**20, headers={"User-Agent": "fairlead", "Accept": "application/json"}
+        )
+
+    async def cut(self) -> None:
+        """Breaks every connection that writes go over: what was not sent or not confirmed will not be sent again."""
+        assert self._writing is not None
+        cut, self._writing = self._writing, self._connections()
+        await cut.close()
+
+    async def follow(self, kind: Kind, emit: _Emit, known: bool = False) -> None:
         """Tells of all objects of a kind and of what becomes of them, for ever.
+
+        Args:
+            kind: which objects.
+            emit: takes what is told.
+            known: whether we may read the kind, as far as we know, so that a refusal passes.
 
         Raises:
             ServerError: we may not read the kind.
@@ -140,7 +137,9 @@ class Client:
         failures = 0
         version: str | None = None
         path: str | None = None
+        stream = True
         while True:
+            after = 0.0
             started = asyncio.get_running_loop().time()
             try:
                 if path is None:
@@ -149,29 +148,57 @@ class Client:
                     emit(Listed(kind, (), 0))
                     self._log("not served", kind=kind)
                     return
-                if version is None:
-                    version = await self._list(kind, path, emit)
+                if version is None and not stream:
+                    version, known = await self._list(kind, path, emit), True
                 heard = False
                 async for latest in self._watch(kind, path, version, emit):
-                    version, failures, heard = latest, 0, True
+                    version, failures, heard, known = latest, 0, True, True
                 if heard or asyncio.get_running_loop().time() - started > _FIRST_DELAY:
                     continue  # the server closes watches after some minutes, and those of clients that are too slow
                 problem = "closed at once"
             except ServerError as error:
-                if error.status in (401, 403):
-                    raise
+                if error.status in (401, 403) and not known:
+                    raise  # later it is a server that has just started and does not know yet what we may do
+                if version is None and stream and error.status in _NO_STREAM:
+                    stream = False
+                    continue
                 if error.status == 410:
                     version = None
-                problem = f"{error.status} {error}"
-            except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError, ValueError) as error:
+                if error.status == 404:
+                    path = None  # the server was exchanged for one that serves other versions
+                problem, after = f"{error.status} {error}", error.retry_after
+            except (aiohttp.ClientError, TimeoutError, OSError, AccessError, msgspec.DecodeError, ValueError) as error:
                 problem = f"{type(error).__name__} {error}".strip()
+                if version is None and isinstance(error, TimeoutError):
+                    stream = False
             failures += 1
             self._log("watch ended", kind=kind, problem=problem, after=asyncio.get_running_loop().time() - started)
             delay = min(_FIRST_DELAY * 2 ** min(failures - 1, 10), _LAST_DELAY)
-            await asyncio.sleep(delay * self._random.uniform(0.5, 1.5))
+            await asyncio.sleep(max(after, delay * self._random.uniform(0.5, 1.5)))
 
-    async def send(self, write: Write) -> Written | Refused:
-        """Makes a write; whatever goes wrong is in the answer."""
+    async def pods(self, namespace: str = "") -> Sequence[Pod]:
+        """The pods as they are now, of one namespace or of all.
+
+        Raises:
+            ServerError: the server refuses.
+            aiohttp.ClientError, TimeoutError, OSError, AccessError: it cannot be asked.
+        """
+        found: list[Pod] = []
+
+        def take(event: Event) -> None:
+            if isinstance(event, Listed):
+                found.extend(one for one in event.objects if isinstance(one, Pod))
+
+        await self._list("Pod", f"{_CORE}/namespaces/{quote(namespace)}/pods" if namespace else f"{_CORE}/pods", take)
+        return found
+
+    async def send(self, write: Write, seconds: float = _REQUEST) -> Written | Refused:
+        """Makes a write; whatever goes wrong is in the answer.
+
+        Args:
+            write: what is to be written.
+            seconds: how long it may take, for us and for the server, which gives it up after that time.
+        """
         method, path, media = "PATCH", "", "application/merge-patch+json"
         match write.purpose:
             case "say":
@@ -186,15 +213,15 @@ class Client:
                 path += "" if write.purpose in ("finalizer", "unprotect") else "/status"
         body = msgspec.json.encode(write.body)
         try:
-            answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media)
+            answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media, seconds)
+            if write.kind == "Event" or write.purpose == "evict":
+                return Written(write, None)
+            return Written(write, self._decoders[write.kind](answer))
         except ServerError as error:
             unknown = error.status >= 500 or error.status == 429
-            return Refused(write, UNKNOWN_OUTCOME if unknown else error.status, str(error))
-        except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
+            return Refused(write, UNKNOWN_OUTCOME if unknown else error.status, str(error), error.retry_after)
+        except (aiohttp.ClientError, TimeoutError, OSError, AccessError, msgspec.DecodeError) as error:
             return Refused(write, UNKNOWN_OUTCOME, f"{type(error).__name__} {error}".strip())
-        if write.kind == "Event" or write.purpose == "evict":
-            return Written(write, None)
-        return Written(write, self._decoders[write.kind](answer))
 
     async def _place(self, kind: Kind) -> str | None:
         """Where a kind is served; None where a kind that need not be there is not."""
@@ -215,7 +242,7 @@ class Client:
         while True:
             answer = await self._request("GET", path, query)
             with collector_paused():
-                page = msgspec.json.decode(answer, type=_List)
+                page = decode_list(answer)
                 objects += [decode(item) for item in page.items or ()]
             if not page.metadata.next:
                 version = page.metadata.resource_version
@@ -223,30 +250,41 @@ class Client:
                 return version
             query["continue"] = page.metadata.next
 
-    async def _watch(self, kind: Kind, path: str, version: str, emit: _Emit) -> AsyncIterator[str]:
-        """Tells of events until the server ends the watch; yields the version to go on from."""
+    async def _watch(self, kind: Kind, path: str, version: str | None, emit: _Emit) -> AsyncIterator[str]:
+        """Tells of events until the server ends the watch; yields the version to go on from.
+
+        Without a version it begins with a list of all objects there are.
+        """
         decode = self._decoders[kind]
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
-            "resourceVersion": version,
             "timeoutSeconds": str(self._random.randint(300, 600)),
         }
+        if version is None:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        else:
+            query["resourceVersion"] = version
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST, sock_read=_SILENCE)
         assert self._session is not None
         url = self._access.server + path
         async with self._session.get(url, params=query, headers=self._headers(), timeout=timeout) as response:
             if response.status != 200:
-                raise _error(response.status, await response.read())
-            async for line in _lines(response.content):
-                event = _decode_event(line)
+                raise error_of(response.status, await response.read(), response.headers)
+            events = lines(response.content)
+            if version is None:
+                async with asyncio.timeout(_LIST):
+                    listed = await self._streamed(kind, events)
+                emit(listed)
+                yield str(listed.version)
+            async for line in events:
+                event = decode_event(line)
                 match event.type:
                     case "BOOKMARK":
-                        yield msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
+                        yield decode_bookmark(event.object).metadata.resource_version
                         continue
                     case "ERROR":
-                        status = msgspec.json.decode(event.object, type=_Status)
-                        raise ServerError(status.code, status.message)
+                        raise error_in(event.object)
                     case "ADDED" | "MODIFIED":
                         item = decode(event.object)
                         emit(Seen(kind, item))
@@ -257,42 +295,81 @@ class Client:
                         continue
                 yield item.metadata.resource_version
 
+    async def _streamed(self, kind: Kind, events: AsyncIterator[bytes]) -> Listed:
+        """The list that a watch begins with."""
+        decode = self._decoders[kind]
+        objects: dict[str, KubeObject] = {}
+        with collector_paused():
+            async for line in events:
+                event = decode_event(line)
+                match event.type:
+                    case "BOOKMARK":
+                        bookmark = decode_bookmark(event.object)
+                        if bookmark.ends_list:
+                            return Listed(kind, list(objects.values()), int(bookmark.metadata.resource_version))
+                    case "ERROR":
+                        raise error_in(event.object)
+                    case "ADDED" | "MODIFIED":
+                        item = decode(event.object)
+                        objects[item.key] = item
+                    case "DELETED":
+                        objects.pop(decode(event.object).key, None)
+        raise aiohttp.ClientPayloadError("the watch ended before all objects were told")
+
     def _headers(self) -> dict[str, str]:
         token = self._access.token()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
+    async def request(
+        self, method: str, path: str, body: object = None, media: str = "", seconds: float = _LIST
+    ) -> bytes:
+        """One request for what is not watched.
+
+        Raises:
+            ServerError: the answer is not a success.
+            aiohttp.ClientError, TimeoutError, OSError, AccessError: there is no answer.
+        """
+        data = None if body is None else msgspec.json.encode(body)
+        return await self._request(method, path, {}, data, media, seconds)
+
     async def _request(
-        self, method: str, path: str, query: dict[str, str], body: bytes | None = None, media: str = ""
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: bytes | None = None,
+        media: str = "",
+        seconds: float = _LIST,
     ) -> bytes:
         headers = self._headers()
+        session = self._session
         if body is not None:
             headers["Content-Type"] = media
-        timeout = aiohttp.ClientTimeout(total=_REQUEST if body is not None else 60.0)
-        assert self._session is not None
-        async with self._session.request(
-            method, self._access.server + path, params=query, data=body, headers=headers, timeout=timeout
+            query = {**query, "timeout": f"{seconds:.3f}s"}
+            session = self._writing
+        assert session is not None
+        async with session.request(
+            method,
+            self._access.server + path,
+            params=query,
+            data=body,
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=seconds),
         ) as response:
             answer = await response.read()
             if response.status >= 300:
-                raise _error(response.status, answer)
+                raise error_of(response.status, answer, response.headers)
             return answer
 
 
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The lines of a stream, however long: an object may be larger than a reader's own limit for lines."""
-    rest = bytearray()
-    async for chunk in stream.iter_any():
-        rest += chunk
-        *lines, last = rest.split(b"\n")
-        rest = bytearray(last)
-        for line in lines:
-            if line:
-                yield bytes(line)
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket of which nothing arrives long after we gave it up, or were killed.
 
-
-def _error(status: int, answer: bytes) -> ServerError:
-    try:
-        message = msgspec.json.decode(answer, type=_Status).message
-    except msgspec.DecodeError:
-        message = answer[:200].decode(errors="replace")
-    return ServerError(status, message or f"HTTP {status}")
+    Without this the kernel goes on sending for minutes what was written to a closed connection.
+    """
+    made = socket.socket(*address[:3])
+    with contextlib.suppress(OSError):
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNACKNOWLEDGED * 1000))
+    return made

@@ -97,6 +97,8 @@ class Refused:
     write: Write
     status: int
     message: str
+    retry_after: float = 0.0
+    """Seconds that the server asks to be left alone for."""
 
 
 Event = Listed | Seen | Gone | Written | Refused

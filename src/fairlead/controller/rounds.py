@@ -1,18 +1,20 @@
-"""One round of planning: units, one after another, on a snapshot of the cluster.
+"""A planner as the core knows it: it places units one after another, and its state follows the cluster.
 
-The core knows `Round` only, so that a planner which follows the cluster by events can take this one's place. This one
-makes a planner for each round, from nothing but the snapshot.
+The core knows `Round` only. What a unit takes is kept in the state as if it were the cluster's; `following` brings it
+to what the unit's plan says, which is the same, or nothing where the plan is given up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from fairlead.placement import Advisor, Cluster, GangPlanner, Placement, Planner
+from fairlead.placement import Advisor, Cluster, ClusterState, GangPlanner, Placement, Planner, Policy
 from fairlead.placement.planning import place_unit
-from fairlead.resource import PlannedPod
+from fairlead.placement.wiring import DevicePolicy
+from fairlead.resource import DeviceClass, PlannedPod
+from fairlead.topology import Rules
 
 _SHOWN: Final = 3
 """Obstacles that a reason names."""
@@ -27,9 +29,19 @@ class Answer:
 
 
 class Round(Protocol):
-    """A snapshot on which units take places."""
+    """What places units."""
 
-    def place(self, pods: Sequence[PlannedPod]) -> Answer:
+    @property
+    def state(self) -> ClusterState:
+        """What counts as taken; it takes changes between two units."""
+
+    def begin(self) -> None:
+        """Begins with other units."""
+
+    def set_classes(self, classes: Sequence[DeviceClass]) -> None:
+        """Replaces all device classes."""
+
+    def place(self, pods: Sequence[PlannedPod], reasons: bool = True) -> Answer:
         """Places the pods of one unit, all or none; later units find their places taken."""
 
 
@@ -37,18 +49,41 @@ MakeRound = Callable[[Cluster], Round]
 
 
 class PlannedRound:
-    """A round with a planner of its own."""
+    """A planner with an advisor, for pods and gangs."""
 
-    def __init__(self, cluster: Cluster, share_id: Callable[[], str]) -> None:
-        self._advisor = Advisor(cluster)
-        self._planner = Planner(cluster, self._advisor, share_id)
+    def __init__(
+        self,
+        cluster: Cluster,
+        share_id: Callable[[], str],
+        policy: Policy | None = None,
+        devices: DevicePolicy | None = None,
+        rules: Rules | None = None,
+    ) -> None:
+        """Begins with a snapshot; arguments as for `Planner`."""
+        self._advisor = Advisor(cluster, policy)
+        self._planner = Planner(cluster, self._advisor, share_id, devices, rules)
         self._gangs = GangPlanner(self._planner)
+        self.state = self._planner.state
 
-    def place(self, pods: Sequence[PlannedPod]) -> Answer:
+    def begin(self) -> None:
+        """Begins with other units."""
+        self._advisor.begin()
+
+    def set_classes(self, classes: Iterable[DeviceClass]) -> None:
+        """Replaces all device classes."""
+        classes = list(classes)
+        self.state.set_classes(classes)
+        self._advisor.set_classes(classes)
+
+    def place(self, pods: Sequence[PlannedPod], reasons: bool = True) -> Answer:
         """Places the pods of one unit, all or none."""
-        placements, outcome = place_unit(self._planner, self._gangs, pods)
+        placements, outcome = place_unit(self._planner, self._gangs, pods, reasons)
         if all(placement.placed for placement in placements):
+            for placement in placements:
+                self.state.keep(placement.pod.pod.key)
             return Answer(tuple(placements))
+        if not reasons:
+            return Answer()
         waiting = next(placement for placement in placements if not placement.placed)
         helps = list(outcome.helps) if outcome is not None else []
         advice = self._advisor.advice.get(waiting.pod.pod.key)

@@ -3,12 +3,18 @@
 One coroutine alone touches the core. It takes all events that have come, lets the core decide (in a thread, so that
 the watches are read meanwhile), and starts the writes; their answers come back as events. SIGTERM and SIGINT end it:
 nothing new is begun, and what is on its way gets a few seconds to be answered.
+
+With an election nothing is decided and nothing written without the lead. Whoever waits keeps its watches in step. The
+lead begins with a new list of pods and claims, since a watch may be behind what the leader before has written. When it
+is lost, writes on their way are cut off, and everything that was known is forgotten, plans and doubts with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TextIO
 
@@ -16,11 +22,13 @@ import msgspec
 
 from fairlead.allocator.result import random_share_id
 from fairlead.controller.access import Access
-from fairlead.controller.client import Client, ServerError
-from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Purpose, Refused, Write, Written
+from fairlead.controller.client import Client
+from fairlead.controller.elector import Elector
+from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Listed, Purpose, Refused, Write, Written
 from fairlead.controller.rounds import PlannedRound
 from fairlead.controller.state import Core
 from fairlead.controller.stuck import PATIENCE
+from fairlead.controller.wire import ServerError
 
 _WRITES: Final = 64
 """Writes on their way at one time."""
@@ -28,7 +36,13 @@ _GATHER: Final = 0.005
 """Seconds in which more events may come before something is decided: a round costs little more for many pods."""
 _GRACE: Final = 5.0
 """Seconds that writes get at the end."""
-
+_WRITE: Final = 15.0
+"""Seconds for a write where there is no election."""
+_SETTLE: Final = 1.0
+"""Seconds between taking the lead from somebody who did not give it back and looking at what it has written: what
+reached the server before, but was not carried out because the server stood still, is carried out in between."""
+_WRITTEN_KINDS: Final[tuple[Kind, ...]] = ("Pod", "ResourceClaim")
+"""What a leader writes."""
 _DONE: Final[dict[Purpose, str]] = {
     "finalizer": "protected",
     "allocate": "allocated",
@@ -41,33 +55,61 @@ _DONE: Final[dict[Purpose, str]] = {
 }
 
 
-def run(access: Access, log_to: TextIO, once: bool = False, bind_patience: timedelta = PATIENCE) -> int:
+@dataclass(frozen=True, slots=True)
+class LeaseName:
+    """Where those who may lead meet."""
+
+    namespace: str
+    name: str
+
+
+def run(
+    access: Access,
+    log_to: TextIO,
+    once: bool = False,
+    lease: LeaseName | None = None,
+    bind_patience: timedelta = PATIENCE,
+) -> int:
     """Runs until it is told to stop.
 
     Args:
         access: the API server.
         log_to: takes the log.
         once: whether to stop as soon as nothing is under way.
-        bind_patience: how long kube-scheduler may fail to bind a pod before the pod is evicted.
+        lease: decides who of several writes; absent, we do.
+        bind_patience: how long kube-scheduler may fail to bind a pod before something is done.
 
     Returns:
         The exit status: 0, or 1 when the server does not let us read what we need.
     """
-    return asyncio.run(_Loop(access, log_to, once, bind_patience).run())
+    return asyncio.run(_Loop(access, log_to, once, lease, bind_patience).run())
 
 
 class _Loop:
-    def __init__(self, access: Access, log_to: TextIO, once: bool, bind_patience: timedelta) -> None:
+    def __init__(
+        self, access: Access, log_to: TextIO, once: bool, lease: LeaseName | None, bind_patience: timedelta
+    ) -> None:
         self._access = access
         self._log_to = log_to
         self._once = once
-        self._core = Core(lambda snapshot: PlannedRound(snapshot, random_share_id), bind_patience)
+        self._lease = lease
+        self._bind_patience = bind_patience
+        self._core = _new_core(bind_patience)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._watches: dict[Kind, asyncio.Task[None]] = {}
         self._writes: set[asyncio.Task[None]] = set()
+        self._cuts: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_WRITES)
-        self._synced = False
+        self._elector: Elector | None = None
+        self._unlisted: set[Kind] = set()
+        """Kinds of which a list has to come before anything may be decided."""
+        self._readable: set[Kind] = set()
+        """Kinds that were listed at least once."""
+        self._in_step = False
         self._stop = False
         self._failed = False
+        self._in_doubt = False
+        """Whether nobody knows what became of a write that was answered, or not, since we were told to stop."""
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -75,20 +117,51 @@ class _Loop:
             loop.add_signal_handler(name, self._end, name.name)
         self._log("start", server=self._access.server)
         async with Client(self._access, self._log) as client:
-            watches = [asyncio.create_task(self._follow(client, kind)) for kind in KINDS]
+            self._client = client
+            electing = await self._begin_election()
             try:
+                if not self._watches:
+                    self._watch(KINDS)
                 while not self._stop:
-                    await self._turn(client)
+                    await self._turn()
             finally:
-                for task in watches:
-                    task.cancel()
-                if self._writes:
-                    await asyncio.wait(self._writes, timeout=_GRACE)
-                for task in self._writes:
-                    task.cancel()
-                await asyncio.gather(*watches, *self._writes, return_exceptions=True)
-        self._log("stop", unanswered=len(self._writes))
+                await self._finish(electing)
         return 1 if self._failed else 0
+
+    async def _begin_election(self) -> asyncio.Task[None] | None:
+        """Takes part in the election; returns when we know whether we lead, or cannot know yet."""
+        if self._lease is None:
+            return None
+        self._elector = Elector(
+            self._client, self._lease.namespace, self._lease.name, self._log, self._took_over, self._lost
+        )
+        task = asyncio.create_task(self._take_part(self._elector))
+        await self._elector.tried.wait()
+        return task
+
+    async def _take_part(self, elector: Elector) -> None:
+        try:
+            await elector.run()
+        except Exception as error:
+            self._log("election failed", problem=f"{type(error).__name__} {error}")
+            self._failed = True
+            self._end("there is no election any more")
+            elector.tried.set()
+
+    async def _finish(self, electing: asyncio.Task[None] | None) -> None:
+        """Ends everything; the lead is given back if no write can be on its way any more."""
+        for watch in self._watches.values():
+            watch.cancel()
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=_GRACE)
+        unanswered = len(self._writes)
+        ending = [*self._watches.values(), *self._writes, *([electing] if electing is not None else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, *self._cuts, return_exceptions=True)
+        if self._elector is not None and not unanswered and not self._in_doubt:
+            await self._elector.release()
+        self._log("stop", unanswered=unanswered)
 
     def _end(self, why: str) -> None:
         if not self._stop:
@@ -96,43 +169,97 @@ class _Loop:
         self._stop = True
         self._events.put_nowait(None)
 
-    async def _follow(self, client: Client, kind: Kind) -> None:
+    def _watch(self, kinds: Iterable[Kind], after: float = 0.0) -> None:
+        """Lists kinds and follows them from there, in place of what was followed before.
+
+        Args:
+            kinds: which.
+            after: seconds to wait before.
+        """
+        for kind in kinds:
+            if kind in self._watches:
+                self._watches[kind].cancel()
+            self._watches[kind] = asyncio.create_task(self._follow(kind, after))
+
+    async def _follow(self, kind: Kind, after: float) -> None:
+        def emit(event: Event) -> None:
+            self._events.put_nowait(event)
+            if isinstance(event, Listed):
+                self._unlisted.discard(kind)
+                self._readable.add(kind)
+
+        await asyncio.sleep(after)
         try:
-            await client.follow(kind, self._events.put_nowait)
+            await self._client.follow(kind, emit, known=kind in self._readable)
         except ServerError as error:
             self._log("refused", kind=kind, status=error.status, problem=str(error))
             self._failed = True
             self._end(f"may not read {kind}")
 
-    async def _turn(self, client: Client) -> None:
+    # The lead
+
+    def _took_over(self, overtaken: bool) -> None:
+        """Goes on where another has stopped, as soon as all that it has written is known."""
+        if self._stop:
+            return
+        self._unlisted = set(_WRITTEN_KINDS)
+        self._watch(_WRITTEN_KINDS if self._watches else KINDS, after=_SETTLE if overtaken else 0.0)
+
+    def _lost(self) -> None:
+        """Leaves everything to others at once."""
+        for task in self._writes:
+            task.cancel()
+        cut = asyncio.create_task(self._client.cut())
+        self._cuts.add(cut)
+        cut.add_done_callback(self._cuts.discard)
+        if self._stop:
+            return
+        self._core, self._in_step = _new_core(self._bind_patience), False
+        while not self._events.empty():
+            self._events.get_nowait()
+        self._watch(KINDS)
+        self._events.put_nowait(None)
+
+    @property
+    def _may_decide(self) -> bool:
+        return not self._unlisted and (self._elector is None or self._elector.leads)
+
+    def _write_limit(self) -> float:
+        """How many seconds a write that is begun now may take; 0 where none may be begun."""
+        return _WRITE if self._elector is None else self._elector.write_limit()
+
+    async def _turn(self) -> None:
         """Waits for something to do, and does it."""
         await self._wait()
         await asyncio.sleep(_GATHER)
+        core = self._core
         now = datetime.now(UTC)
         while not self._events.empty():
             event = self._events.get_nowait()
             if event is not None:
-                self._core.handle(event, now)
-        if self._stop:
+                core.handle(event, now)
+        if core.synced and not self._in_step:
+            self._in_step = True
+            self._log("synced")
+        if self._stop or not self._may_decide:
             return
         started = asyncio.get_running_loop().time()
-        writes = await asyncio.to_thread(self._core.decide, now)
+        writes = await asyncio.to_thread(core.decide, now)
         took = asyncio.get_running_loop().time() - started
-        if self._core.synced and not self._synced:
-            self._synced = True
-            self._log("synced")
+        if core is not self._core:
+            return  # the lead was lost meanwhile
         if writes:
             self._log("decided", writes=len(writes), milliseconds=round(took * 1000, 1))
         for write in writes:
-            task = asyncio.create_task(self._send(client, write))
+            task = asyncio.create_task(self._send(write))
             self._writes.add(task)
             task.add_done_callback(self._writes.discard)
-        idle = self._core.synced and self._events.empty() and not (writes or self._writes or self._core.busy)
+        idle = core.synced and self._events.empty() and not (writes or self._writes or core.busy)
         if self._once and idle:
             self._end("nothing is under way")
 
     async def _wait(self) -> None:
-        wake = self._core.wake
+        wake = self._core.wake if self._may_decide else None
         delay = None if wake is None else max(0.0, (wake - datetime.now(UTC)).total_seconds())
         try:
             event = await asyncio.wait_for(self._events.get(), delay)
@@ -141,9 +268,12 @@ class _Loop:
         if event is not None:
             self._core.handle(event, datetime.now(UTC))
 
-    async def _send(self, client: Client, write: Write) -> None:
+    async def _send(self, write: Write) -> None:
         async with self._slots:
-            answer = await client.send(write)
+            limit = self._write_limit()
+            if not limit:
+                return  # whoever leads next decides anew
+            answer = await self._client.send(write, limit)
         fields: dict[str, Any] = {"object": f"{write.kind} {write.key}"}
         if write.purpose == "say":
             about = write.body["involvedObject"]
@@ -153,9 +283,14 @@ class _Loop:
         outcome = _DONE[write.purpose] if isinstance(answer, Written) else f"not {_DONE[write.purpose]}"
         if isinstance(answer, Refused) and answer.status == UNKNOWN_OUTCOME:
             outcome = f"perhaps {_DONE[write.purpose]}"
+            self._in_doubt |= self._stop
         self._log(outcome, **fields)
         self._events.put_nowait(answer)
 
     def _log(self, event: str, **fields: Any) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
         print(msgspec.json.encode(line).decode(), file=self._log_to, flush=True)
+
+
+def _new_core(bind_patience: timedelta) -> Core:
+    return Core(lambda snapshot: PlannedRound(snapshot, random_share_id), bind_patience)

@@ -1,14 +1,16 @@
-"""The cluster as a value, for a round of planning: all that may be taken counts as taken.
+"""What counts as taken, for a round of planning: all that may be taken does.
 
 Claims count with what they hold and with what they are to hold: one that is to change its devices has both until the
 old ones are given back. Pods count on the node that they are bound to, that they were opened for, or that they are
 planned on.
+
+`snapshot` is the cluster as a value, and says what `following` keeps up to date object by object.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
@@ -21,7 +23,7 @@ from fairlead.placement import Cluster
 from fairlead.resource import PlannedPod, Pod, ResourceClaim, ResourceClaimStatus
 
 
-def snapshot(store: Store, plans: Iterable[UnitPlan], released: set[str]) -> Cluster:
+def snapshot(store: Store, plans: Iterable[UnitPlan], released: Collection[str]) -> Cluster:
     """The cluster.
 
     Args:
@@ -29,33 +31,67 @@ def snapshot(store: Store, plans: Iterable[UnitPlan], released: set[str]) -> Clu
         plans: what is under way.
         released: claims (`namespace/name`) that count as if they had no devices.
     """
-    targets: dict[str, ResourceClaim] = {}
-    nodes: dict[str, str] = {}
+    of_claims: dict[str, list[UnitPlan]] = {}
+    of_pods: dict[str, list[UnitPlan]] = {}
     for plan in plans:
-        targets |= plan.claims
-        nodes |= plan.nodes
-    claims = []
+        for key in plan.claims:
+            of_claims.setdefault(key, []).append(plan)
+        for key in plan.nodes:
+            of_pods.setdefault(key, []).append(plan)
+    claims: list[ResourceClaim] = []
     for claim in store.held_claims():
-        if claim.key in released:
-            claim = replace(claim, status=ResourceClaimStatus())
-        target = targets.get(claim.key)
-        if target is not None and claim.status.allocation is None:
-            claim = target
-        elif target is not None and not agrees(claim.status.allocation, target.status.allocation):
-            # Until it is taken back and given anew, the claim has both.
-            claims.append(replace(target, metadata=replace(target.metadata, name=f"{target.name} (planned)")))
-        claims.append(claim)
-    pods = []
-    for pod in store.pods():
-        if finished(pod):
-            continue
-        if not pod.spec.node_name:
-            node = nodes.get(pod.key) or ("" if has_gate(pod) else home_of(pod, store.claim))
-            if not node or pod.metadata.deletion_timestamp is not None:
-                continue
-            pod = replace(pod, spec=replace(pod.spec, node_name=node))
-        pods.append(pod)
-    return Cluster(store.nodes, store.slices, store.classes, claims, store.taint_rules, pods)
+        claims += counted_claims(claim, of_claims.get(claim.key, ()), released)
+    pods = [counted_pod(pod, of_pods.get(pod.key, ()), home_of(pod, store.claim)) for pod in store.pods()]
+    there = [pod for pod in pods if pod is not None]
+    return Cluster(store.nodes, store.slices, store.classes, claims, store.taint_rules, there)
+
+
+def counted_claims(
+    claim: ResourceClaim, plans: Collection[UnitPlan], released: Collection[str]
+) -> tuple[ResourceClaim, ...]:
+    """What a claim counts as: itself, perhaps with the devices that it is to have, or itself and a double with these.
+
+    Args:
+        claim: the claim with whatever it may hold.
+        plans: those that say what it is to have. They do not contradict each other; of several, that counts which
+            reserves it for most.
+        released: claims that count as if they had no devices.
+    """
+    if claim.key in released:
+        claim = replace(claim, status=ResourceClaimStatus())
+    if not plans:
+        return (claim,)
+    target = max((plan.claims[claim.key] for plan in plans), key=_reservations)
+    if claim.status.allocation is None:
+        return (target,)
+    if agrees(claim.status.allocation, target.status.allocation):
+        return (claim,)
+    # Until it is taken back and given anew, the claim has both.
+    return replace(target, metadata=replace(target.metadata, name=double_of(target.name))), claim
+
+
+def double_of(name: str) -> str:
+    """What stands beside a claim for the devices that it is to have instead of its own; no claim can be named so."""
+    return f"{name} (planned)"
+
+
+def counted_pod(pod: Pod, plans: Collection[UnitPlan], home: str) -> Pod | None:
+    """A pod with the node that it counts on; None where it counts on none.
+
+    Args:
+        pod: the pod, as opened where it may be.
+        plans: those that say where it is to go.
+        home: the node that it can be bound to, where it is open.
+    """
+    if finished(pod):
+        return None
+    if pod.spec.node_name:
+        return pod
+    node = max((plan.nodes[pod.key] for plan in plans), default="")
+    node = node or ("" if has_gate(pod) else home)
+    if not node or pod.metadata.deletion_timestamp is not None:
+        return None
+    return replace(pod, spec=replace(pod.spec, node_name=node))
 
 
 def moved_from(cluster: Cluster, pod: Pod, claims: Iterable[ResourceClaim]) -> Cluster:
@@ -65,7 +101,7 @@ def moved_from(cluster: Cluster, pod: Pod, claims: Iterable[ResourceClaim]) -> C
     return dataclasses.replace(cluster, pods=kept, claims=[*cluster.claims, *broken])
 
 
-def without(pod: PlannedPod, released: set[str]) -> PlannedPod:
+def without(pod: PlannedPod, released: Collection[str]) -> PlannedPod:
     """The pod with some of its claims as if they had no devices."""
     if not any(used.claim.key in released for used in pod.claims):
         return pod
@@ -76,3 +112,7 @@ def without(pod: PlannedPod, released: set[str]) -> PlannedPod:
         for used in pod.claims
     ]
     return dataclasses.replace(pod, claims=tuple(claims))
+
+
+def _reservations(claim: ResourceClaim) -> tuple[int, list[str]]:
+    return len(claim.status.reserved_for), [one.uid for one in claim.status.reserved_for]

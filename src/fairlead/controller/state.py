@@ -35,12 +35,13 @@ from fairlead.controller.events import (
     Write,
     Written,
 )
+from fairlead.controller.following import Following
 from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
 from fairlead.controller.moves import Mover, is_open
 from fairlead.controller.pins import PIN
 from fairlead.controller.rescue import Rescuer
 from fairlead.controller.roster import Roster, claim_keys
-from fairlead.controller.rounds import Answer, MakeRound, Round
+from fairlead.controller.rounds import Answer, MakeRound
 from fairlead.controller.snapshot import moved_from, snapshot, without
 from fairlead.controller.store import Store
 from fairlead.controller.stuck import PATIENCE as BIND_PATIENCE
@@ -64,12 +65,13 @@ class Core:
         """Starts with nothing.
 
         Args:
-            make_round: makes a planner for a snapshot.
+            make_round: makes a planner for a snapshot; it is made once, and follows what happens from then on.
             bind_patience: how long kube-scheduler may fail to bind a pod that was opened.
         """
         self._make_round = make_round
         self._store = Store()
         self._roster = Roster(self._store.pod_group)
+        self._following = Following(self._store, self._roster.units, make_round)
         self._mover = Mover(self._store, self._place_for)
         self._tidier = Tidier(self._store, self._roster, self._mover.claims_of_opened)
         self._rescuer = Rescuer(self._store, self._roster, self._mover, bind_patience)
@@ -221,7 +223,8 @@ class Core:
         own = self._store.own(write.kind, write.key)
         if own is not None and own.state == "unsure":
             doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
-            self._retries[write.kind, write.key] = now + _delay(doubts)
+            pause = max(_delay(doubts), timedelta(seconds=event.retry_after))
+            self._retries[write.kind, write.key] = now + pause
         for unit in self._concerned(write):
             if status == UNKNOWN_OUTCOME:
                 continue
@@ -390,20 +393,16 @@ class Core:
     # Planning
 
     def _plan(self, units: list[Unit], now: datetime, writes: list[Write]) -> None:
-        """Plans units in order: first, each on its own snapshot, those that hold something."""
+        """Plans units in order: first those that hold something, which counts as free for them alone."""
         held = {unit.name: self._releasable(unit, [pod.pod for pod in unit.candidates]) for unit in units}
         units.sort(key=lambda unit: not held[unit.name])
-        shared: Round | None = None
+        self._following.begin()
         for unit in units:
-            if held[unit.name]:
-                round_ = self._make_round(
-                    snapshot(self._store, self._plans(), {claim.key for claim in held[unit.name]})
-                )
-            else:
-                round_ = shared = shared or self._make_round(snapshot(self._store, self._plans(), set()))
             released = {claim.key for claim in held[unit.name]}
-            answer = round_.place([without(pod, released) for pod in unit.candidates])
+            pods = [without(pod, released) for pod in unit.candidates]
+            answer = self._following.place(unit, pods, released, self._may_say(unit, now))
             self._answered(unit, answer, now, writes)
+            self._following.settled(unit)
 
     def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
         if answer.placements:
@@ -417,8 +416,11 @@ class Core:
         avoided, until = self._rescuer.avoided(unit, now)
         if until is not None:
             self._at(unit, until)
-        reason = f"{answer.reason.rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
-        self._say(unit, "NoAllocation", reason, now, writes)
+        if answer.reason:
+            reason = f"{answer.reason.rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
+            self._say(unit, "NoAllocation", reason, now, writes)
+        elif unit.said_at is not None:
+            self._at(unit, unit.said_at + SAY_AGAIN)
 
     def _place_for(self, pod: Pod, released: set[str], now: datetime) -> UnitPlan | str:
         """Where a pod can go that was opened already, once it gives back some claims; a reason where nowhere."""
@@ -434,6 +436,12 @@ class Core:
 
     def _plans(self) -> list[UnitPlan]:
         return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]
+
+    def _may_say(self, unit: Unit, now: datetime) -> bool:
+        """Whether a reason would be told: looking for one costs more than to find no place."""
+        if unit.said_at is None or now >= unit.said_at + SAY_AGAIN:
+            return True
+        return any(pod.metadata.uid not in unit.told for pod in self._gated(unit))
 
     # Telling
 

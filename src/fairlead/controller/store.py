@@ -55,6 +55,15 @@ class Store:
         self._objects: dict[Kind, dict[str, KubeObject]] = {kind: {} for kind in KINDS}
         self._listed: set[Kind] = set()
         self._own: dict[tuple[str, str], Own] = {}
+        self._touched: dict[Kind, dict[str, None]] = {kind: {} for kind in KINDS}
+
+    def take_touched(self) -> dict[Kind, dict[str, None]]:
+        """The names of objects that changed, or may hold something else, since somebody last asked.
+
+        Objects that came or went are in that order.
+        """
+        touched, self._touched = self._touched, {kind: {} for kind in KINDS}
+        return touched
 
     @property
     def synced(self) -> bool:
@@ -83,6 +92,9 @@ class Store:
         known = self._objects[kind].get(item.key)
         if known is not None and version_of(known) >= version_of(item):
             return known, known
+        if known is None:
+            self._touched[kind].pop(item.key, None)
+        self._touched[kind][item.key] = None
         self._objects[kind][item.key] = item
         self._settle(kind, item.key)
         return known, item
@@ -92,6 +104,7 @@ class Store:
         known = self._objects[kind].get(item.key)
         if known is None or known.metadata.uid != item.metadata.uid:
             return known, known
+        self._touched[kind][item.key] = None
         del self._objects[kind][item.key]
         self._settle(kind, item.key)
         return known, None
@@ -140,9 +153,16 @@ class Store:
 
     def pods(self) -> Iterator[Pod]:
         """Every pod, those that may have been opened as opened."""
-        for key, item in self._objects["Pod"].items():
-            own = self._own.get(("Pod", key))
-            yield cast(Pod, item if own is None else own.expected)
+        for key in self._objects["Pod"]:
+            pod = self.opened_pod(key)
+            if pod is not None:
+                yield pod
+
+    def opened_pod(self, key: str) -> Pod | None:
+        """A pod, as opened where it may have been."""
+        item = self.pod(key)
+        own = self._own.get(("Pod", key))
+        return item if item is None or own is None else cast(Pod, own.expected)
 
     def opened(self, key: str) -> bool:
         """Whether a write of ours may have opened the pod, though the watch does not show it."""
@@ -171,6 +191,10 @@ class Store:
         """All nodes."""
         return cast("list[Node]", list(self._objects["Node"].values()))
 
+    def slice(self, name: str) -> ResourceSlice | None:
+        """A slice."""
+        return cast("ResourceSlice | None", self._objects["ResourceSlice"].get(name))
+
     @property
     def slices(self) -> list[ResourceSlice]:
         """All slices."""
@@ -195,6 +219,7 @@ class Store:
         own = self._own.get((write.kind, write.key))
         assert own is None or (own.state == "done" and own.write.purpose == "finalizer" and write.purpose == "allocate")
         self._own[write.kind, write.key] = Own(write, expected)
+        self._touched[cast(Kind, write.kind)][write.key] = None
         return write
 
     def again(self, own: Own) -> Write:
@@ -206,6 +231,7 @@ class Store:
         """Notes that the server did a write."""
         own = self._mine(write)
         if own is not None:
+            self._touched[cast(Kind, write.kind)][write.key] = None
             own.state, own.expected, own.version = "done", item, version_of(item)
             self._settle(cast(Kind, write.kind), write.key)
 
@@ -214,6 +240,7 @@ class Store:
         own = self._mine(write)
         if own is None:
             return
+        self._touched[cast(Kind, write.kind)][write.key] = None
         if status == UNKNOWN_OUTCOME:
             own.state, own.doubted = "unsure", True
         elif status in (404, 409):

@@ -5,6 +5,7 @@ order in which they are tried, as bits of masks.
 """
 
 from fairlead.inventory.attributes import AttributeIndex, Value
+from fairlead.inventory.changes import Changes
 from fairlead.inventory.content import Matches, Reader, attribute_values
 from fairlead.inventory.features import Features
 from fairlead.inventory.holdings import Holdings
@@ -16,6 +17,7 @@ from fairlead.inventory.view import NodeView, Occupancy
 
 __all__ = [
     "AttributeIndex",
+    "Changes",
     "DeviceId",
     "Features",
     "Holdings",

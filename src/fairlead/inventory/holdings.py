@@ -2,7 +2,7 @@
 
 Derived from `status.allocation` of claims alone (invariant 5 of the design): results with admin access hold nothing; a
 result with a share id holds a share, with the amounts in `consumedCapacity`; any other holds the device for itself.
-Adding a claim and removing it again leaves no trace.
+Adding a claim and removing it again leaves no trace, also where two claims hold one device, as they never should.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from fairlead.resource import ResourceClaim
 class Holdings:
     """The holders of devices. Amounts are in units of 10^-9, as in `Quantity.nano`."""
 
-    __slots__ = ("_by_claim", "consumed", "exclusive", "shares")
+    __slots__ = ("_by_claim", "_several", "consumed", "exclusive", "shares")
 
     def __init__(self) -> None:
         self.exclusive: dict[DeviceId, str] = {}
-        """Holder of each device that is held for itself."""
+        """Holder of each device that is held for itself; of several, the first by name."""
+        self._several: dict[DeviceId, set[str]] = {}
+        """All holders of the devices that several claims hold for themselves."""
         self.shares: dict[DeviceId, dict[str, str]] = {}
         """Holder of each share of a shared device, by share id."""
         self.consumed: dict[DeviceId, dict[str, int]] = {}
@@ -48,7 +50,7 @@ class Holdings:
                 if result.consumed_capacity:
                     self.add_consumed(device, {n: q.nano for n, q in result.consumed_capacity.items()})
             else:
-                self.exclusive[device] = claim.key
+                self._hold(device, claim.key)
         return touched
 
     def remove(self, claim: ResourceClaim, *, consumable_capacity: bool = True) -> list[DeviceId]:
@@ -64,14 +66,43 @@ class Holdings:
             touched.append(device)
             if consumable_capacity and result.share_id is not None:
                 shares = self.shares.get(device, {})
-                shares.pop(result.share_id, None)
+                if shares.get(result.share_id) == known.key:
+                    del shares[result.share_id]
                 if not shares:
                     self.shares.pop(device, None)
                 if result.consumed_capacity:
                     self.add_consumed(device, {n: -q.nano for n, q in result.consumed_capacity.items()})
-            elif self.exclusive.get(device) == known.key:
-                del self.exclusive[device]
+            else:
+                self._let_go(device, known.key)
         return touched
+
+    def renew(self, claim: ResourceClaim) -> bool:
+        """Takes a claim that holds what it held before in place of what was known of it; False where it does not."""
+        known, given = self._by_claim.get(claim.key), claim.status.allocation
+        if known is None or given is None:
+            return known is None and given is None
+        assert known.status.allocation is not None
+        if known.status.allocation.devices.results != given.devices.results:
+            return False
+        self._by_claim[claim.key] = claim
+        return True
+
+    def _hold(self, device: DeviceId, holder: str) -> None:
+        first = self.exclusive.setdefault(device, holder)
+        if first != holder:
+            self._several.setdefault(device, {first}).add(holder)
+            self.exclusive[device] = min(first, holder)
+
+    def _let_go(self, device: DeviceId, holder: str) -> None:
+        several = self._several.get(device)
+        if several is None:
+            if self.exclusive.get(device) == holder:
+                del self.exclusive[device]
+            return
+        several.discard(holder)
+        self.exclusive[device] = min(several)
+        if len(several) == 1:
+            del self._several[device]
 
     def claim(self, key: str) -> ResourceClaim | None:
         """The claim of that name, where it holds something."""
@@ -80,7 +111,7 @@ class Holdings:
     def add_exclusive(self, devices: Iterable[DeviceId], holder: str) -> None:
         """Marks devices as held for themselves by a holder that is not a claim we know."""
         for device in devices:
-            self.exclusive[device] = holder
+            self._hold(device, holder)
 
     def add_share(self, device: DeviceId, share_id: str, holder: str) -> None:
         """Marks one share of a device as held."""
@@ -90,8 +121,12 @@ class Holdings:
         """Adds to (or, with negative amounts, takes from) what the shares of a device consume."""
         account = self.consumed.setdefault(device, {})
         for name, amount in amounts.items():
-            account[name] = account.get(name, 0) + amount
-        if not any(account.values()) and device not in self.shares:
+            total = account.get(name, 0) + amount
+            if total:
+                account[name] = total
+            else:
+                account.pop(name, None)
+        if not account:
             del self.consumed[device]
 
     def in_use(self, device: DeviceId) -> bool:

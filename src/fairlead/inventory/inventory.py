@@ -8,19 +8,18 @@ disagree on how many they are (as in Kubernetes, the first one counts).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from fairlead.inventory.changes import Changes
 from fairlead.inventory.content import Kinds
 from fairlead.inventory.features import Features
 from fairlead.inventory.holdings import Holdings
-from fairlead.inventory.pool import gather
+from fairlead.inventory.pool import InventoryError, gather, reaches, reaching
 from fairlead.inventory.record import DeviceId, PoolId, SliceRecord
 from fairlead.inventory.taints import with_rules
 from fairlead.inventory.usage import Usage
 from fairlead.inventory.view import NodeView
 from fairlead.resource import DeviceTaintRule, ResourceClaim, ResourceSlice
-
-_CHANGES_KEPT = 100_000
 
 
 class Inventory:
@@ -45,9 +44,12 @@ class Inventory:
         self._usages: dict[int, Usage] = {}
         self._views: dict[str, NodeView] = {}
         self._viewers: dict[PoolId, set[str]] = {}
-        self._changed: list[str] = []
-        self._forgotten = 0
-        """How many changes are not kept any more."""
+        """By pool, the nodes with a view that a slice of it reaches."""
+        self._failed: set[str] = set()
+        """Nodes of which a view could not be made."""
+        self._changes = Changes()
+        self.renewals = 0
+        """How many slices came, went or changed so far."""
         for claim in claims:
             self.holdings.add(claim, consumable_capacity=features.consumable_capacity)
         for slice_ in slices:
@@ -67,37 +69,62 @@ class Inventory:
         return list(self._published.values())
 
     def add_slice(self, slice_: ResourceSlice, key: str = "") -> None:
-        """Adds a slice, or replaces the one of that name.
+        """Adds a slice, or replaces the one of that name, which keeps its place; one that is the same changes nothing.
 
         Args:
             slice_: the slice as its driver published it.
             key: what to know the slice by, where slices are not named apart.
         """
         key = key or slice_.name
-        self.remove_slice(key)
+        merged = with_rules(slice_, self._rules)
+        known = self._records.get(key)
         self._published[key] = slice_
-        record = SliceRecord(with_rules(slice_, self._rules), self._kinds)
+        if known is not None and known.slice.name == merged.name and known.slice.spec == merged.spec:
+            return
+        record = SliceRecord(merged, self._kinds)
+        if known is not None and known.pool_id != record.pool_id:
+            self._take_out(known, key)
+            known = None
         self._records[key] = record
-        self._pools.setdefault(record.pool_id, []).append(record)
+        records = self._pools.setdefault(record.pool_id, [])
+        if known is None:
+            records.append(record)
+        else:
+            records[_position(records, known)] = record
+            self._usages.pop(id(known), None)
+            if self._home(known) is not self._home(record):
+                self._leave(known, key)
         self._home(record)[key] = record
-        self._forget_views(record)
+        self._forget_views([record] if known is None else [known, record])
 
     def remove_slice(self, key: str) -> None:
         """Removes a slice; one that is not there is no error."""
         record = self._records.pop(key, None)
-        if record is None:
-            return
-        del self._published[key]
+        if record is not None:
+            del self._published[key]
+            self._take_out(record, key)
+
+    def _take_out(self, record: SliceRecord, key: str) -> None:
+        """Forgets a record, but not that its slice is published."""
         self._usages.pop(id(record), None)
-        self._pools[record.pool_id].remove(record)
-        if not self._pools[record.pool_id]:
+        records = self._pools[record.pool_id]
+        del records[_position(records, record)]
+        if not records:
             del self._pools[record.pool_id]
+        self._leave(record, key)
+        self._forget_views([record])
+
+    def _leave(self, record: SliceRecord, key: str) -> None:
         home = self._home(record)
-        del home[key]
+        home.pop(key, None)
         node_name = record.slice.spec.node_name
         if node_name and not home:
             del self._by_node[node_name]
-        self._forget_views(record)
+
+    def forget_node(self, name: str) -> None:
+        """Keeps nothing any more of a node that is gone."""
+        self._views.pop(name, None)
+        self._failed.discard(name)
 
     def set_taint_rules(self, rules: Iterable[DeviceTaintRule]) -> None:
         """Replaces all DeviceTaintRules."""
@@ -110,6 +137,8 @@ class Inventory:
 
     def set_claim(self, claim: ResourceClaim) -> None:
         """Takes note of what a claim holds now; a claim without allocation holds nothing."""
+        if self.holdings.renew(claim):
+            return
         self._touch(self.holdings.add(claim, consumable_capacity=self.features.consumable_capacity))
 
     def remove_claim(self, claim: ResourceClaim) -> None:
@@ -126,21 +155,7 @@ class Inventory:
             A mark for the next call, and the names of nodes that were looked at before, perhaps several times each;
             None where any node may have changed.
         """
-        mark = self._forgotten + len(self._changed)
-        if since < self._forgotten:
-            return mark, None
-        return mark, self._changed[since - self._forgotten :]
-
-    def _note(self, node_names: Iterable[str]) -> None:
-        self._changed.extend(node_names)
-        if len(self._changed) > _CHANGES_KEPT:
-            self._forgotten += len(self._changed)
-            self._changed.clear()
-
-    def _note_everything(self) -> None:
-        # One more than all that was noted, so that whoever asks from before is told that anything may have changed.
-        self._forgotten += len(self._changed) + 1
-        self._changed.clear()
+        return self._changes.mark, self._changes.since(since)
 
     def view(
         self, node_name: str, labels: Mapping[str, str] | None = None, declared: frozenset[str] = frozenset()
@@ -160,11 +175,16 @@ class Inventory:
         if known is not None and known.labels == labels and known.declared == declared:
             return known
         candidates = [*self._by_node.get(node_name, {}).values(), *self._anywhere.values()]
-        pools = gather(candidates, self._pools, node_name, labels, self.features)
-        made = self._views[node_name] = NodeView(
-            node_name, labels, pools, self.features, self._usage, self.holdings, self._kinds, declared
-        )
-        for record in candidates:
+        try:
+            records = reaching(candidates, node_name, labels, self.features)
+            pools = gather(records, self._pools, self.features)
+            made = NodeView(node_name, labels, pools, self.features, self._usage, self.holdings, self._kinds, declared)
+        except InventoryError:
+            self._failed.add(node_name)
+            raise
+        self._failed.discard(node_name)
+        self._views[node_name] = made
+        for record in records:
             self._viewers.setdefault(record.pool_id, set()).add(node_name)
         return made
 
@@ -179,25 +199,41 @@ class Inventory:
         return known
 
     def _touch(self, devices: Iterable[DeviceId]) -> None:
+        pools: dict[PoolId, None] = {}
         for device in devices:
             pool_id = (device.driver, device.pool)
+            pools[pool_id] = None
             for record in self._pools.get(pool_id, ()):
                 usage = self._usages.get(id(record))
                 if usage is not None:
                     usage.update(device.device, self.holdings)
+        for pool_id in pools:
             viewers = self._viewers.get(pool_id, ())
             for node_name in viewers:
                 if node_name in self._views:
                     self._views[node_name].changed()
-            self._note(viewers)
+            self._changes.note(viewers)
 
-    def _forget_views(self, record: SliceRecord) -> None:
-        if not record.slice.spec.node_name:
-            self._views.clear()
-            self._viewers.clear()
-            self._note_everything()
-            return
-        seeing = self._viewers.pop(record.pool_id, set()) | {record.slice.spec.node_name}
+    def _forget_views(self, records: Sequence[SliceRecord]) -> None:
+        """Drops the views that may be others now that these records of one pool came or went."""
+        self.renewals += 1
+        seeing = set(self._failed)
+        for record in records:
+            seeing |= self._viewers.pop(record.pool_id, set())
+            if record.slice.spec.node_name:
+                seeing.add(record.slice.spec.node_name)
+                continue
+            try:
+                seeing.update(name for name, view in self._views.items() if reaches(record.slice, name, view.labels))
+            except InventoryError:
+                self._views.clear()
+                self._viewers.clear()
+                self._changes.note_everything()
+                return
         for node_name in seeing:
             self._views.pop(node_name, None)
-        self._note(seeing)
+        self._changes.note(seeing)
+
+
+def _position(records: Sequence[SliceRecord], record: SliceRecord) -> int:
+    return next(position for position, one in enumerate(records) if one is record)

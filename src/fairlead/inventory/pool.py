@@ -93,33 +93,39 @@ def reaches(slice_: ResourceSlice, node_name: str, labels: Mapping[str, str]) ->
     return False
 
 
-def gather(
-    records: Iterable[SliceRecord],
-    pool_records: Mapping[PoolId, Sequence[SliceRecord]],
-    node_name: str,
-    labels: Mapping[str, str],
-    features: Features,
-) -> list[Pool]:
-    """The pools that reach the node, in the order in which devices are tried.
-
-    Args:
-        records: the slices that may reach the node; the others are not looked at for relevance.
-        pool_records: all slices of each pool, of every generation and node.
+def reaching(
+    records: Iterable[SliceRecord], node_name: str, labels: Mapping[str, str], features: Features
+) -> list[SliceRecord]:
+    """The slices among some that have devices for the node.
 
     Raises:
         InventoryError: a node selector cannot be evaluated.
     """
-    here: dict[PoolId, list[SliceRecord]] = {}
+    found = []
     for record in records:
         spec = record.slice.spec
         if not features.partitionable_devices and (spec.per_device_node_selection is not None or spec.shared_counters):
             continue
         if not features.compatibility_groups and record.masks.grouping:
             continue
-        if not reaches(record.slice, node_name, labels):
-            continue
+        if reaches(record.slice, node_name, labels):
+            found.append(record)
+    return found
+
+
+def gather(
+    records: Iterable[SliceRecord], pool_records: Mapping[PoolId, Sequence[SliceRecord]], features: Features
+) -> list[Pool]:
+    """The pools that reach a node, in the order in which devices are tried.
+
+    Args:
+        records: the slices that reach the node (`reaching`).
+        pool_records: all slices of each pool, of every generation and node.
+    """
+    here: dict[PoolId, list[SliceRecord]] = {}
+    for record in records:
         known = here.get(record.pool_id)
-        generation = spec.pool.generation
+        generation = record.slice.spec.pool.generation
         if known is None or generation > known[0].slice.spec.pool.generation:
             here[record.pool_id] = [record]
         elif generation == known[0].slice.spec.pool.generation:

@@ -16,11 +16,13 @@ from fairlead.placement.policy import Candidate, FirstFit, Policy, Proposal, Ran
 from fairlead.placement.reasons import Finding, Obstacle
 from fairlead.placement.requests import pod_requests
 from fairlead.placement.site import Site
+from fairlead.placement.state import ClusterState
 
 __all__ = [
     "Advisor",
     "Candidate",
     "Cluster",
+    "ClusterState",
     "Diagnosis",
     "Finding",
     "FirstFit",

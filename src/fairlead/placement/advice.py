@@ -2,18 +2,22 @@
 
 `Advisor` is a policy around another one. It sees every decision that the planner makes, so when a pod has no node it
 can ask what would have helped on the very state on which the pod was tried.
+
+The planner gives the same decision for a node as long as nothing changes there, so what was found for a decision is
+kept, and a pod that is tried again costs a look at the nodes that changed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fairlead.allocator import Allocator, Decision, Relaxation, Relaxations, Relaxer
 from fairlead.placement.cluster import Cluster
 from fairlead.placement.policy import Candidate, FirstFit, Policy, Ranking
-from fairlead.resource import PlannedPod
+from fairlead.resource import DeviceClass, PlannedPod
 
 _NODES: Final = 200
 """On how many nodes an advisor looks for what would help."""
@@ -23,6 +27,8 @@ _SEARCHES: Final = 50
 """For how many pods, pods in the very same situation counted once: a plan that mostly fails must not take long."""
 _EFFORT: Final = 100
 """How many of them on one node, for single changes."""
+_LOOKS_KEPT: Final = 20_000
+_OF_CLAIM: Final = re.compile(r" of claim (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,21 @@ class Search:
     """Looks for changes on the nodes on which a pod was tried, as long as its decisions last."""
 
     def __init__(self, cluster: Cluster) -> None:
+        self._features = cluster.features
+        self._classes = tuple(cluster.classes)
+        self._looked: dict[tuple[int, frozenset[str]], tuple[Decision, Relaxations]] = {}
+        """By decision, and the claims that the pod has: what was found."""
+        self._forget()
+
+    def set_classes(self, classes: Iterable[DeviceClass]) -> None:
+        """Replaces all device classes."""
+        self._classes = tuple(classes)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._looked.clear()
         # An allocator of its own: nothing that is tried here is kept by the planner's.
-        self._relaxer = Relaxer(Allocator(cluster.classes, cluster.features))
+        self._relaxer = Relaxer(Allocator(self._classes, self._features))
 
     def look(
         self, pod: PlannedPod, decisions: Iterable[Decision], *, nodes: int, total: int, effort: int
@@ -79,17 +98,23 @@ class Search:
             rank = alike[id(decision.problem)] = alike.get(id(decision.problem), -1) + 1
             order.append((rank, position, decision))
         order.sort(key=lambda item: item[:2])
-        keep = {used.claim.key for used in pod.claims}
+        keep = frozenset(used.claim.key for used in pod.claims if used.claim.status.allocation is not None)
+        own = _open_claims(pod)
+        if len(self._looked) >= _LOOKS_KEPT:
+            self._forget()
         found: dict[str, Relaxations] = {}
         for _, _, decision in order[:nodes]:
             if total <= 0:
                 break
-            across = decision.problem.across
-            looked = self._relaxer.look(
-                decision.view, decision.claims, keep=keep, effort=min(effort, total), across=across
-            )
-            found[decision.view.name] = looked
-            total -= looked.decisions
+            known = self._looked.get((id(decision), keep))
+            if known is None:
+                across = decision.problem.across
+                looked = self._relaxer.look(
+                    decision.view, decision.claims, keep=keep, effort=min(effort, total), across=across
+                )
+                known = self._looked[id(decision), keep] = (decision, looked)
+                total -= looked.decisions
+            found[decision.view.name] = _addressed(known[1], [claim.name for claim in decision.claims], own)
         return found
 
 
@@ -101,9 +126,20 @@ class Advisor:
         self.ranking = self._policy if isinstance(self._policy, Ranking) else None
         """The order of nodes that the other policy brings."""
         self._search = Search(cluster)
-        self._known: dict[tuple[int, ...], tuple[Sequence[Decision], Help | None]] = {}
+        self._known: dict[tuple[object, ...], tuple[Sequence[Decision], list[str], Help | None]] = {}
+        self._searches = 0
         self.advice: dict[str, Help] = {}
         """By `namespace/name` of pods without a node: the smallest change that would have given it one."""
+
+    def set_classes(self, classes: Iterable[DeviceClass]) -> None:
+        """Takes note of other device classes."""
+        self._search.set_classes(classes)
+        self._known.clear()
+
+    def begin(self) -> None:
+        """Begins with other pods: no advice is there, and as many searches may be made as in the beginning."""
+        self.advice.clear()
+        self._searches = 0
 
     def choose(self, pod: PlannedPod, candidates: Iterable[Candidate]) -> Candidate | None:
         """The other policy's choice."""
@@ -123,13 +159,38 @@ class Advisor:
         return chosen
 
     def _best(self, pod: PlannedPod, decisions: Sequence[Decision]) -> Help | None:
-        # The planner gives the same decisions to pods of one workload as long as nothing changes.
-        key = tuple(map(id, decisions))
+        held = tuple(used.claim.key for used in pod.claims if used.claim.status.allocation is not None)
+        key = (held, *map(id, decisions))
         known = self._known.get(key)
         if known is None:
-            if len(self._known) >= _SEARCHES:
+            if self._searches >= _SEARCHES:
                 return None
+            self._searches += 1
+            if len(self._known) >= _SEARCHES:
+                del self._known[next(iter(self._known))]
             found = self._search.look(pod, decisions, nodes=_NODES, total=_DECISIONS, effort=_EFFORT)
             helps = sum_up({name: looked.found for name, looked in found.items()})
-            known = self._known[key] = (decisions, helps[0] if helps else None)
-        return known[1]
+            known = self._known[key] = (decisions, _open_claims(pod), helps[0] if helps else None)
+        _, names, best = known
+        if best is None:
+            return None
+        return Help(_called(best.relaxation, names, _open_claims(pod)), best.nodes)
+
+
+def _open_claims(pod: PlannedPod) -> list[str]:
+    return list(dict.fromkeys(used.claim.key for used in pod.claims if used.claim.status.allocation is None))
+
+
+def _addressed(looked: Relaxations, names: Sequence[str], own: Sequence[str]) -> Relaxations:
+    """What was found for another pod of the same shape, with the names of the pod's own claims."""
+    if names == own:
+        return looked
+    return replace(looked, found=tuple(_called(one, names, own) for one in looked.found))
+
+
+def _called(one: Relaxation, names: Sequence[str], own: Sequence[str]) -> Relaxation:
+    if names == own or len(names) != len(own):
+        return one
+    called = dict(zip(names, own, strict=True))
+    text = _OF_CLAIM.sub(lambda match: f" of claim {called.get(match[1], match[1])}", one.text)
+    return replace(one, text=text, claim=called.get(one.claim, one.claim))

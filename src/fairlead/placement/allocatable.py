@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from fairlead.inventory import DeviceId
+from fairlead.inventory import DeviceId, PoolId
 from fairlead.placement.requests import Amounts, of_containers
 from fairlead.resource import (
     AllocationResult,
@@ -42,21 +42,53 @@ class DeviceCosts:
     """The costs of the devices that have some."""
 
     def __init__(self, slices: Iterable[ResourceSlice]) -> None:
+        self._slices: dict[str, ResourceSlice] = {}
+        self._pools: dict[PoolId, dict[str, ResourceSlice]] = {}
         self._costs: dict[DeviceId, dict[str, NodeAllocatableResource]] = {}
-        self._pools: dict[tuple[str, str], int] = {}
         for slice_ in slices:
-            spec = slice_.spec
-            pool = (spec.driver, spec.pool.name)
-            newest = self._pools.setdefault(pool, spec.pool.generation)
-            if spec.pool.generation < newest:
-                continue
-            self._pools[pool] = spec.pool.generation
-            for device in spec.devices:
-                device_id = DeviceId(*pool, device.name)
-                if device.node_allocatable_resources:
-                    self._costs[device_id] = device.node_allocatable_resources
-                elif spec.pool.generation > newest:
-                    self._costs.pop(device_id, None)
+            self.put(slice_)
+
+    def put(self, slice_: ResourceSlice) -> bool:
+        """Takes note of a slice, in place of the one of that name; returns whether that changes what devices cost."""
+        known = self._slices.get(slice_.name)
+        changed = known is not None and _pool(known) != _pool(slice_) and self.remove(slice_.name)
+        self._slices[slice_.name] = slice_
+        self._pools.setdefault(_pool(slice_), {})[slice_.name] = slice_
+        return self._renew(slice_, known) or changed
+
+    def remove(self, name: str) -> bool:
+        """Takes note that a slice is gone; returns whether that changes what devices cost."""
+        slice_ = self._slices.pop(name, None)
+        if slice_ is None:
+            return False
+        pool = self._pools[_pool(slice_)]
+        del pool[name]
+        if not pool:
+            del self._pools[_pool(slice_)]
+        return self._renew(slice_)
+
+    def _renew(self, *changed: ResourceSlice | None) -> bool:
+        """Works out anew what the devices of a pool cost, by the slices of its newest generation."""
+        concerned = [slice_ for slice_ in changed if slice_ is not None]
+        pool = _pool(concerned[0])
+        slices = [slice_ for _, slice_ in sorted(self._pools.get(pool, {}).items())]
+        costly = [
+            slice_ for slice_ in (*slices, *concerned) if any(d.node_allocatable_resources for d in slice_.spec.devices)
+        ]
+        if not costly:
+            return False
+        newest = max((slice_.spec.pool.generation for slice_ in slices), default=0)
+        costs = {
+            DeviceId(*pool, device.name): device.node_allocatable_resources
+            for slice_ in slices
+            if slice_.spec.pool.generation == newest
+            for device in slice_.spec.devices
+            if device.node_allocatable_resources
+        }
+        names = {DeviceId(*pool, device.name) for slice_ in costly for device in slice_.spec.devices}
+        before = {device: self._costs.pop(device) for device in names if device in self._costs}
+        self._costs.update(costs)
+        return before != costs
 
     def __bool__(self) -> bool:
         return bool(self._costs)
@@ -92,6 +124,10 @@ class DeviceCosts:
             for result in allocation.devices.results
             for cost in self._costs.get(_device(result), {}).values()
         )
+
+
+def _pool(slice_: ResourceSlice) -> PoolId:
+    return slice_.spec.driver, slice_.spec.pool.name
 
 
 def _device(result: DeviceRequestAllocationResult) -> DeviceId:

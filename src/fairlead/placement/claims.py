@@ -43,10 +43,13 @@ class Claims:
         """
         self._inventory = inventory
         self._present = {claim.key: claim for claim in claims}
-        self._given = frozenset(self._present)
+        self._given = set(self._present)
+        """The claims that are there by themselves, whatever is placed."""
         self._in_use: dict[str, _InUse] = {}
         self._owners = {pod.key: _owner(pod) for pod in pods}
         """By pod: the workload that it belongs to; empty where it stands alone."""
+        self._placed_owners: dict[str, str] = {}
+        """The same of pods that were given something."""
 
     def get(self, key: str) -> ResourceClaim | None:
         """The claim of that name; None where there is none yet."""
@@ -62,6 +65,37 @@ class Claims:
             self._present[claim.key] = claim
             self._inventory.set_claim(claim)
 
+    def follow(self, claim: ResourceClaim) -> None:
+        """Takes note of a claim that is there by itself, as it is now."""
+        self._given.add(claim.key)
+        self.set((claim,))
+
+    def remove(self, key: str) -> None:
+        """Takes note that a claim is gone; one that is not there is no error."""
+        self._given.discard(key)
+        claim = self._present.pop(key, None)
+        if claim is not None:
+            self._inventory.remove_claim(claim)
+
+    def belongs(self, pod: Pod) -> None:
+        """Takes note of whose work a pod with a node is."""
+        self._owners[pod.key] = _owner(pod)
+
+    def forget_pod(self, key: str) -> None:
+        """Takes note that a pod is gone."""
+        self._owners.pop(key, None)
+
+    def keep(self, pod: str, keys: Iterable[str]) -> None:
+        """Takes what was given for a pod for what there is by itself; it cannot be given back any more."""
+        self._placed_owners.pop(pod, None)
+        for key in keys:
+            in_use = self._in_use[key]
+            in_use.before = self._present[key]
+            self._given.add(key)
+            del in_use.users[pod]
+            if not in_use.users:
+                del self._in_use[key]
+
     def give(self, pod: PlannedPod, claim: ResourceClaim, allocation: AllocationResult) -> ResourceClaim:
         """Gives a claim its devices, or leaves it those that it has, and reserves it for the pod."""
         consumer = consumer_of(pod, claim)
@@ -72,7 +106,7 @@ class Claims:
         given = msgspec.structs.replace(claim, status=status)
         in_use = self._in_use.setdefault(claim.key, _InUse(claim, {}))
         in_use.users[pod.pod.key] = consumer
-        self._owners[pod.pod.key] = pod.owner
+        self._placed_owners[pod.pod.key] = pod.owner
         self.set((given,))
         return given
 
@@ -83,6 +117,7 @@ class Claims:
         back, one that had them keeps them. Others of its pods, and whoever else it is reserved for, keep it.
         """
         gone: list[str] = []
+        self._placed_owners.pop(pod, None)
         for key in keys:
             in_use = self._in_use[key]
             consumer = in_use.users.pop(pod)
@@ -104,7 +139,7 @@ class Claims:
         for consumer in known.status.reserved_for:
             if consumer.resource == "pods":
                 pod = f"{known.namespace}/{consumer.name}"
-                return self._owners.get(pod) or f"pod {pod}"
+                return self._placed_owners.get(pod) or self._owners.get(pod) or f"pod {pod}"
             return f"{consumer.resource} {known.namespace}/{consumer.name}"
         return f"claim {claim}"
 

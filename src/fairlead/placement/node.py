@@ -7,8 +7,12 @@ memory, storage or pods is not short of those. Extended resources that a node do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+
+import msgspec
 
 from fairlead.inventory import SelectorError, selects
 from fairlead.placement.reasons import Finding
@@ -36,6 +40,18 @@ class PodNeeds:
     devices: Mapping[str, Quantity]
     """The part of the requests that the devices of the pod's claims take."""
 
+    @property
+    def conditions(self) -> Hashable:
+        """Equal for pods that a node refuses alike."""
+        return (
+            tuple([(name, self.requests[name].nano, str(self.requests[name])) for name, _ in self.amounts]),
+            self.ports,
+            tuple(self.node_selector.items()),
+            self.node_affinity and msgspec.json.encode(self.node_affinity),
+            self.tolerations,
+            self.node_name,
+        )
+
     @classmethod
     def of(cls, pod: Pod, devices: Mapping[str, Quantity] | None = None) -> PodNeeds:
         """The needs of a pod.
@@ -61,34 +77,54 @@ class PodNeeds:
 
 
 class NodeState:
-    """A node and what the pods on it use. The only thing here that changes, by `add` and `remove`."""
+    """A node and what the pods on it use. The only thing here that changes."""
 
-    __slots__ = ("_taints", "allocatable", "declared", "labels", "name", "ports", "used")
+    __slots__ = ("_ports", "_taints", "allocatable", "declared", "labels", "name", "used")
 
     def __init__(self, node: Node) -> None:
         self.name = node.name
-        self.labels: Mapping[str, str] = {HOSTNAME: node.name, **node.metadata.labels}
-        self.allocatable = {name: amount.nano for name, amount in node.status.allocatable.items()}
-        self.declared = frozenset(node.status.declared_features)
+        self.labels: Mapping[str, str] = {}
+        self.allocatable: Mapping[str, int] = {}
+        self.declared: frozenset[str] = frozenset()
         """The features that the node says it has."""
         self.used: dict[str, int] = {}
-        self.ports: set[HostPort] = set()
+        self._ports: Counter[HostPort] = Counter()
+        self._taints: tuple[NodeTaint, ...] = ()
+        self.update(node)
+
+    def update(self, node: Node) -> bool:
+        """Takes the node as it is now, with the pods that are on it; returns whether anything of it is new."""
+        labels = {HOSTNAME: node.name, **node.metadata.labels}
+        allocatable = {name: amount.nano for name, amount in node.status.allocatable.items()}
+        declared = frozenset(node.status.declared_features)
         taints = [taint for taint in node.spec.taints if taint.effect in ("NoSchedule", "NoExecute")]
         if node.spec.unschedulable:
             taints = [_UNSCHEDULABLE, *(taint for taint in taints if taint.key != _UNSCHEDULABLE.key)]
-        self._taints = tuple(taints)
+        before = (self.labels, self.allocatable, self.declared, self._taints)
+        after = (labels, allocatable, declared, tuple(taints))
+        self.labels, self.allocatable, self.declared, self._taints = after
+        return before != after
+
+    @property
+    def ports(self) -> AbstractSet[HostPort]:
+        """The host ports that pods have."""
+        return self._ports.keys()
 
     def add(self, needs: PodNeeds) -> None:
         """Counts a pod on the node."""
         for name, amount in needs.amounts:
             self.used[name] = self.used.get(name, 0) + amount
-        self.ports |= needs.ports
+        if needs.ports:
+            self._ports.update(needs.ports)
 
     def remove(self, needs: PodNeeds) -> None:
         """Forgets a pod that was added with the same needs."""
         for name, amount in needs.amounts:
             self.used[name] -= amount
-        self.ports -= needs.ports
+        for port in needs.ports:
+            self._ports[port] -= 1
+            if not self._ports[port]:
+                del self._ports[port]
 
     def advertises(self, resource: str) -> bool:
         """Whether a device plugin offers the resource here."""
@@ -109,7 +145,7 @@ class NodeState:
         finding = self._selected(needs)
         if finding is not None:
             return finding
-        if self.ports and not self.ports.isdisjoint(needs.ports):
+        if self._ports and not self.ports.isdisjoint(needs.ports):
             return Finding("ports", f"host port {_ports(self.ports & needs.ports)} is taken by another pod")
         return self.lacks(needs, through_claims)
 

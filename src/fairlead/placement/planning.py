@@ -50,12 +50,12 @@ def plan(
 
 
 def place_unit(
-    planner: Planner, gangs: GangPlanner, unit: Sequence[PlannedPod]
+    planner: Planner, gangs: GangPlanner, unit: Sequence[PlannedPod], reasons: bool = True
 ) -> tuple[list[Placement], GangOutcome | None]:
-    """Places a pod that stands alone, or the pods of a gang."""
+    """Places a pod that stands alone, or the pods of a gang; `reasons`: whether to look for what is in the way."""
     if len(unit) == 1:
-        return [planner.place(unit[0])], None
-    return gangs.place(unit)
+        return [planner.place(unit[0], reasons)], None
+    return gangs.place(unit, reasons)
 
 
 def together(pods: Iterable[PlannedPod]) -> Iterator[list[PlannedPod]]:

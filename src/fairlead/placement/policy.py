@@ -92,10 +92,18 @@ class Ranking(Policy, Protocol):
     """A policy that brings its own order of nodes; `choose` then gets the candidates in that order."""
 
     def attach(self, site: Site) -> None:
-        """Begins to work on a site. A planner does this once, before anything else."""
+        """Begins to work on a site, or begins anew where nodes came, went or look different.
 
-    def changed(self, node: str) -> None:
-        """Takes note that the pods of a node changed. What claims hold needs no telling, the inventory says that."""
+        Raises:
+            InventoryError: a node selector in the slices cannot be evaluated.
+        """
+
+    def catch_up(self) -> None:
+        """Takes note of what changed of nodes and in the inventory.
+
+        Raises:
+            InventoryError: a node selector in the slices cannot be evaluated.
+        """
 
     def propose(self, needs: PodNeeds, wanted: Sequence[Wanted]) -> Iterator[Proposal]:
         """The nodes that may hold a pod, best first; a node that is left out cannot hold it.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairlead.allocator import Allocator
-from fairlead.inventory import Inventory, NodeView
+from fairlead.inventory import Changes, Inventory, NodeView
 from fairlead.placement.node import NodeState
 
 
@@ -17,7 +17,9 @@ class Site:
     inventory: Inventory
     allocator: Allocator
     nodes: Mapping[str, NodeState]
-    """By name."""
+    """By name, in the order of names."""
+    moved: Changes
+    """The nodes whose pods or amounts changed."""
 
     def view(self, name: str) -> NodeView:
         """The devices of a node as they are now.

@@ -16,10 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fairlead.placement.reasons import Finding
 from fairlead.resource import LabelSelector, Pod, PodAffinityTerm
+
+
+_TERMS_KEPT: Final = 1_000
 
 
 class Term(NamedTuple):
@@ -125,7 +128,7 @@ class Placed:
         ]
         away.extend(
             (term.key, values, f"the anti-affinity of a pod with the same {term.key} keeps it away")
-            for term, values in self._against.items()
+            for term, values in sorted(self._against.items(), key=_topology_key)
             if term.matches(pod)
         )
         terms = terms_of(pod, away=False)
@@ -138,10 +141,16 @@ class Placed:
         """How many pods that match all the terms have each value of each topology key."""
         known = self._matching.get(terms)
         if known is None:
+            if len(self._matching) >= _TERMS_KEPT:
+                self._matching.clear()
             known = self._matching[terms] = {term.key: {} for term in terms}
             for pod, labels in self._pods.values():
                 _count(terms, known, pod, labels)
         return known
+
+
+def _topology_key(item: tuple[Term, object]) -> str:
+    return item[0].key
 
 
 def _count(

@@ -5,7 +5,9 @@ What can be refused without a look at any node is refused here.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from fairlead.allocator import Allocator, RequestError, Wanted
@@ -25,7 +27,7 @@ class PlacementRefusedError(Exception):
     """The pod fits on no node, whatever is free there; the text is the reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """One pod, ready to be tried on nodes."""
 
@@ -40,6 +42,18 @@ class Task:
     through_claims: frozenset[str]
     """Extended resources that devices serve where a node does not advertise them."""
     wishes: Wishes
+
+    @cached_property
+    def open(self) -> tuple[ResourceClaim, ...]:
+        """The claims that have no devices yet."""
+        return tuple([claim for _, claim in self.claims if claim.status.allocation is None])
+
+    @cached_property
+    def condition(self) -> Hashable:
+        """Equal for pods that a node refuses alike, devices aside; None for a pod of which that depends on others."""
+        if self.allocated or self.spread.away or self.spread.near:
+            return None
+        return self.needs.conditions, self.through_claims
 
 
 class Tasks:

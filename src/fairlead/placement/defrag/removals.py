@@ -144,7 +144,7 @@ class Removals:
                 return False
             if count and any(vector[other] and self._apart[number][other] for other in range(number)):
                 return False
-        ports = node.ports.difference(*(self._needs[mover].ports for mover in removed))
+        ports = set(node.ports).difference(*(self._needs[mover].ports for mover in removed))
         if any(not ports.isdisjoint(role.needs.ports) for role, _ in chosen):
             return False
         if not node.allocatable or self._planner.devices_cost_resources:

@@ -54,9 +54,13 @@ class GangPlanner:
         """Takes the nodes of the planner, which places the pods and keeps what they take."""
         self._planner = planner
         self._trees: dict[tuple[str, ...], Tree] = {}
+        self._laid_out = planner.state.laid_out.mark
 
     def tree(self, named: Sequence[str] = ()) -> Tree:
         """The levels of the cluster, with those that a user named."""
+        if self._planner.state.laid_out.mark != self._laid_out:
+            self._laid_out = self._planner.state.laid_out.mark
+            self._trees.clear()
         key = tuple(named)
         if key not in self._trees:
             labels = {name: node.labels for name, node in self._planner.site.nodes.items()}

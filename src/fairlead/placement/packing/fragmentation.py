@@ -18,11 +18,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from fairlead.allocator import Allocator, Problem, Wanted
 from fairlead.inventory import NodeView
 from fairlead.placement.packing.fit import Part, parts_of
 from fairlead.placement.packing.left import UNIT, Amount, Free, Left
+
+
+_STATES_KEPT: Final = 100_000
+"""States of devices of one kind of hardware that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,8 @@ class Hardware:
             free = tuple(sorted(free))
         state = self._states.get(free)
         if state is None:
+            if len(self._states) >= _STATES_KEPT:
+                self._states.clear()
             state = self._states[free] = self._prepare(free)
         room = self._model.room(cpu, memory)
         known = state.by_room.get(room)

@@ -59,19 +59,21 @@ class NodePolicy:
         self._order = order
         self._rng = rng or Random(0)
         self._explain = explain
+        self._site: Site | None = None
         self._ranks: Ranks | None = None
         self._offered: dict[str, Scored] = {}
         """By name, the nodes that were proposed for the pod that is being placed."""
 
     def attach(self, site: Site) -> None:
-        """Begins to work on a site; every node is looked at once.
+        """Begins to work on a site, or begins anew on the one it has; every node is looked at once.
 
         Raises:
             InventoryError: a node selector in the slices cannot be evaluated.
-            ValueError: the policy has a site already, or its order leaves out a node.
+            ValueError: the policy has another site already, or its order leaves out a node.
         """
-        if self._ranks is not None:
+        if self._site is not None and self._site is not site:
             raise ValueError("a node policy serves one planner; make another one for another planner")
+        self._site = site
         names = list(self._order) if self._order is not None else sorted(site.nodes)
         missing = site.nodes.keys() - set(names)
         if missing:
@@ -82,9 +84,13 @@ class NodePolicy:
         )
         self._ranks = Ranks(site, self.scoring, measure, names)
 
-    def changed(self, node: str) -> None:
-        """Takes note that pods came to a node, or left it."""
-        self._attached.changed(node)
+    def catch_up(self) -> None:
+        """Takes note of what changed of nodes and in the inventory.
+
+        Raises:
+            InventoryError: a node selector in the slices cannot be evaluated.
+        """
+        self._attached.catch_up()
 
     def propose(self, needs: PodNeeds, wanted: Sequence[Wanted]) -> Iterator[Proposal]:
         """The nodes that may hold a pod, best first, each with the devices to give."""

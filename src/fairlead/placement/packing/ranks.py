@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 from fairlead.allocator import ClaimShape, Wanted
 from fairlead.inventory import NodeView
@@ -27,6 +28,10 @@ ShapeKey = tuple[int, int, tuple[ClaimShape, ...]]
 
 _Entry = tuple[float, int, int]
 """Score with the sign turned, number of the node, devices to give; heaps yield the least first."""
+
+_ROWS_KEPT: Final = 1_000
+"""Shapes of pods whose scores are kept."""
+_CHANGES_KEPT: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +98,11 @@ class Ranks:
         self._rows: dict[ShapeKey, _Row] = {}
         self._changed: list[int] = []
         """Numbers of nodes, each time that one has changed."""
-        self._pending: set[str] = set()
+        self._moved = site.moved.mark
         self._mark, _ = site.inventory.changes(0)
-        self._most_cpu = max((node.allocatable.get("cpu", 0) for node in site.nodes.values()), default=0) or 1
-        self._most_devices = max((view.on_node.bit_count() for view in self._views), default=0) or 1
-
-    def changed(self, name: str) -> None:
-        """Takes note that something of a node other than its devices has changed; those are noticed."""
-        self._pending.add(name)
+        self._sizes = [self._size(number) for number in range(len(self._names))]
+        """By node, the CPU and the number of devices that it has."""
+        self._most_cpu, self._most_devices = self._most()
 
     def ranked(self, cpu: int, memory: int, wanted: Sequence[Wanted], rng: Random | None = None) -> Iterator[Scored]:
         """The nodes that may hold a pod, best first; nodes left out cannot hold it.
@@ -137,6 +139,14 @@ class Ranks:
     def _look(self, number: int) -> Left:
         return left_of(self._site.nodes[self._names[number]], self._views[number])
 
+    def _size(self, number: int) -> tuple[int, int]:
+        cpu = self._site.nodes[self._names[number]].allocatable.get("cpu", 0)
+        return cpu, self._views[number].on_node.bit_count()
+
+    def _most(self) -> tuple[int, int]:
+        """The most CPU and the most devices that a node has."""
+        return max((cpu for cpu, _ in self._sizes), default=0) or 1, max((n for _, n in self._sizes), default=0) or 1
+
     def _renew(self, number: int) -> None:
         view = self._site.view(self._names[number])
         if view is not self._views[number]:
@@ -145,22 +155,38 @@ class Ranks:
         self._left[number] = self._look(number)
         self._changed.append(number)
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
+        """Takes note of what changed.
+
+        Raises:
+            InventoryError: a node selector in the slices cannot be evaluated.
+        """
+        moved = self._site.moved.since(self._moved)
+        self._moved = self._site.moved.mark
         self._mark, changed = self._site.inventory.changes(self._mark)
-        if changed is None:
-            for number in range(len(self._names)):
-                self._renew(number)
+        if changed is None or moved is None:
+            numbers: Iterable[int] = range(len(self._names))
         else:
-            for name in self._pending.union(changed):
-                if name in self._number:
-                    self._renew(self._number[name])
-        self._pending.clear()
+            numbers = [self._number[name] for name in {*moved, *changed} if name in self._number]
+        for number in numbers:
+            self._renew(number)
+        sizes = [(number, size) for number in numbers if (size := self._size(number)) != self._sizes[number]]
+        for number, size in sizes:
+            self._sizes[number] = size
+        if sizes and self._most() != (self._most_cpu, self._most_devices):
+            self._most_cpu, self._most_devices = self._most()
+            self._rows.clear()
+        if len(self._changed) > _CHANGES_KEPT:
+            self._rows.clear()
+            self._changed.clear()
 
     def _row(self, cpu: int, memory: int, wanted: tuple[Wanted, ...]) -> _Row:
-        self._catch_up()
+        self.catch_up()
         key = (cpu, memory, tuple([claim.shape for claim in wanted]))
         row = self._rows.get(key)
         if row is None:
+            if len(self._rows) >= _ROWS_KEPT:
+                self._rows.clear()
             row = self._rows[key] = _Row(cpu, memory, wanted, len(self._names))
         if row.seen < 0:
             numbers: Sequence[int] | set[int] = range(len(self._names))

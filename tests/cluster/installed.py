@@ -1,0 +1,233 @@
+"""Fairlead installed on a control plane from deploy/manifests: kubectl, the controller, and small objects to try it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kube import Api, ApiError, ControlPlane, find_programs
+from kube.api import wait_for
+from kube.nodes import fake_node
+
+ROOT = Path(__file__).parent.parent.parent
+MANIFESTS = ROOT / "deploy" / "manifests"
+ONE_WRITER = MANIFESTS / "30-one-writer.yaml"
+SYSTEM = "fairlead-system"
+GATE = {"name": "fairlead.dev/allocation"}
+FINALIZER = "resource.kubernetes.io/delete-protection"
+OPT_IN = {"fairlead.dev/allocation": "enabled"}
+GROUP = "/apis/resource.k8s.io/v1"
+POLICIES = "/apis/admissionregistration.k8s.io/v1"
+MANAGED = f"/api/v1/namespaces/{SYSTEM}/configmaps/fairlead-managed-classes"
+EXTENDED = "resource.kubernetes.io/extended-resource-claim"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A control plane with two nodes of 8 devices each of the classes `gpu` and `nic`, and what runs on it."""
+
+    plane: ControlPlane
+
+    @property
+    def api(self) -> Api:
+        """Access as administrator, of the group system:masters."""
+        return self.plane.api
+
+    def kubectl(self, *words: str, stdin: str = "") -> str:
+        """What kubectl prints; it must end well."""
+        done = self._program("kubectl", words, stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def helm(self, program: Path, *words: str) -> str:
+        """What helm prints; it must end well."""
+        done = subprocess.run(
+            [program, "--kubeconfig", self.plane.kubeconfig, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _program(self, name: str, words: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:
+        program = find_programs([name])[name]
+        command = [program, "--kubeconfig", self.plane.kubeconfig, *words]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+    def fairlead(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The command line `fairlead`, as administrator."""
+        command = [*FAIRLEAD, *words, "--kubeconfig", str(self.plane.kubeconfig)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def install(self, one_writer: bool = True) -> None:
+        """Applies the manifests, and waits until the API server enforces all of the policies.
+
+        Args:
+            one_writer: whether Fairlead alone may give devices out; else the policies for that are left out.
+        """
+        files = [file for file in sorted(MANIFESTS.glob("*.yaml")) if one_writer or file != ONE_WRITER]
+        self.kubectl("apply", "--server-side", *(word for file in files for word in ("-f", str(file))))
+        if "probe" not in {one["metadata"]["name"] for one in self.api.items("/api/v1/namespaces")}:
+            self.namespace("probe", OPT_IN)
+
+        def enforced() -> bool:
+            if said(self.api, pod("probe", "probe", claim="probe")):
+                return False
+            gated = self.api.create(pod("probe", "probe", claim="probe"), dry_run=True)
+            safe = self.api.create(claim("probe", "probe", "gpu"), dry_run=True)
+            if not one_writer:
+                return "schedulingGates" in gated["spec"] and "finalizers" in safe["metadata"]
+            refused = [said(self.api, make("default", "probe", "gpu")) for make in (claim, template)]
+            return "schedulingGates" in gated["spec"] and "finalizers" in safe["metadata"] and all(refused)
+
+        wait_for(enforced, 30, "the policies to be enforced")
+
+    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """A namespace with labels in which pods can be made."""
+        self.plane.namespace(name)
+        self.api.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": dict(labels or {})}})
+        return name
+
+    def account(self) -> Api:
+        """Access as the controller's service account, with the rights that the manifests give it."""
+        path = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/fairlead-controller/token"
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}
+        token = self.api.request("POST", path, asked)["status"]["token"]
+        return Api(self.api.server, token, self.plane.authority.certificate)
+
+    @contextmanager
+    def controller(self, *options: str) -> Iterator[Path]:
+        """The controller while the block runs, as its own service account; yields its log. It must end well."""
+        kubeconfig = self.account().write_kubeconfig(self.plane.folder / "controller.kubeconfig")
+        log = self.plane.folder / "logs" / "controller.log"
+        with log.open("w") as stderr:
+            command = [*FAIRLEAD, "controller", "--kubeconfig", str(kubeconfig), *options]
+            process = subprocess.Popen(command, stderr=stderr)
+        try:
+            wait_for(lambda: '"synced"' in log.read_text(), 60, "the controller to know the cluster")
+            yield log
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+FAIRLEAD = [sys.executable, "-c", "from fairlead.cli import main; main()"]
+
+
+def hardware() -> list[Json]:
+    """The nodes, slices and classes of the cluster."""
+    made: list[Json] = []
+    for node in ("node-1", "node-2"):
+        made.append(fake_node(node))
+        for kind in ("gpu", "nic"):
+            made.append(
+                {
+                    "apiVersion": "resource.k8s.io/v1",
+                    "kind": "ResourceSlice",
+                    "metadata": {"name": f"{node}-{kind}"},
+                    "spec": {
+                        "driver": f"{kind}.example.com",
+                        "nodeName": node,
+                        "pool": {"name": node, "generation": 1, "resourceSliceCount": 1},
+                        "devices": [{"name": f"{kind}-{number}"} for number in range(8)],
+                    },
+                }
+            )
+    for kind in ("gpu", "nic"):
+        selector = {"cel": {"expression": f'device.driver == "{kind}.example.com"'}}
+        made.append(
+            {
+                "apiVersion": "resource.k8s.io/v1",
+                "kind": "DeviceClass",
+                "metadata": {"name": kind},
+                "spec": {"selectors": [selector], "extendedResourceName": f"example.com/{kind}"},
+            }
+        )
+    return made
+
+
+def requests(*classes: str) -> Json:
+    """The spec of a claim with a request for one device of each class, or `a|b` for one of either."""
+    made = []
+    for number, one in enumerate(classes):
+        name = f"r{number}"
+        if "|" in one:
+            each = [{"name": f"s{n}", "deviceClassName": part} for n, part in enumerate(one.split("|"))]
+            made.append({"name": name, "firstAvailable": each})
+        else:
+            made.append({"name": name, "exactly": {"deviceClassName": one}})
+    return {"devices": {"requests": made}}
+
+
+def claim(namespace: str, name: str, *classes: str) -> Json:
+    """A claim that stands alone."""
+    metadata = {"name": name, "namespace": namespace}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": metadata,
+        "spec": requests(*classes),
+    }
+
+
+def template(namespace: str, name: str, *classes: str) -> Json:
+    """A template of claims."""
+    return {**claim(namespace, name), "kind": "ResourceClaimTemplate", "spec": {"spec": requests(*classes)}}
+
+
+def pod(namespace: str, name: str, *, claim: str = "", template: str = "", **spec: Any) -> Json:
+    """A pod, with one claim where one is named."""
+    use = {"resourceClaimName": claim} if claim else {"resourceClaimTemplateName": template}
+    container: Json = {"name": "main", "image": "none"}
+    if claim or template:
+        container["resources"] = {"claims": [{"name": "devices"}]}
+        spec["resourceClaims"] = [{"name": "devices", **use}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"containers": [container], **spec},
+    }
+
+
+def said(api: Api, thing: Mapping[str, Any]) -> str:
+    """What the server says against an object; empty where it would make it."""
+    try:
+        api.create(thing, dry_run=True)
+    except ApiError as error:
+        return error.message
+    return ""
+
+
+def refused(api: Api, path: str, change: object, content_type: str = "application/merge-patch+json") -> str:
+    """What the server says against a patch; empty where it makes it."""
+    try:
+        api.patch(path, change, content_type)
+    except ApiError as error:
+        return error.message
+    return ""
+
+
+def bound(api: Api, namespace: str) -> list[str]:
+    """The pods that have a node."""
+    pods = api.items(f"/api/v1/namespaces/{namespace}/pods")
+    return [one["metadata"]["name"] for one in pods if one["spec"].get("nodeName")]
+
+
+def allocated(api: Api, namespace: str) -> list[str]:
+    """The claims that have devices."""
+    claims = api.items(f"{GROUP}/namespaces/{namespace}/resourceclaims")
+    return [one["metadata"]["name"] for one in claims if one.get("status", {}).get("allocation")]
+
+
+def told(api: Api, namespace: str, name: str) -> str:
+    """What Events say of a pod, a line each."""
+    events = api.items(f"/api/v1/namespaces/{namespace}/events")
+    return "\n".join(one["message"] for one in events if one["involvedObject"]["name"] == name)
