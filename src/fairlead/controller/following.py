@@ -19,6 +19,7 @@ from fairlead.controller.store import Store
 from fairlead.controller.unit import Unit, UnitPlan
 from fairlead.placement import ClusterState
 from fairlead.resource import PlannedPod, Pod
+from fairlead.topology import Tree
 
 _SHAPES: Final = 2_000
 """Shapes of claims up to which a planner is kept: what it remembers grows with them."""
@@ -85,6 +86,12 @@ class Following:
             self._pods.pop(placement.pod.pod.key, None)
             self._dirty["ResourceClaim"].update(dict.fromkeys(used.claim.key for used in placement.pod.claims))
         return answer
+
+    def tree(self, named: Sequence[str]) -> Tree:
+        """The levels of the cluster, with those that a user named."""
+        assert self._round is not None, "a round was begun"
+        self._catch_up(self._round.state, ())
+        return self._round.tree(named)
 
     def settled(self, unit: Unit) -> None:
         """Takes note of the plan that a unit has now."""

@@ -47,8 +47,8 @@ def pinned(claim: ResourceClaim) -> bool:
 def hold_of(pod: Pod, claims: Iterable[ResourceClaim]) -> Hold:
     """What is to hold a pod that has these claims, with their devices."""
     used = list(claims)
-    if not used or any(one.resource == "podgroups" for claim in used for one in claim.status.reserved_for):
-        return "node"  # what a PodGroup holds is not one pod's to move
+    if not used:
+        return "node"
     allocations = [claim.status.allocation for claim in used if claim.status.allocation is not None]
     if pod.metadata.annotations.get(PIN) == "claim":
         return "claim"

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from fairlead.controller import patches
 from fairlead.controller.binding import failed
 from fairlead.controller.events import Write
+from fairlead.controller.members import ask_of_group
 from fairlead.controller.moves import Mover
 from fairlead.controller.pins import home_of
 from fairlead.controller.roster import Roster, claim_keys
@@ -21,6 +22,7 @@ from fairlead.controller.steering import away_from
 from fairlead.controller.store import Store
 from fairlead.controller.stuck import Avoided, Stuck, cannot_bind, not_to_be_evicted
 from fairlead.controller.unit import Unit
+from fairlead.placement import GangAsk
 from fairlead.resource import PlannedPod, Pod
 
 
@@ -65,7 +67,8 @@ class Rescuer:
             # Where a device is to blame, another one of the same node will do.
             self._stuck.tried(workload, [node for pod, _, node in found if not self._has_failed(pod)], why, now)
             for pod, text, node in found:
-                lack = self._mover.begin(pod, now) if self._mover.movable(pod) else None
+                movable = self._mover.movable(pod) and not self._has_levels(pod)
+                lack = self._mover.begin(pod, now) if movable else None
                 if lack != "":
                     writes += _for(pod, node, text, lack, now)
         return writes
@@ -88,6 +91,12 @@ class Rescuer:
         others = f" and {len(found) - 1} more" if len(found) > 1 else ""
         text = f"node {first}{others} is left alone for some minutes, since {found[first].why}"
         return text, found[first].until
+
+    def _has_levels(self, pod: Pod) -> bool:
+        """Whether a pod's group requires levels: kube-scheduler, which may be first with a move, knows of none."""
+        unit = self._roster.unit_of(pod.key)
+        ask = ask_of_group([*unit.pods.values()]) if unit is not None and unit.group else GangAsk()
+        return bool(ask.required or ask.slices)
 
     def _has_failed(self, pod: Pod) -> bool:
         return any(failed(claim) is not None for claim in self._store.claims(claim_keys(pod)))

@@ -15,6 +15,7 @@ nothing of it is taken back.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -37,12 +38,14 @@ from fairlead.controller.events import (
 )
 from fairlead.controller.following import Following
 from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
+from fairlead.controller.members import ask_of_group, choices, regions, without_slices
 from fairlead.controller.moves import Mover, is_open
-from fairlead.controller.pins import PIN
+from fairlead.controller.pins import PIN, home_of
 from fairlead.controller.rescue import Rescuer
 from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.rounds import Answer, MakeRound
 from fairlead.controller.snapshot import moved_from, snapshot, without
+from fairlead.controller.steering import only_on, readable
 from fairlead.controller.store import Store
 from fairlead.controller.stuck import PATIENCE as BIND_PATIENCE
 from fairlead.controller.telling import SAY_AGAIN, tell, too_soon
@@ -399,14 +402,35 @@ class Core:
         self._following.begin()
         for unit in units:
             released = {claim.key for claim in held[unit.name]}
-            pods = [without(pod, released) for pod in unit.candidates]
-            answer = self._following.place(unit, pods, released, self._may_say(unit, now))
-            self._answered(unit, answer, now, writes)
+            self._answered(unit, self._place(unit, released, self._may_say(unit, now)), now, writes)
             self._following.settled(unit)
+
+    def _place(self, unit: Unit, released: set[str], explained: bool) -> Answer:
+        """Places the pods of a unit that wait; of a group, perhaps some of them, near those that have their place."""
+        pods = [without(pod, released) for pod in unit.candidates]
+        waiting = {pod.pod.key for pod in pods}
+        others = [pod for key, pod in unit.pods.items() if key not in waiting and _counts(pod)]
+        if not unit.group:
+            return self._following.place(unit, pods, released, explained)
+        homes = [node for pod in others if (node := pod.spec.node_name or home_of(pod, self._store.claim))]
+        nearness: list[frozenset[str] | None] = [None]
+        if homes:
+            ask = ask_of_group([*unit.pods.values()])
+            nearness = list(regions(self._following.tree(ask.levels), ask, homes))
+            pods = [without_slices(pod, ask) for pod in pods]
+        size = size_of([*others, *(pod.pod for pod in pods)], self._store.pod_group)
+        options = [(some, near) for some in choices(pods, size - len(others)) for near in nearness]
+        answer = Answer()
+        for number, (some, near) in enumerate(options, start=1):
+            steered = some if near is None else [only_on(pod, near) for pod in some]
+            answer = self._following.place(unit, steered, released, explained and number == len(options))
+            if answer.placements:
+                break
+        return dataclasses.replace(answer, reason=readable(answer.reason))
 
     def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
         if answer.placements:
-            unit.plan = planned_from(answer.placements)
+            unit.plan = planned_from(answer.placements, self._store.pod_group)
             self._waiting.discard(unit.name)
             if not self._carry_out(unit, unit.plan, now, writes):
                 self._at(unit, now + FIRST_DELAY)
@@ -417,7 +441,7 @@ class Core:
         if until is not None:
             self._at(unit, until)
         if answer.reason:
-            reason = f"{answer.reason.rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
+            reason = f"{readable(answer.reason).rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
             self._say(unit, "NoAllocation", reason, now, writes)
         elif unit.said_at is not None:
             self._at(unit, unit.said_at + SAY_AGAIN)
@@ -432,7 +456,7 @@ class Core:
         answer = self._make_round(cluster).place(
             [without(one, released) for one in self._rescuer.steer([planned], now)]
         )
-        return planned_from(answer.placements) if answer.placements else answer.reason
+        return planned_from(answer.placements, self._store.pod_group) if answer.placements else answer.reason
 
     def _plans(self) -> list[UnitPlan]:
         return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]

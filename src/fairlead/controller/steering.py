@@ -6,6 +6,7 @@ The additions are made to copies for planning and written nowhere, so planning k
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -24,6 +25,12 @@ def away_from(pod: PlannedPod, nodes: Iterable[str]) -> PlannedPod:
 def only_on(pod: PlannedPod, nodes: Iterable[str]) -> PlannedPod:
     """The pod, to be planned on some nodes."""
     return _restricted(pod, "In", nodes)
+
+
+def readable(reason: str) -> str:
+    """A reason for pods that were restricted, without the names of all the nodes that the restriction was about."""
+    reason = re.sub(r"the pod's node affinity wants metadata\.name In \[[^\]]*\]", "not near its group", reason)
+    return re.sub(r"the pod's node affinity wants metadata\.name NotIn \[[^\]]*\]", "left alone for a while", reason)
 
 
 def _restricted(pod: PlannedPod, operator: Literal["In", "NotIn"], nodes: Iterable[str]) -> PlannedPod:
