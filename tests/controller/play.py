@@ -99,6 +99,13 @@ class Play:
         """A claim that pods can share."""
         self.api.create("ResourceClaim", builders.claim(builders.request("gpu", count), name=name))
 
+    def pod_group(self, name: str, minimum: int, **spec: Any) -> None:
+        """A PodGroup with a gang policy."""
+        spec = {"schedulingPolicy": {"gang": {"minCount": minimum}}, **spec}
+        version = "scheduling.k8s.io/v1beta1"
+        meta = {"name": name, "namespace": "ml"}
+        self.api.create("PodGroup", {"apiVersion": version, "kind": "PodGroup", "metadata": meta, "spec": spec})
+
     # Steps
 
     def deliver(self, choice: int = 0) -> bool:

@@ -25,18 +25,6 @@ def asks(**ask: Any) -> dict[str, str]:
     return {"fairlead.dev/gang": json.dumps(ask)}
 
 
-def pod_group(play: Play, minimum: int, **spec: Any) -> None:
-    play.api.create(
-        "PodGroup",
-        {
-            "apiVersion": "scheduling.k8s.io/v1beta1",
-            "kind": "PodGroup",
-            "metadata": {"name": "g", "namespace": "ml"},
-            "spec": {"schedulingPolicy": {"gang": {"minCount": minimum}}, **spec},
-        },
-    )
-
-
 def member(play: Play, name: str, *counts: int, **how: Any) -> None:
     play.pod(name, *counts, schedulingGroup={"podGroupName": "g"}, **how)
 
@@ -129,7 +117,7 @@ def test_several_members_made_anew_come_together_or_not_at_all() -> None:
 
 def test_a_pod_group_starts_with_as_many_as_it_needs_and_the_others_join() -> None:
     play = racks(nodes=2, names="ac")
-    pod_group(play, 2)
+    play.pod_group("g", 2)
     member(play, "one", 1)
     play.settle()
     assert play.bound() == {}
@@ -147,7 +135,7 @@ def test_a_pod_group_starts_with_as_many_as_it_needs_and_the_others_join() -> No
 
 def test_of_more_pods_than_fit_it_takes_those_that_it_needs_and_then_one_by_one() -> None:
     play = racks(nodes=3, names="a")
-    pod_group(play, 2)
+    play.pod_group("g", 2)
     for name in ("one", "two", "three", "four"):
         member(play, name, 1)
     play.settle()
@@ -161,7 +149,7 @@ def test_of_more_pods_than_fit_it_takes_those_that_it_needs_and_then_one_by_one(
 
 def test_a_pod_group_takes_none_where_fewer_fit_than_it_needs() -> None:
     play = racks(nodes=2, names="a")
-    pod_group(play, 3)
+    play.pod_group("g", 3)
     for name in ("one", "two", "three", "four"):
         member(play, name, 1)
     play.settle()
@@ -172,7 +160,7 @@ def test_a_pod_group_takes_none_where_fewer_fit_than_it_needs() -> None:
 def test_a_claim_that_the_group_names_is_reserved_for_the_group() -> None:
     play = racks(gpus=3, nodes=1, names="a")
     play.claim("kept", 1)
-    pod_group(play, 2, resourceClaims=[{"name": "kept", "resourceClaimName": "kept"}])
+    play.pod_group("g", 2, resourceClaims=[{"name": "kept", "resourceClaimName": "kept"}])
     for name in ("one", "two"):
         member(play, name, 1, shared=["kept"])
     play.api.collect = lambda: None  # type: ignore[method-assign]
