@@ -59,8 +59,12 @@ class Mover:
         """
         self._store = store
         self._plan = plan
-        self._open: set[str] = set()
-        """Pods that were opened and are not bound."""
+        self._open: dict[str, list[str]] = {}
+        """By pod that was opened and is not bound, its claims."""
+        self._users: dict[str, set[str]] = {}
+        """By claim, these pods."""
+        self._suspects: set[str] = set()
+        """Those of them of which a claim may lack its devices."""
         self._not_before: dict[str, datetime] = {}
         self._move: _Move | None = None
         self._queue: list[Pod] = []
@@ -74,16 +78,28 @@ class Mover:
 
     def note(self, key: str, pod: Pod | None) -> None:
         """Takes note of how a pod is now; None: it is gone."""
-        if pod is not None and is_open(pod):
-            self._open.add(key)
+        claims = claim_keys(pod) if pod is not None and is_open(pod) else []
+        for claim in self._open.pop(key, ()):
+            self._users[claim].discard(key)
+            if not self._users[claim]:
+                del self._users[claim]
+        if claims:
+            self._open[key] = claims
+            for claim in claims:
+                self._users.setdefault(claim, set()).add(key)
+            self._suspects.add(key)
         else:
-            self._open.discard(key)
+            self._suspects.discard(key)
             self._not_before.pop(key, None)
 
-    def claims_of_opened(self) -> set[str]:
-        """The claims (`namespace/name`) of pods that were opened and are not bound."""
-        pods = [pod for key in self._open if (pod := self._store.pod(key)) is not None]
-        return {claim for pod in pods for claim in claim_keys(pod)}
+    def note_claim(self, key: str, claim: ResourceClaim | None) -> None:
+        """Takes note of how a claim is now; None: it is gone."""
+        if claim is not None and _lacks(claim):
+            self._suspects |= self._users.get(key, set())
+
+    def uses(self, claim: str) -> bool:
+        """Whether a pod that was opened and is not bound names a claim (`namespace/name`)."""
+        return claim in self._users
 
     def movable(self, pod: Pod) -> bool:
         """Whether the pod is held by its claims, and nobody else uses these."""
@@ -172,18 +188,16 @@ class Mover:
     def _loose(self, now: datetime) -> Pod | None:
         """A pod that was opened and has a claim without devices."""
         waits = []
-        for key in sorted(self._open):
+        for key in sorted(self._suspects):
             if (at := self._not_before.get(key)) is not None and now < at:
                 waits.append(at)
                 continue
             pod = self._store.pod(key)
-            if pod is not None and any(self._lacks(claim) for claim in self._store.claims(claim_keys(pod))):
+            if pod is not None and any(_lacks(claim) for claim in self._store.claims(self._open[key])):
                 return pod
+            self._suspects.discard(key)
         self.wake = min(waits, default=None)
         return None
-
-    def _lacks(self, claim: ResourceClaim) -> bool:
-        return claim.status.allocation is None and claim.metadata.deletion_timestamp is None
 
 
 def is_open(pod: Pod) -> bool:
@@ -194,6 +208,10 @@ def is_open(pod: Pod) -> bool:
         and not finished(pod)
         and pod.metadata.deletion_timestamp is None
     )
+
+
+def _lacks(claim: ResourceClaim) -> bool:
+    return claim.status.allocation is None and claim.metadata.deletion_timestamp is None
 
 
 def _only_for(claim: ResourceClaim, pod: Pod) -> bool:

@@ -76,7 +76,7 @@ class Core:
         self._roster = Roster(self._store.pod_group)
         self._following = Following(self._store, self._roster.units, make_round)
         self._mover = Mover(self._store, self._place_for)
-        self._tidier = Tidier(self._store, self._roster, self._mover.claims_of_opened)
+        self._tidier = Tidier(self._store, self._roster, self._mover.uses)
         self._rescuer = Rescuer(self._store, self._roster, self._mover, bind_patience)
         self._dirty: set[str] = set()
         self._waiting: set[str] = set()
@@ -176,9 +176,11 @@ class Core:
             self._pod_changed(before, after)  # type: ignore[arg-type]
             self._rescuer.note(before, after, now)  # type: ignore[arg-type]
             self._mover.note((before or after).key, after)  # type: ignore[union-attr,arg-type]
+            self._tidier.note_pod(before or after)  # type: ignore[arg-type]
         elif isinstance(before or after, ResourceClaim):
             key = (before or after).key  # type: ignore[union-attr]
             self._tidier.note(key, after)  # type: ignore[arg-type]
+            self._mover.note_claim(key, after)  # type: ignore[arg-type]
             self._dirty.update(unit.name for unit in self._roster.users_of(key))
         elif isinstance(before or after, PodGroup):
             group = (before or after).key  # type: ignore[union-attr]
