@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-cluster lint format bench bench-allocator bench-placement bench-gangs kube kube-node lock clean
+.PHONY: install demo test test-cluster lint format bench bench-allocator bench-placement bench-gangs kube kube-node manifests lock clean
 
 install: .venv/.installed
 
@@ -27,6 +27,11 @@ kube:
 # What a node needs besides: kubelet, containerd.
 kube-node:
 	nice -n 19 $(PYTHON) -m kube build kubelet containerd containerd-shim-runc-v2 ctr
+
+# The chart's default rendering as plain manifests; helm is built when it is missing.
+manifests:
+	nice -n 19 $(PYTHON) -m kube build helm
+	$(PYTHON) deploy/render.py
 
 # Tests against a control plane that they start themselves, never one that KUBECONFIG names; with KUBEBUILDER_ASSETS
 # nothing is built.
@@ -74,6 +79,10 @@ lock:
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock
 	echo 'ortools>=9.10' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--constraints requirements.lock - -o bench/requirements-optimize.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --constraints requirements.lock pyproject.toml \
+		-o deploy/requirements.lock
+	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--constraints requirements.lock - -o deploy/requirements-build.lock
 
 clean:
 	rm -rf .venv .venv-optimize
