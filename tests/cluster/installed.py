@@ -98,21 +98,27 @@ class Cluster:
         return Api(self.api.server, token, self.plane.authority.certificate)
 
     @contextmanager
-    def controller(self, *options: str) -> Iterator[Path]:
-        """The controller while the block runs, as its own service account; yields its log. It must end well."""
+    def started(self, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+        """The controller while the block runs, as its own service account, and its log."""
         kubeconfig = self.account().write_kubeconfig(self.plane.folder / "controller.kubeconfig")
         log = self.plane.folder / "logs" / "controller.log"
         with log.open("w") as stderr:
             command = [*FAIRLEAD, "controller", "--kubeconfig", str(kubeconfig), *options]
             process = subprocess.Popen(command, stderr=stderr)
         try:
+            yield process, log
+        finally:
+            process.kill()
+            process.wait()
+
+    @contextmanager
+    def controller(self, *options: str) -> Iterator[Path]:
+        """The same, once it knows the cluster; it must end well. Yields the log."""
+        with self.started(*options) as (process, log):
             wait_for(lambda: '"synced"' in log.read_text(), 60, "the controller to know the cluster")
             yield log
             process.terminate()
             assert process.wait(30) == 0
-        finally:
-            process.kill()
-            process.wait()
 
 
 FAIRLEAD = [sys.executable, "-c", "from fairlead.cli import main; main()"]

@@ -14,7 +14,9 @@ import pytest
 import yaml
 from installed import (
     FINALIZER,
+    GATE,
     GROUP,
+    MANAGED,
     MANIFESTS,
     OPT_IN,
     POLICIES,
@@ -161,6 +163,45 @@ def test_a_workload_is_bound_with_the_rights_of_the_manifests(installed: Cluster
     assert made.get("PATCH resourceclaims", 0) == 0, "the policy set the finalizers"
     assert made.get("PUT resourceclaims/status", 0) == 0, "kube-scheduler had nothing to give"
     installed.api.clear("/api/v1/namespaces/ml/pods")
+
+
+def test_without_any_one_of_its_rights_it_says_what_is_refused(installed: Cluster) -> None:
+    api = installed.api
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/fairlead-controller"
+    rules = api.get(path)["rules"]
+    # Gates and claims made by hand, in a namespace that did not opt in: so there is a finalizer to be added.
+    api.patch(MANAGED, {"data": {"deviceClasses": "nic"}})
+    installed.namespace("plain")
+    for count in (1, 9):
+        api.create(template("plain", f"gpus-{count}", *["gpu"] * count))
+    of_claims = "resourceclaims.resource.k8s.io"
+    reading = ("pods", "nodes", *(f"{kind}.resource.k8s.io" for kind in ("resourceslices", "deviceclasses")))
+    cases = [(kind, "watch", "refused") for kind in (*reading, of_claims)]
+    cases += [(of_claims, "patch", "not protected"), (f"{of_claims}/status", "patch", "not allocated")]
+    cases += [(f"{of_claims}/binding", "patch", "not allocated"), ("pods", "patch", "not opened")]
+    cases += [("events", "create", "not told")]
+    for number, (what, verb, outcome) in enumerate(cases):
+        resource = what.replace(".resource.k8s.io", "")
+        api.patch(path, {"rules": without(rules, resource, verb)})
+        of = "gpus-9" if outcome == "not told" else "gpus-1"
+        api.create(pod("plain", f"case-{number}", template=of, schedulingGates=[GATE]))
+        with installed.started() as (_, log):
+            words = f'"event":"{outcome}"'
+            wait_for(lambda words=words, log=log: words in log.read_text(), 30, f"{words} without {verb} of {what}")
+            (first, *_) = [line for line in log.read_text().splitlines() if words in line]
+        assert f'cannot {verb} resource \\"{resource}\\"' in first, first
+    api.patch(MANAGED, {"data": None})
+    api.clear("/api/v1/namespaces/plain/pods")
+
+
+def without(rules: list[Json], resource: str, verb: str) -> list[Json]:
+    """The same rules, but for one verb of one resource."""
+    made = []
+    for rule in rules:
+        for one in rule["resources"]:
+            verbs = [each for each in rule["verbs"] if (one, each) != (resource, verb)]
+            made += [{**rule, "resources": [one], "verbs": verbs}] if verbs else []
+    return made
 
 
 def test_the_controllers_pods_are_admitted_where_pod_security_is_restricted(installed: Cluster) -> None:
