@@ -112,6 +112,7 @@ def test_pods_with_claims_get_the_gate_where_the_namespace_opted_in(api: Api) ->
     ]
     assert gates(api, pod("ml", "a", claim="c", schedulingGates=[])) == [ours]
     assert gates(api, pod("ml", "a", claim="c", schedulingGates=[GATE])) == [ours], "it is there already"
+    assert gates(api, pod("ml", "a", claim="c", schedulerName="example")) == [ours], "whoever binds it"
     assert gates(api, pod("ml", "a")) == [], "it has no claims"
     assert gates(api, pod("ml", "a", claim="c", nodeName="node-1")) == [], "a pod with a node cannot have a gate"
     assert gates(api, pod("other", "a", claim="c")) == [], "the namespace did not opt in"
