@@ -347,11 +347,11 @@ def _lighter(usage: Usage, holdings: Holdings, claims: Collection[str], devices:
         if device in devices:
             changed = True
             continue
-        holder = holdings.exclusive.get(device)
-        if holder in claims:
-            changed = True
-        elif holder is not None:
-            rest.exclusive[device] = holder
+        alone = holdings.holding_alone(device)
+        staying = [holder for holder in alone if holder not in claims]
+        changed = changed or len(staying) < len(alone)
+        if staying:
+            rest.exclusive[device] = staying[0]
         shares = holdings.shares.get(device, {})
         freed = {share: name for share, name in shares.items() if name in claims}
         if len(freed) < len(shares):
