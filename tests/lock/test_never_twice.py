@@ -137,7 +137,7 @@ class World:
         if name in self.stored:
             self.lock.answered(self.store(name, *self.devices(name)), 0.0)
         else:
-            self.lock.missing(key, base)
+            self.lock.settled(key, base)
 
     def take_over(self, name: str, number: int) -> None:
         """A new lock, that has never heard of what the one before let pass; writes land while it begins."""

@@ -140,7 +140,7 @@ def test_what_does_not_come_is_overdue_and_settled_by_a_write_of_ours() -> None:
     assert where.overdue(4.5) == [("ml/a", 3), ("ml/b", 4)]
     where.answered(claim("a", 11), 9.0)
     where.answered(claim("b", 12, "gpu-1"), 9.0)
-    where.missing("ml/unknown", 5)
+    where.settled("ml/unknown", 5)
     assert not where.waiting
     assert give(where, "x", "gpu-0", "gpu-2", base=20).allowed
     assert no(give(where, "y", "gpu-1"))
@@ -152,7 +152,7 @@ def test_an_answer_brings_no_claim_back_that_is_gone() -> None:
     where.answered(claim("a", 6, "gpu-0"), 9.0)
     assert no(give(where, "b", "gpu-0")), "it may be a new one that the watch does not show yet"
     assert where.overdue(10.0) == [("ml/a", 5)]
-    where.missing("ml/a", 5)
+    where.settled("ml/a", 5)
     assert give(where, "b", "gpu-0").allowed
 
 
@@ -302,6 +302,14 @@ def test_other_writes_than_of_a_claims_status_pass() -> None:
     for other in ({"subResource": ""}, {"operation": "CREATE"}, {"resource": {"group": "", "resource": "pods"}}):
         assert review(where, read(message(plain(3), plain(3, "gpu-0"), **other)), 0.0).allowed
     assert no(review(where, read(message(plain(3), plain(3, "gpu-0"))), 0.0))
+
+
+def test_while_nothing_is_known_only_what_takes_nothing_passes() -> None:
+    assert review(None, read(message(plain(3, "gpu-0"), plain(3))), 0.0).allowed
+    response = json.loads(write(review(None, read(message(plain(3), plain(3, "gpu-0"))), 0.0)))["response"]
+    assert response["allowed"] is False
+    assert response["status"]["code"] == 503
+    assert response["status"]["details"] == {"retryAfterSeconds": 1}
 
 
 def test_what_is_no_review_is_an_error() -> None:

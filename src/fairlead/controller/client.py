@@ -192,6 +192,21 @@ class Client:
         await self._list("Pod", f"{_CORE}/namespaces/{quote(namespace)}/pods" if namespace else f"{_CORE}/pods", take)
         return found
 
+    async def list(self, kind: Kind) -> Listed:
+        """All objects of a kind, once.
+
+        Raises:
+            ServerError: the answer is not a success.
+            aiohttp.ClientError, TimeoutError, OSError, AccessError: there is no answer.
+        """
+        events: list[Event] = []
+        path = await self._place(kind)
+        if path is None:
+            return Listed(kind, (), 0)
+        await self._list(kind, path, events.append)
+        assert isinstance(events[0], Listed)
+        return events[0]
+
     async def send(self, write: Write, seconds: float = _REQUEST) -> Written | Refused:
         """Makes a write; whatever goes wrong is in the answer.
 
@@ -207,7 +222,7 @@ class Client:
                 path, media = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}", "application/json-patch+json"
             case _:
                 path = f"{_RESOURCE}/v1/namespaces/{write.namespace}/resourceclaims/{write.name}"
-                path += "" if write.purpose == "finalizer" else "/status"
+                path += "" if write.purpose in ("finalizer", "touch") else "/status"
         body = msgspec.json.encode(write.body)
         try:
             answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media, seconds)

@@ -26,7 +26,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     "DeviceTaintRule",
 )
 
-Purpose = Literal["finalizer", "allocate", "clear", "open", "say"]
+Purpose = Literal["finalizer", "allocate", "clear", "open", "say", "touch"]
 
 UNKNOWN_OUTCOME: Final = 0
 """Status of a `Refused` where nobody knows whether the server did it: no answer, or an error of the server."""
@@ -62,7 +62,8 @@ class Write:
     """One request.
 
     finalizer: a merge patch of a claim's metadata. allocate, clear: a merge patch of a claim's status. open: a JSON
-    patch of a pod that removes our gate. say: an Event about a pod, to be created.
+    patch of a pod that removes our gate. say: an Event about a pod, to be created. touch: a merge patch of a claim's
+    metadata that makes a new version of it.
     """
 
     purpose: Purpose

@@ -65,6 +65,9 @@ class Index:
         """Whether claims and slices were listed."""
         return self._listed == {"ResourceClaim", "ResourceSlice"}
 
+    def __len__(self) -> int:
+        return len(self._claims)
+
     @property
     def inventory(self) -> Inventory:
         """What is published and held; to be read only."""
@@ -88,7 +91,7 @@ class Index:
         match event:
             case Listed("ResourceSlice", objects, _):
                 self._listed.add("ResourceSlice")
-                published = {item.name: cast(ResourceSlice, item) for item in objects}
+                published = {item.name: item for item in cast("Sequence[ResourceSlice]", objects)}
                 for name in self._slices.keys() - published.keys():
                     self._withdraw(name)
                 for item in published.values():
@@ -101,7 +104,7 @@ class Index:
                 for key in (self._claims.keys() | self._passed.keys()) - there:
                     self._drop(key, version)
             case Seen("ResourceSlice", item):
-                self._publish(cast(ResourceSlice, item))
+                self._publish(cast("ResourceSlice", item))
             case Gone("ResourceSlice", item):
                 self._withdraw(item.name)
             case Seen("ResourceClaim", item):
@@ -126,15 +129,10 @@ class Index:
             self._passed.setdefault(claim.key, []).append(Passed(version - 1, tuple(results), now))
         self._count(claim.key)
 
-    def missing(self, key: str, base: int) -> None:
-        """Takes note that the server has no claim of that name: no write for version `base` or one before can come."""
+    def settled(self, key: str, base: int) -> None:
+        """Takes note that no write for version `base` of a claim, or for one before, can come any more."""
         self._settle(key, base + 1)
         self._count(key)
-
-    def taken(self, before: ResourceClaim, after: ResourceClaim) -> Results:
-        """The results of a write with devices that the claim did not have before it."""
-        had = {_what(result) for result in _results(before)}
-        return [result for result in _results(after) if not result.admin_access and _what(result) not in had]
 
     def conflicts(self, claim: ResourceClaim, taken: Results) -> list[Conflict]:
         """What stands against a claim's being written with these new devices.
@@ -172,6 +170,10 @@ class Index:
             for key, passed in self._passed.items()
             if min(one.since for one in passed) < since
         ]
+
+    def passed_last(self, key: str) -> float:
+        """When the last write to a claim passed of which is not known yet what became; minus infinity for none."""
+        return max((one.since for one in self._passed.get(key, ())), default=float("-inf"))
 
     def touched(self) -> set[str]:
         """The claims that changed since this was asked last."""
@@ -233,6 +235,12 @@ class Index:
     def _withdraw(self, name: str) -> None:
         if self._slices.pop(name, None) is not None:
             self._inventory.remove_slice(name)
+
+
+def taken(before: ResourceClaim, after: ResourceClaim) -> Results:
+    """The results of a write with devices that the claim did not have before it."""
+    had = {_what(result) for result in _results(before)}
+    return [result for result in _results(after) if not result.admin_access and _what(result) not in had]
 
 
 def _results(claim: ResourceClaim) -> Results:

@@ -15,11 +15,13 @@ from typing import Final
 import msgspec
 
 from fairlead.controller.events import version_of
-from fairlead.controller.lock.index import Index
+from fairlead.controller.lock.index import Index, taken
 from fairlead.resource import Model, ResourceClaim, decode_hook
 
 WEBHOOK: Final = "lock.fairlead.dev"
 """The webhook's name in its configuration; the API server puts it into the message of a refusal."""
+RETRY_SECONDS: Final = 1
+"""What who cannot be answered now is told to wait."""
 _SHOWN: Final = 3
 """Conflicts that a message names."""
 
@@ -29,6 +31,12 @@ class GroupResource(Model, frozen=True):
 
     group: str = ""
     resource: str = ""
+
+
+class UserInfo(Model, frozen=True):
+    """Who writes."""
+
+    username: str = ""
 
 
 class Request(Model, frozen=True):
@@ -41,6 +49,7 @@ class Request(Model, frozen=True):
     object: ResourceClaim | None = None
     old_object: ResourceClaim | None = None
     dry_run: bool | None = None
+    user_info: UserInfo = UserInfo()
 
 
 class AdmissionReview(Model, frozen=True):
@@ -100,44 +109,35 @@ def write(response: Response) -> bytes:
     return msgspec.json.encode(Answer(response))
 
 
-def concerns(request: Request) -> bool:
-    """Whether it is a write that may take devices."""
-    of_claims = (request.resource.group, request.resource.resource) == ("resource.k8s.io", "resourceclaims")
-    return of_claims and request.sub_resource == "status" and request.operation == "UPDATE"
-
-
-def unanswered(request: Request, why: str, seconds: int) -> Response:
-    """The response of who cannot tell now.
-
-    Args:
-        request: what was asked.
-        why: what is the matter.
-        seconds: after which to ask again.
-    """
-    return Response(
-        request.uid, False, Status(503, "ServiceUnavailable", why, details=Details(retry_after_seconds=seconds))
-    )
-
-
-def review(index: Index, request: Request, now: float) -> Response:
+def review(index: Index | None, request: Request, now: float) -> Response:
     """Decides on a write, and holds what it takes if it may.
 
     Args:
-        index: who holds what.
+        index: who holds what; None where that is not known now.
         request: the write.
         now: the clock.
     """
     before, after = request.old_object, request.object
-    if not concerns(request) or before is None or after is None:
+    if not _concerns(request) or before is None or after is None:
         return Response(request.uid, True)
-    taken = index.taken(before, after)
-    if not taken:
+    wanted = taken(before, after)
+    if not wanted:
         return Response(request.uid, True)
-    found = index.conflicts(after, taken)
+    if index is None:
+        text = f"claim {after.key}: who holds which device is not known here now, try again"
+        details = Details(retry_after_seconds=RETRY_SECONDS)
+        return Response(request.uid, False, Status(503, "ServiceUnavailable", text, details=details))
+    found = index.conflicts(after, wanted)
     if found:
         more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         text = "; ".join(map(str, found[:_SHOWN]))
         return Response(request.uid, False, Status(403, "Forbidden", f"claim {after.key}: {text}{more}"))
     if not request.dry_run:
-        index.hold(after, version_of(before), taken, now)
+        index.hold(after, version_of(before), wanted, now)
     return Response(request.uid, True)
+
+
+def _concerns(request: Request) -> bool:
+    """Whether it is a write that may take devices."""
+    of_claims = (request.resource.group, request.resource.resource) == ("resource.k8s.io", "resourceclaims")
+    return of_claims and request.sub_resource == "status" and request.operation == "UPDATE"
