@@ -239,7 +239,7 @@ class _Front(threading.Thread):
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             self._lock.passed += 1
             await asyncio.gather(_copy(reader, back), _copy(there, writer))
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

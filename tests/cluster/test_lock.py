@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import test_controller as cluster
-from locked import FAIRLEAD, GROUP, SYSTEM, Lock, Observer, give, locked
+from locked import FAIRLEAD, GROUP, REGISTRATION, SYSTEM, Lock, Observer, give, locked
 
 from kube import ApiError, ControlPlane, add_cluster
 from kube.api import wait_for
@@ -79,46 +79,39 @@ def test_a_device_is_given_once_whatever_the_version_of_the_api(lock: Lock) -> N
     wait_for(lambda: not refusal(lock, "once", "c", "gpu-0"), 10, "the device that was given back")
 
 
-def test_a_claim_that_does_not_get_its_devices_keeps_nobody_waiting_for_long(lock: Lock) -> None:
-    """A write that passes the lock and is refused after it: here by a policy that is asked at the same time."""
+def test_a_write_that_passes_the_lock_and_is_refused_by_another_webhook_keeps_its_device_only_for_a_while(
+    lock: Lock,
+) -> None:
     claims(lock, "denied", "a b")
-    api = lock.plane.api
-    kind = "admissionregistration.k8s.io/v1"
-    rules = {
-        "resourceRules": [
-            {
-                "apiGroups": ["resource.k8s.io"],
-                "apiVersions": ["v1"],
-                "operations": ["UPDATE"],
-                "resources": ["resourceclaims/status"],
-                "resourceNames": ["a"],
-            }
-        ]
+    rule = {
+        "apiGroups": ["resource.k8s.io"],
+        "apiVersions": ["v1"],
+        "operations": ["UPDATE"],
+        "resources": ["resourceclaims/status"],
     }
-    api.create(
+    webhook = {
+        "name": "nobody.example.com",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"url": "https://127.0.0.1:9/", "caBundle": lock.plane.authority.bundle()},
+        "rules": [rule],
+        "matchConditions": [{"name": "a", "expression": "object.metadata.name == 'a'"}],
+        "sideEffects": "None",
+    }
+    lock.plane.api.create(
         {
-            "apiVersion": kind,
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": "deny-a"},
-            "spec": {"matchConstraints": rules, "validations": [{"expression": "object.metadata.name != 'a'"}]},
-        }
-    )
-    binding = {"policyName": "deny-a", "validationActions": ["Deny"]}
-    api.create(
-        {
-            "apiVersion": kind,
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": "deny-a"},
-            "spec": binding,
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "nobody"},
+            "webhooks": [webhook],
         }
     )
     try:
-        wait_for(lambda: "deny-a" in refusal(lock, "denied", "a", "gpu-0", dry_run=True), 20, "the policy")
-        assert "deny-a" in refusal(lock, "denied", "a", "gpu-0")
+        wait_for(lambda: "nobody.example.com" in refusal(lock, "denied", "a", "gpu-1", dry_run=True), 20, "the other")
+        assert "nobody.example.com" in refusal(lock, "denied", "a", "gpu-0")
+        assert "held by claim denied/a" in refusal(lock, "denied", "b", "gpu-0")
         wait_for(lambda: not refusal(lock, "denied", "b", "gpu-0"), 40, "the device that nobody got", 0.5)
     finally:
-        for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
-            api.delete(f"/apis/{kind}/{plural}/deny-a")
+        lock.plane.api.delete(f"{REGISTRATION}/nobody")
 
 
 def test_what_was_held_twice_before_is_told_and_nobody_else_gets_it(lock: Lock) -> None:

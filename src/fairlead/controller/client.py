@@ -25,7 +25,16 @@ import msgspec
 
 from fairlead.controller.access import Access, AccessError
 from fairlead.controller.events import UNKNOWN_OUTCOME, Event, Gone, Kind, Listed, Refused, Seen, Write, Written
-from fairlead.controller.wire import ServerError, decode_bookmark, decode_event, decode_list, error_in, error_of, lines
+from fairlead.controller.wire import (
+    ServerError,
+    at_admission,
+    decode_bookmark,
+    decode_event,
+    decode_list,
+    error_in,
+    error_of,
+    lines,
+)
 from fairlead.resource import (
     DeviceClass,
     DeviceTaintRule,
@@ -228,7 +237,7 @@ class Client:
             answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media, seconds)
             return Written(write, None if write.kind == "Event" else self._decoders[write.kind](answer))
         except ServerError as error:
-            unknown = error.status >= 500 or error.status == 429
+            unknown = (error.status >= 500 or error.status == 429) and not at_admission(str(error))
             return Refused(write, UNKNOWN_OUTCOME if unknown else error.status, str(error), error.retry_after)
         except (aiohttp.ClientError, TimeoutError, OSError, AccessError, msgspec.DecodeError) as error:
             return Refused(write, UNKNOWN_OUTCOME, f"{type(error).__name__} {error}".strip())

@@ -36,6 +36,8 @@ from fairlead.resource import (
 GATE: Final = "fairlead.dev/allocation"
 FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 COMPONENT: Final = "fairlead"
+LOCK: Final = "lock.fairlead.dev"
+"""The webhook that refuses writes which take a held device; its name stands in the API server's message."""
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _MESSAGE_MAX: Final = 1000
 """An Event's message may have 1,024 bytes."""

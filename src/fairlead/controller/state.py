@@ -51,6 +51,10 @@ SAY_AGAIN: Final = timedelta(seconds=60)
 """How often a pod is told a new reason."""
 FIRST_DELAY: Final = timedelta(seconds=1)
 LAST_DELAY: Final = timedelta(seconds=60)
+_LOCKED_FIRST: Final = timedelta(milliseconds=50)
+_LOCKED_LAST: Final = timedelta(seconds=5)
+_QUIET: Final = 8
+"""Up to how many refusals by the lock, one after another, are nothing that a pod has to be told."""
 
 
 class Core:
@@ -182,7 +186,7 @@ class Core:
             self._unsaid(write, status, now)
             return
         with self._noting_room(write.key):
-            self._store.refused(write, status)
+            self._store.refused(write, status, now)
         own = self._store.own(write.kind, write.key)
         if own is not None and own.state == "unsure":
             doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
@@ -196,8 +200,11 @@ class Core:
                 self._more_room = True
             if status not in (404, 409):
                 unit.failures += 1
-                unit.not_before = now + _delay(unit.failures)
+                locked = patches.LOCK in event.message
+                unit.not_before = now + (_soon(unit.failures) if locked else _delay(unit.failures))
                 unit.trouble = f"the API server refused to {_VERBS[write.purpose]} {write.key}: {event.message}"
+                if locked and unit.failures <= _QUIET:
+                    unit.trouble = ""
 
     def _unsaid(self, write: Write, status: int, now: datetime) -> None:
         """Says it again later, unless it was said before."""
@@ -232,7 +239,8 @@ class Core:
         """Takes a unit one step on; returns whether it has to be planned first."""
         if unit.not_before is not None and now < unit.not_before:
             self._at(unit, unit.not_before)
-            self._say(unit, "AllocationRefused", unit.trouble, now, writes)
+            if unit.trouble:
+                self._say(unit, "AllocationRefused", unit.trouble, now, writes)
             return False
         if unit.plan is not None and self._valid(unit, unit.plan):
             return not self._carry_out(unit, unit.plan, now, writes) and self._start(unit, now, writes)
@@ -465,6 +473,11 @@ def _substance(item: KubeObject | None) -> object:
     if isinstance(item, Node):
         return item.metadata.labels, item.spec, item.status
     return getattr(item, "spec", None)
+
+
+def _soon(failures: int) -> timedelta:
+    """After a refusal by the lock: our watch shows in milliseconds who was faster, and another device will do."""
+    return min(_LOCKED_FIRST * (1 << min(failures - 1, 10)), _LOCKED_LAST)
 
 
 def _delay(failures: int) -> timedelta:

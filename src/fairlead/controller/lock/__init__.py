@@ -9,11 +9,10 @@ from fairlead.controller.lock.conflicts import Conflict
 from fairlead.controller.lock.duplicates import Duplicate, Holder, duplicates
 from fairlead.controller.lock.fetch import fetch
 from fairlead.controller.lock.index import Index
-from fairlead.controller.lock.review import WEBHOOK, Request, Response, read, review, write
+from fairlead.controller.lock.review import Request, Response, read, review, write
 from fairlead.controller.lock.run import Options, serve
 
 __all__ = [
-    "WEBHOOK",
     "CertificateError",
     "Conflict",
     "Duplicate",

@@ -98,18 +98,18 @@ class Index:
                     self._publish(item)
             case Listed("ResourceClaim", objects, version):
                 self._listed.add("ResourceClaim")
-                for claim in objects:
-                    self._put(cast(ResourceClaim, claim))
+                for claim in cast("Sequence[ResourceClaim]", objects):
+                    self._put(claim)
                 there = {claim.key for claim in objects}
                 for key in (self._claims.keys() | self._passed.keys()) - there:
                     self._drop(key, version)
-            case Seen("ResourceSlice", item):
-                self._publish(cast("ResourceSlice", item))
-            case Gone("ResourceSlice", item):
+            case Seen(_, ResourceSlice() as item):
+                self._publish(item)
+            case Gone(_, ResourceSlice() as item):
                 self._withdraw(item.name)
-            case Seen("ResourceClaim", item):
-                self._put(cast(ResourceClaim, item))
-            case Gone("ResourceClaim", item):
+            case Seen(_, ResourceClaim() as item):
+                self._put(item)
+            case Gone(_, ResourceClaim() as item):
                 self._drop(item.key, version_of(item))
             case _:
                 raise ValueError(f"no event of a list or watch of claims or slices: {event}")

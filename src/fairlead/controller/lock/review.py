@@ -18,8 +18,6 @@ from fairlead.controller.events import version_of
 from fairlead.controller.lock.index import Index, taken
 from fairlead.resource import Model, ResourceClaim, decode_hook
 
-WEBHOOK: Final = "lock.fairlead.dev"
-"""The webhook's name in its configuration; the API server puts it into the message of a refusal."""
 RETRY_SECONDS: Final = 1
 """What who cannot be answered now is told to wait."""
 _SHOWN: Final = 3
