@@ -147,6 +147,11 @@ class NodeView:
                     f"failed to perform node selection for device {device.name} in slice {record.slice.name}: {error}"
                 ) from None
 
+    @property
+    def common(self) -> dict[object, object]:
+        """Room for what is prepared for views with the same content; lives and dies with their inventory."""
+        return self._kinds.common
+
     def _where(self, number: int) -> tuple[SliceRecord, int, int]:
         """The slice, the index in it and the pool of a device."""
         record, start, pool = self.parts[bisect_right(self._starts, number) - 1]
