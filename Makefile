@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-cluster lint format bench bench-allocator bench-placement bench-gangs kube kube-node manifests lock clean
+.PHONY: install demo test test-cluster test-faults lint format bench bench-allocator bench-placement bench-gangs \
+	bench-cluster kube kube-node manifests lock clean
 
 install: .venv/.installed
 
@@ -39,6 +40,11 @@ test-cluster: install
 	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
+# Faults at every write of the controller (docs/faults.md); FAIRLEAD_FAULTS says how many, FAIRLEAD_SEED repeats a run.
+test-faults: install
+	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube
+	$(BIN)/python -m pytest -m faults tests/faults -s
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,6 +67,11 @@ bench-allocator: install
 bench-placement: install
 	$(BIN)/python bench/devices.py
 	$(BIN)/python bench/defrag.py
+
+# Pods bound a second on a real control plane, beside kube-scheduler alone. An hour.
+bench-cluster: install
+	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube
+	$(BIN)/python bench/cluster.py
 
 # Gangs beside the CP-SAT solver on the same cases, in a place of its own: nothing else here needs a solver.
 bench-gangs: .venv-optimize/.installed

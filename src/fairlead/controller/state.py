@@ -106,11 +106,11 @@ class Core:
                 with self._noting_room(item.key):
                     self._changed(kind, *self._store.drop(kind, item))
             case Written(write, answer):
+                self._doubts.pop((write.kind, write.key), None)
                 if write.purpose == "say" or answer is None:
                     return
                 with self._noting_room(write.key):
                     self._store.written(write, answer)
-                self._doubts.pop((write.kind, write.key), None)
                 for unit in self._concerned(write):
                     unit.failures = 0
             case Refused():
@@ -183,15 +183,13 @@ class Core:
     def _refused(self, event: Refused, now: datetime) -> None:
         write, status = event.write, event.status
         if write.purpose == "say":
-            self._unsaid(write, status, now)
+            self._unsaid(event, now)
             return
         with self._noting_room(write.key):
             self._store.refused(write, status, now)
         own = self._store.own(write.kind, write.key)
-        if own is not None and own.state == "unsure":
-            doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
-            pause = max(_delay(doubts), timedelta(seconds=event.retry_after))
-            self._retries[write.kind, write.key] = now + pause
+        if own is not None and own.state in ("unsure", "stale"):
+            self._retries[write.kind, write.key] = now + self._pause(event)
         for unit in self._concerned(write):
             if status == UNKNOWN_OUTCOME:
                 continue
@@ -206,12 +204,21 @@ class Core:
                 if locked and unit.failures <= _QUIET:
                     unit.trouble = ""
 
-    def _unsaid(self, write: Write, status: int, now: datetime) -> None:
+    def _unsaid(self, event: Refused, now: datetime) -> None:
         """Says it again later, unless it was said before."""
+        write = event.write
         unit = self._roster.unit_of(f"{write.namespace}/{write.body['involvedObject']['name']}")
-        if status != 409 and unit is not None:
-            unit.told.discard(write.uid)
-            self._at(unit, now + SAY_AGAIN)
+        if event.status == 409 or unit is None:
+            self._doubts.pop((write.kind, write.key), None)
+            return
+        unit.told.discard(write.uid)
+        self._at(unit, now + self._pause(event))
+
+    def _pause(self, event: Refused) -> timedelta:
+        """How long to wait before a write is made again: longer each time, and as long as the server asks."""
+        key = event.write.kind, event.write.key
+        doubts = self._doubts[key] = self._doubts.get(key, 0) + 1
+        return max(_delay(doubts), timedelta(seconds=event.retry_after))
 
     def _concerned(self, write: Write) -> Iterator[Unit]:
         """The units that a write is about; they are looked at again."""
@@ -227,12 +234,16 @@ class Core:
     # What to do
 
     def _repeat(self, now: datetime, writes: list[Write]) -> None:
-        """Makes writes again of which nobody knows whether they were done: done twice they are refused."""
+        """Makes writes again of which nobody knows whether they were done: done twice they are refused.
+
+        So are conflicts that the watch does not explain: whoever refused, a webhook or a server that was starting, may
+        not do so again.
+        """
         for (kind, key), at in list(self._retries.items()):
             if at <= now:
                 del self._retries[kind, key]
                 own = self._store.own(kind, key)
-                if own is not None and own.state == "unsure":
+                if own is not None and own.state in ("unsure", "stale"):
                     writes.append(self._store.again(own))
 
     def _advance(self, unit: Unit, now: datetime, writes: list[Write]) -> bool:
