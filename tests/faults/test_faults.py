@@ -28,7 +28,7 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 CLAIMS = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"
 SETTLES = 90.0
 """Seconds within which everything must have come to its end; the longest pauses of all who take part add up to less."""
-FAULTS = 12
+FAULTS = 16
 """Planned for a scenario; some of the requests that they are aimed at never come."""
 
 
@@ -75,7 +75,7 @@ class Run:
         self.rig.wrong.clear()
         log = self.rig.begin(faults, self._teardown(units, remade))
         try:
-            self._play(units, remade)
+            self._play(units, remade, faults)
         except TimeoutError as error:
             self.rig.wrong.append(str(error))
         lines = self.rig.lines(log)
@@ -95,7 +95,7 @@ class Run:
         gang = next(unit for unit in units if unit.name == "g0")
         victim = self.chance.choice(gang.names)
         at = self.chance.randint(1, gang.size)
-        again = self.chance.random() < 0.8
+        again = self.chance.random() < 0.95
         allocated = 0
 
         async def written(purpose: str, name: str) -> None:
@@ -105,7 +105,9 @@ class Run:
                 if allocated == at:
                     remade.add(victim)
                     await asyncio.to_thread(insist, lambda: self._delete(victim))
-                    if again:
+                    if not again:
+                        gang.wanted.discard(victim)
+                    else:
                         asyncio.get_running_loop().call_later(0.2, asyncio.ensure_future, anew())
 
         async def anew() -> None:
@@ -113,7 +115,7 @@ class Run:
 
         return written
 
-    def _play(self, units: list[Unit], remade: set[str]) -> None:
+    def _play(self, units: list[Unit], remade: set[str], faults: list[Fault]) -> None:
         for unit in units:
             for claim in unit.claims():
                 insist(lambda claim=claim: self.plane.api.create(claim))
@@ -134,7 +136,7 @@ class Run:
             unit.wanted.clear()
         self._settle(units, remade)
         insist(lambda: self.plane.api.clear(PODS))
-        self._until(lambda: leaked(self.seen), "no claim to have anything any more")
+        self._until(lambda: leaked(self.seen, _restarted(faults)), "no claim to have anything any more")
         insist(lambda: self.plane.api.clear(CLAIMS))
         self._until(lambda: list(self.seen.claims), "claims that stand alone to go")
 
@@ -170,6 +172,10 @@ class Run:
         return "\n".join([*lines, f"{'sum':22}" + "".join(f"{number:>10}" for number in sums)])
 
 
+def _restarted(faults: list[Fault]) -> bool:
+    return any(fault.injected and fault.how.startswith("restart") for fault in faults)
+
+
 def insist(what: Callable[[], object]) -> None:
     """Does something on an API server that may be starting again; done twice is done."""
     deadline = time.monotonic() + 60
@@ -201,7 +207,7 @@ def test_faults_at_every_write(plane: ControlPlane) -> None:
             run.scenario()
             minutes = (time.monotonic() - began) / 60
             count = sum(run.injected.values())
-            if run.scenarios % 10 == 0:
+            if run.scenarios % 5 == 0:
                 print(f"{run.scenarios} scenarios, {count} faults, {minutes:.1f} min", flush=True)
     finally:
         run.rig.stop()

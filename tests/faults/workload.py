@@ -121,6 +121,9 @@ def open_ends(units: list[Unit], seen: Observer) -> list[str]:
                     found.append(f"{name} is not seen yet")
                 elif not any(gate["name"] == GATE for gate in pod["spec"].get("schedulingGates", ())):
                     found.append(f"{name} is open and not bound")
+                elif unit.gang and len(waiting) < unit.size and waiting == sorted(unit.wanted):
+                    if pod["metadata"]["uid"] not in seen.told:
+                        found.append(f"{name} waits for pods that do not come, and was not told so")
                 elif _shared_elsewhere(unit, seen):
                     found.append(f"{name} waits though its claim has devices")
                 elif places >= together and (together > 1 or any(left >= unit.count for left in free.values())):
@@ -158,15 +161,20 @@ def not_ours(seen: Observer) -> list[str]:
     return found
 
 
-def leaked(seen: Observer) -> list[str]:
-    """What is left of claims when all pods are gone."""
+def leaked(seen: Observer, restarted: bool) -> list[str]:
+    """What is left of claims when all pods are gone.
+
+    Where the API server was killed meanwhile, Kubernetes' garbage collector may forget the claim of a pod that was
+    deleted and made anew under the same name while it was not watching; such a claim may stay, but hold nothing.
+    """
     found = []
     with seen.lock:
         for key, claim in seen.claims.items():
-            if claim["metadata"].get("ownerReferences"):
-                found.append(f"{key} is still there")
-            elif claim.get("status", {}).get("allocation") or claim.get("status", {}).get("reservedFor"):
+            status, meta = claim.get("status", {}), claim["metadata"]
+            if status.get("allocation") or status.get("reservedFor"):
                 found.append(f"{key} still has devices or is reserved")
+            elif meta.get("deletionTimestamp") or (meta.get("ownerReferences") and not restarted):
+                found.append(f"{key} is still there, finalizers {meta.get('finalizers', [])}")
     return found
 
 
