@@ -78,6 +78,8 @@ _REQUEST: Final = 15.0
 """Seconds for a write."""
 _LIST: Final = 60.0
 """Seconds for a page of a list, or for a streaming list."""
+_DENIED: Final = 5.0
+"""Seconds after which we take a refusal to let us read for true: a server that has just started refuses everybody."""
 _NO_STREAM: Final = (400, 405, 422)
 """How servers refuse a streaming list that do not do it."""
 _UNACKNOWLEDGED: Final = 4.0
@@ -143,6 +145,7 @@ class Client:
         Raises:
             ServerError: we may not read the kind.
         """
+        began = asyncio.get_running_loop().time()
         failures = 0
         version: str | None = None
         path: str | None = None
@@ -166,8 +169,8 @@ class Client:
                     continue  # the server closes watches after some minutes, and those of clients that are too slow
                 problem = "closed at once"
             except ServerError as error:
-                if error.status in (401, 403) and not known:
-                    raise  # later it is a server that has just started and does not know yet what we may do
+                if error.status in (401, 403) and not known and asyncio.get_running_loop().time() - began > _DENIED:
+                    raise
                 if version is None and stream and error.status in _NO_STREAM:
                     stream = False
                     continue
