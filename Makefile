@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-cluster lint format bench bench-allocator bench-placement bench-gangs kube kube-node lock clean
+.PHONY: install demo test test-cluster test-faults lint format bench bench-allocator bench-placement bench-gangs \
+	bench-cluster kube kube-node manifests lock clean
 
 install: .venv/.installed
 
@@ -28,11 +29,21 @@ kube:
 kube-node:
 	nice -n 19 $(PYTHON) -m kube build kubelet containerd containerd-shim-runc-v2 ctr
 
+# The chart's default rendering as plain manifests; helm is built when it is missing.
+manifests:
+	nice -n 19 $(PYTHON) -m kube build helm
+	$(PYTHON) deploy/render.py
+
 # Tests against a control plane that they start themselves, never one that KUBECONFIG names; with KUBEBUILDER_ASSETS
 # nothing is built.
 test-cluster: install
 	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+# Faults at every write of the controller (docs/faults.md); FAIRLEAD_FAULTS says how many, FAIRLEAD_SEED repeats a run.
+test-faults: install
+	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube
+	$(BIN)/python -m pytest -m faults tests/faults -s
 
 lint: install
 	$(BIN)/ruff check .
@@ -57,6 +68,11 @@ bench-placement: install
 	$(BIN)/python bench/devices.py
 	$(BIN)/python bench/defrag.py
 
+# Pods bound a second on a real control plane, beside kube-scheduler alone. An hour.
+bench-cluster: install
+	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube
+	$(BIN)/python bench/cluster.py
+
 # Gangs beside the CP-SAT solver on the same cases, in a place of its own: nothing else here needs a solver.
 bench-gangs: .venv-optimize/.installed
 	.venv-optimize/bin/python bench/gangs.py
@@ -74,6 +90,10 @@ lock:
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev pyproject.toml -o requirements.lock
 	echo 'ortools>=9.10' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--constraints requirements.lock - -o bench/requirements-optimize.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --constraints requirements.lock pyproject.toml \
+		-o deploy/requirements.lock
+	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--constraints requirements.lock - -o deploy/requirements-build.lock
 
 clean:
 	rm -rf .venv .venv-optimize

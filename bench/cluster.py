@@ -4,9 +4,10 @@
     python bench/cluster.py --case 100x400x1 --rounds 1         # NODESxPODSxDEVICES
 
 Needs Kubernetes' programs (`make kube`). A case has a control plane of its own; both sides take turns on it, with the
-same devices, the same creators and the same limits on requests. Measured is from the first creation of a pod to the last
-bind, with what the admission policies of `deploy/` take at creation on Fairlead's side. Pods that want more than one
-device want all of them with one value of an attribute (matchAttribute). Only side by side do the figures say anything.
+same devices, the same creators and the same limits on requests. Measured is from the first creation of a pod to the
+last bind, with what the admission policies of `deploy/` take at creation on Fairlead's side. Pods that want more than
+one device want all of them with one value of an attribute (matchAttribute). Only side by side do the figures say
+anything.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
-import installed  # noqa: E402 - found through the path above
+from installed import OPT_IN, Cluster  # noqa: E402 - found through the path above
 
 from kube import ControlPlane, add_cluster, fake_node, process_usage  # noqa: E402
 from kube.api import wait_for  # noqa: E402
@@ -111,25 +112,22 @@ class Bound:
 
 
 @contextmanager
-def side(plane: ControlPlane, ours: bool) -> Iterator[subprocess.Popen[bytes] | None]:
+def side(cluster: Cluster, ours: bool) -> Iterator[subprocess.Popen[bytes] | None]:
     """With Fairlead's controller running, or without."""
     if not ours:
         yield None
         return
-    with installed.controller(plane) as process:
+    with cluster.started() as (process, log):
+        wait_for(lambda: '"synced"' in log.read_text(), 60, "the controller to know the cluster")
         yield process
 
 
-def measure(
-    plane: ControlPlane, namespace: str, pods: int, devices: int, ours: bool
-) -> tuple[float, Mapping[str, float]]:
+def measure(cluster: Cluster, namespace: str, pods: int, devices: int, ours: bool) -> tuple[float, Mapping[str, float]]:
     """Pods bound a second, and the CPU seconds of each process."""
-    api = plane.api
-    plane.namespace(namespace)
-    if ours:
-        installed.opt_in(plane, namespace)
+    plane, api = cluster.plane, cluster.api
+    cluster.namespace(namespace, OPT_IN if ours else None)
     api.create(template(namespace, devices))
-    with side(plane, ours) as process:
+    with side(cluster, ours) as process:
         bound = Bound(plane, namespace, pods)
         before = usage(plane, process)
         began = time.monotonic()
@@ -165,14 +163,15 @@ def run(case: str, rounds: int) -> None:
     """One case; prints its lines."""
     nodes, pods, devices = (int(part) for part in case.split("x"))
     with ControlPlane() as plane:
-        installed.install(plane)
+        cluster = Cluster(plane)
+        cluster.install(one_writer=False)
         add_cluster(plane.api, hardware(nodes))
         rates: dict[bool, list[float]] = {True: [], False: []}
         cpus: dict[bool, list[Mapping[str, float]]] = {True: [], False: []}
         for number in range(rounds):
             for ours in (number % 2 == 0, number % 2 == 1):
                 namespace = f"{'ours' if ours else 'alone'}-{number}"
-                rate, cpu = measure(plane, namespace, pods, devices, ours)
+                rate, cpu = measure(cluster, namespace, pods, devices, ours)
                 rates[ours].append(rate)
                 cpus[ours].append(cpu)
                 print(f"  {namespace:8} {rate:6.1f} pods/s", file=sys.stderr, flush=True)

@@ -29,6 +29,12 @@ FILES: Final = {
     "40-controller": "controller",
 }
 """The manifests in the order in which `kubectl apply -f` of the folder takes them, and the chart's template of each."""
+LOCK: Final = {
+    "10-rights": "webhook-rights",
+    "20-webhook": "webhook",
+    "30-registration": "webhook-registration",
+}
+"""The same of the folder `webhook`, which is applied by those who want the lock."""
 _HEADER: Final = "# Made from deploy/chart by deploy/render.py.\n"
 
 
@@ -55,13 +61,16 @@ def render(*options: str, template: str = "") -> str:
 
 
 def manifests() -> dict[str, str]:
-    """The text of each file of deploy/manifests, by its name, as the chart has it now."""
-    made = {}
-    for name, template in FILES.items():
-        lines = render("--set=namespace.create=true", template=template).splitlines()
-        kept = [line for line in lines if not line.startswith("# Source:")]
-        made[f"{name}.yaml"] = _HEADER + "\n".join(_without_first_marker(kept)) + "\n"
-    return made
+    """The text of each file of deploy/manifests, by its path there, as the chart has it now."""
+    made = {f"{name}.yaml": _file(template, "namespace.create=true") for name, template in FILES.items()}
+    lock = "webhook.enabled=true,webhook.certificate.source=cert-manager"
+    return made | {f"webhook/{name}.yaml": _file(template, lock) for name, template in LOCK.items()}
+
+
+def _file(template: str, values: str) -> str:
+    lines = render(f"--set={values}", template=template).splitlines()
+    kept = [line for line in lines if not line.startswith("# Source:")]
+    return _HEADER + "\n".join(_without_first_marker(kept)) + "\n"
 
 
 def _without_first_marker(lines: Sequence[str]) -> Sequence[str]:

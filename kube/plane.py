@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -110,12 +111,12 @@ class ControlPlane:
             self._prepare(programs)
             for name in ("etcd", "kube-apiserver"):
                 self.run(name)
-            self._wait_ready("kube-apiserver")
+            self.wait_ready("kube-apiserver")
             rest = [name for name in self.options.components if name not in ("etcd", "kube-apiserver")]
             for name in rest:
                 self.run(name)
             for name in rest:
-                self._wait_ready(name)
+                self.wait_ready(name)
         except BaseException:
             self.stop(keep=True)
             raise
@@ -147,6 +148,11 @@ class ControlPlane:
     def pid(self, name: str) -> int:
         """The process of a program that runs, for tests that make it stand still."""
         return self._pids[name]
+
+    def crash(self, name: str) -> None:
+        """Ends one program with SIGKILL, as a fault; `run` starts it again on what it left."""
+        os.kill(self._pids[name], signal.SIGKILL)
+        self.halt(name)
 
     def log(self, name: str) -> Path:
         """The file with what a program says."""
@@ -207,7 +213,7 @@ class ControlPlane:
         self.api = accesses["admin"]
         self.kubeconfig = self._place.kubeconfig("admin")
 
-    def _wait_ready(self, name: str) -> None:
+    def wait_ready(self, name: str) -> None:
         """Waits until a program answers its probe.
 
         Raises:

@@ -42,26 +42,22 @@ class Cluster:
 
     def kubectl(self, *words: str, stdin: str = "") -> str:
         """What kubectl prints; it must end well."""
-        done = self._program("kubectl", words, stdin)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return self._program(find_programs(["kubectl"])["kubectl"], words, stdin)
 
     def helm(self, program: Path, *words: str) -> str:
         """What helm prints; it must end well."""
-        done = subprocess.run(
-            [program, "--kubeconfig", self.plane.kubeconfig, *words], capture_output=True, text=True, check=False
-        )
+        return self._program(program, words)
+
+    def _program(self, program: Path, words: Sequence[str], stdin: str = "") -> str:
+        command = [program, "--kubeconfig", self.plane.kubeconfig, *words]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def _program(self, name: str, words: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:
-        program = find_programs([name])[name]
-        command = [program, "--kubeconfig", self.plane.kubeconfig, *words]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-
-    def fairlead(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """The command line `fairlead`, as administrator."""
-        command = [*FAIRLEAD, *words, "--kubeconfig", str(self.plane.kubeconfig)]
+    def fairlead(self, *words: str, who: Api | None = None) -> subprocess.CompletedProcess[str]:
+        """The command line `fairlead`, as administrator or as somebody else."""
+        kubeconfig = who.write_kubeconfig(self.plane.folder / "somebody") if who is not None else self.plane.kubeconfig
+        command = [*FAIRLEAD, *words, "--kubeconfig", str(kubeconfig)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def install(self, one_writer: bool = True) -> None:
@@ -76,10 +72,11 @@ class Cluster:
             self.namespace("probe", OPT_IN)
 
         def enforced() -> bool:
-            if said(self.api, pod("probe", "probe", claim="probe")):
-                return False
-            gated = self.api.create(pod("probe", "probe", claim="probe"), dry_run=True)
-            safe = self.api.create(claim("probe", "probe", "gpu"), dry_run=True)
+            try:
+                gated = self.api.create(pod("probe", "probe", claim="probe"), dry_run=True)
+                safe = self.api.create(claim("probe", "probe", "gpu"), dry_run=True)
+            except ApiError:
+                return False  # some policies are there before what they need
             if not one_writer:
                 return "schedulingGates" in gated["spec"] and "finalizers" in safe["metadata"]
             refused = [said(self.api, make("default", "probe", "gpu")) for make in (claim, template)]
@@ -101,21 +98,27 @@ class Cluster:
         return Api(self.api.server, token, self.plane.authority.certificate)
 
     @contextmanager
-    def controller(self, *options: str) -> Iterator[Path]:
-        """The controller while the block runs, as its own service account; yields its log. It must end well."""
+    def started(self, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+        """The controller while the block runs, as its own service account, and its log."""
         kubeconfig = self.account().write_kubeconfig(self.plane.folder / "controller.kubeconfig")
         log = self.plane.folder / "logs" / "controller.log"
         with log.open("w") as stderr:
             command = [*FAIRLEAD, "controller", "--kubeconfig", str(kubeconfig), *options]
             process = subprocess.Popen(command, stderr=stderr)
         try:
+            yield process, log
+        finally:
+            process.kill()
+            process.wait()
+
+    @contextmanager
+    def controller(self, *options: str) -> Iterator[Path]:
+        """The same, once it knows the cluster; it must end well. Yields the log."""
+        with self.started(*options) as (process, log):
             wait_for(lambda: '"synced"' in log.read_text(), 60, "the controller to know the cluster")
             yield log
             process.terminate()
             assert process.wait(30) == 0
-        finally:
-            process.kill()
-            process.wait()
 
 
 FAIRLEAD = [sys.executable, "-c", "from fairlead.cli import main; main()"]

@@ -112,6 +112,7 @@ def test_pods_with_claims_get_the_gate_where_the_namespace_opted_in(api: Api) ->
     ]
     assert gates(api, pod("ml", "a", claim="c", schedulingGates=[])) == [ours]
     assert gates(api, pod("ml", "a", claim="c", schedulingGates=[GATE])) == [ours], "it is there already"
+    assert gates(api, pod("ml", "a", claim="c", schedulerName="example")) == [ours], "whoever binds it"
     assert gates(api, pod("ml", "a")) == [], "it has no claims"
     assert gates(api, pod("ml", "a", claim="c", nodeName="node-1")) == [], "a pod with a node cannot have a gate"
     assert gates(api, pod("other", "a", claim="c")) == [], "the namespace did not opt in"
@@ -182,6 +183,15 @@ def test_older_versions_of_claims_are_no_way_around(api: Api, only_gpus: None, v
 
     assert ELSEWHERE in said(api, older("gpu"))
     assert said(api, older("nic")) == ""
+
+
+def test_the_largest_claim_and_a_long_list_are_within_the_cost_of_policies(api: Api, only_gpus: None) -> None:
+    api.patch(MANAGED, {"data": {"deviceClasses": "\n".join(f"class-{number}.example.com" for number in range(500))}})
+    largest = ["|".join(["nic"] * 8)] * 32
+    wait_for(lambda: said(api, claim("other", "c", "gpu")) == "", 20, "the list to be read")
+    assert said(api, claim("other", "c", *largest)) == ""
+    largest[-1] = "|".join(["nic"] * 7 + ["class-499.example.com"])
+    assert "device class class-499.example.com is given out by Fairlead" in said(api, claim("other", "c", *largest))
 
 
 def test_without_a_list_all_classes_are_managed(api: Api) -> None:

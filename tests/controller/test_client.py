@@ -172,6 +172,13 @@ def test_where_the_server_does_no_streaming_lists_pages_are_asked_for(status: in
     assert told(events) == ["list@7:a", "b@8"]
 
 
+def test_a_server_that_refuses_everybody_while_it_starts_is_asked_again() -> None:
+    server = Server()
+    server.lists = [web.json_response({"message": "nodes is forbidden"}, status=403), listed(7, "a")]
+    events, _ = talk(server, 1)
+    assert told(events) == ["list@7:a"]
+
+
 def test_once_it_knows_a_kind_a_server_that_does_not_know_our_rights_is_asked_again() -> None:
     server = Server()
     server.lists = [listed(7, "a")]
@@ -212,7 +219,8 @@ def test_an_object_larger_than_any_buffer_comes_whole() -> None:
     assert told(events) == ["list@7:", "a@8"]
 
 
-def test_what_we_may_not_read_is_an_error() -> None:
+def test_what_we_may_not_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.controller.client._DENIED", 0.0)
     server = Server()
     server.lists = [web.json_response({"message": "nodes is forbidden"}, status=403)]
     with pytest.raises(ServerError, match="nodes is forbidden"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from play import Play
 
+from fairlead.controller import Refused
+
 
 def test_a_pod_alone_takes_two_writes_when_its_claim_has_the_finalizer() -> None:
     play = Play()
@@ -253,3 +255,43 @@ def test_what_a_gang_holds_that_does_not_fit_any_more_is_given_back() -> None:
     play.pod("single", 2)
     play.settle()
     assert play.bound() == {"single": held}
+
+
+def test_a_conflict_that_no_change_explains_is_tried_again() -> None:
+    for purpose in ("finalizer", "allocate", "open"):
+        play = Play()
+        play.node("node-1", 2)
+        play.pod("a", 1)
+        refused = 0
+        for _ in range(20):
+            while play.deliver():
+                pass
+            play.decide()
+            while play.outbox:
+                if play.outbox[0].purpose == purpose and not refused:
+                    refused += 1
+                    play.answers.append(Refused(play.outbox.pop(0), 409, "the object has been modified"))
+                else:
+                    play.do()
+            while play.answers:
+                play.answer()
+            play.wait(1)
+        assert (refused, play.bound()) == (1, {}), purpose
+        play.settle()
+        assert play.bound() == {"a": "node-1"}, purpose
+
+
+def test_what_could_not_be_said_is_said_again_soon() -> None:
+    play = Play()
+    play.node("node-1", 1)
+    play.pod("a", 2)
+    while play.deliver():
+        pass
+    play.decide()
+    assert [write.purpose for write in play.outbox] == ["say"]
+    play.lose_write()
+    play.answer()
+    began = play.now
+    play.settle()
+    assert play.told("a")
+    assert (play.now - began).total_seconds() <= 2

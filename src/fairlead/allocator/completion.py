@@ -22,11 +22,13 @@ from collections.abc import Sequence
 
 from fairlead.allocator.amounts import Amounts
 from fairlead.allocator.bounds import Bounds
+from fairlead.allocator.dealing import deal
 from fairlead.allocator.demand import Choice, Demand, Shortfall
 from fairlead.allocator.dominance import Dominance
 from fairlead.allocator.equivalence import Equivalence, merged
 from fairlead.allocator.habits import Habits, neighbourhoods
 from fairlead.allocator.moves import Moves, State
+from fairlead.allocator.packing import Packing
 from fairlead.allocator.slot import Slot
 
 _FIRST_PATIENCE = 32
@@ -47,6 +49,9 @@ _DECISIVE = 2
 _FEW = 4
 """Demands that a dead end can be blamed on together."""
 
+_STEPS_FOR_FAILURE = 30
+"""Steps of an exact packing for each dead end that is met otherwise."""
+
 _FEW_FAILURES = 8
 """Dead ends before keeping most of an older completion is given up."""
 
@@ -66,6 +71,7 @@ class Completion:
         self._bounds = bounds
         self._amounts = Amounts(moves)
         self._equivalence = equivalence
+        self._packing = Packing(moves)
         self._dominance = Dominance(moves)
         self._known: dict[object, bool] = {}
         self._weights: dict[int, int] = {}
@@ -102,9 +108,17 @@ class Completion:
             return True
         # Joined demands stand for several requests of a claim, so what a claim has is counted before.
         joined = merged(demands, self._moves.shared, self._dominance)
+        key = self._equivalence.key(joined, state, restricted)
+        known = self._known.get(key)
+        if known is not None:
+            return known
         if self._adapted(joined, state, restricted):
             return True
         self._patience = _FIRST_PATIENCE
+        packed = self._packed(joined, state, restricted)
+        if packed is not None:
+            self._known[key] = packed
+            return packed
         while True:
             self._failures = 0
             self._path.clear()
@@ -112,14 +126,16 @@ class Completion:
             try:
                 return self._solve([_copy(demand) for demand in joined], state, restricted)
             except _StartOverError:
+                packed = self._packed(joined, state, restricted)
+                if packed is not None:
+                    self._known[key] = packed
+                    return packed
                 if self._bounds.prices.learn(joined, state, _ROUNDS * self._patience):
                     return False
                 self._patience *= 2
 
     def _adapted(self, demands: list[Demand], state: State, restricted: int) -> bool:
         """Whether a completion is found that keeps most of an older one."""
-        if self._known.get(self._equivalence.key(demands, state, restricted)) is not None:
-            return False
         steps, lost, after = self._habits.keep(demands, 0, state)
         if not steps:
             return False
@@ -142,6 +158,19 @@ class Completion:
                 pass
         self._adapting = False
         return False
+
+    def _packed(self, demands: list[Demand], state: State, restricted: int) -> bool | None:
+        """Whether there is room for all by exact packing, where that decides."""
+        packed = self._packing.look(demands, state, _STEPS_FOR_FAILURE * self._patience)
+        if packed is None:
+            return False
+        if packed is True:
+            return None
+        self._habits.adopt(deal(packed, self._moves, state))
+        patience = self._patience
+        found = self._adapted(demands, state, restricted)
+        self._patience = patience
+        return found or None
 
     def impossible_claim(self, demands: list[Demand], state: State) -> tuple[int, ...]:
         """The requests of a claim that cannot even be met where it is the only one; empty where there is none."""

@@ -251,7 +251,8 @@ class Equivalence:
         classes: dict[object, int] = {}
         return [
             classes.setdefault(
-                (slot.tariff, moves.masks[slot.number], slot.unit.all_devices, slot.constraints, slot.groups), len(classes)
+                (slot.tariff, moves.masks[slot.number], slot.unit.all_devices, slot.constraints, slot.groups),
+                len(classes),
             )
             for slot in slots
         ]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import exp
 
 from fairlead.allocator.moves import State
+from fairlead.allocator.plans import Option, Plan
 from fairlead.allocator.slot import bits
 
 _WORK = 600
@@ -28,12 +29,6 @@ _OLD = 0.9
 
 _FINEST = 1 << 30
 """Whole numbers that stand for the price of an account, relative to all that is left of it."""
-
-Option = tuple[int, int, int]
-"""One way to meet a demand: tariff, candidates, count."""
-
-Plan = list[list[Option]]
-"""The options of each demand that belongs together, under one value."""
 
 Ware = tuple[int, int]
 """Tariff and device."""

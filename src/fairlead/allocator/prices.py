@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fairlead.allocator.demand import Demand
-from fairlead.allocator.market import Account, Drawing, Market, Option, Plan, Ware
+from fairlead.allocator.market import Account, Drawing, Market, Ware
 from fairlead.allocator.moves import Moves, State
-from fairlead.allocator.rules import Rule
+from fairlead.allocator.plans import Option, Plan, units_of
 from fairlead.allocator.slot import Slot, bits
 
 _KEPT = 4
@@ -29,9 +29,6 @@ _KEPT = 4
 
 _GRAIN = 1000
 """Parts of all that is left in which costs are compared to guide a search; finer differences mean nothing."""
-
-_MOST_PLANNED = 512
-"""Values times demands up to which a rule is looked at; larger ones are left out of the proof."""
 
 
 class Prices:
@@ -102,59 +99,10 @@ class Prices:
         return known
 
     def _plans(self, demands: Sequence[Demand], state: State) -> list[list[Plan]]:
-        """For all that belongs together, the plans among which a completion chooses one."""
+        """The plans of each unit."""
         # Those who observe may do with what others have.
-        demands = [demand for demand in demands if not demand.observes()]
-        made: list[list[Plan]] = []
-        grouped = 0
-        rules = self._moves.problem.rules
-        # A demand under several rules counts for one of them only.
-        ruled = sorted(
-            {number for demand in demands for choice in demand.choices for number, _ in choice.slot.constraints}
-        )
-        for number in ruled:
-            rule = rules[number]
-            ours = [
-                d for d in demands if not grouped >> d.position & 1 and any(number in c.slot.rules for c in d.choices)
-            ]
-            if rule.distinct or len(ours) < 2 or len(rule.index.masks) * len(ours) > _MOST_PLANNED:
-                continue
-            for demand in ours:
-                grouped |= 1 << demand.position
-            made.append(
-                [plan for mask in _values(rule, state.rules[number]) if (plan := _plan(ours, number, mask)) is not None]
-            )
-        made += [
-            [[[(choice.slot.tariff, choice.candidates, choice.count) for choice in demand.choices]]]
-            for demand in demands
-            if not grouped >> demand.position & 1
-        ]
-        return made
-
-
-def _values(rule: Rule, state: int) -> list[int]:
-    """The devices of each value that all devices of a rule can still have in common; none, where it gets no device."""
-    masks = rule.index.masks
-    if state >= 0:
-        return [0, *[mask for value, mask in enumerate(masks) if state >> value & 1]]
-    # A value of no known type is good for one device.
-    return [0, rule.index.valueless, *masks]
-
-
-def _plan(demands: Sequence[Demand], rule: int, mask: int) -> Plan | None:
-    """What demands can choose under one value of a rule, given by its devices; None where one of them finds nothing."""
-    plan: Plan = []
-    for demand in demands:
-        options = [
-            (choice.slot.tariff, candidates, choice.count)
-            for choice in demand.choices
-            for candidates in [choice.candidates & mask if rule in choice.slot.rules else choice.candidates]
-            if candidates.bit_count() >= choice.count
-        ]
-        if not options:
-            return None
-        plan.append(options)
-    return plan
+        wanting = [demand for demand in demands if not demand.observes()]
+        return [unit.plans for unit in units_of(self._moves.problem.rules, wanting, state)]
 
 
 def _union(demands: Sequence[Demand]) -> int:

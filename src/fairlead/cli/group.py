@@ -25,6 +25,8 @@ _COMMANDS: Final = {
     "cluster": "fairlead.cli.cluster",
     "simulate": "fairlead.cli.simulate",
     "controller": "fairlead.cli.controller",
+    "webhook": "fairlead.cli.webhook",
+    "duplicates": "fairlead.cli.duplicates",
     "ungate": "fairlead.cli.ungate",
     "demo": "fairlead.cli.demo",
 }

@@ -25,7 +25,16 @@ import msgspec
 
 from fairlead.controller.access import Access, AccessError
 from fairlead.controller.events import UNKNOWN_OUTCOME, Event, Gone, Kind, Listed, Refused, Seen, Write, Written
-from fairlead.controller.wire import ServerError, decode_bookmark, decode_event, decode_list, error_in, error_of, lines
+from fairlead.controller.wire import (
+    ServerError,
+    at_admission,
+    decode_bookmark,
+    decode_event,
+    decode_list,
+    error_in,
+    error_of,
+    lines,
+)
 from fairlead.resource import (
     DeviceClass,
     DeviceTaintRule,
@@ -69,6 +78,8 @@ _REQUEST: Final = 15.0
 """Seconds for a write."""
 _LIST: Final = 60.0
 """Seconds for a page of a list, or for a streaming list."""
+_DENIED: Final = 5.0
+"""Seconds after which we take a refusal to let us read for true: a server that has just started refuses everybody."""
 _NO_STREAM: Final = (400, 405, 422)
 """How servers refuse a streaming list that do not do it."""
 _UNACKNOWLEDGED: Final = 4.0
@@ -134,6 +145,7 @@ class Client:
         Raises:
             ServerError: we may not read the kind.
         """
+        began = asyncio.get_running_loop().time()
         failures = 0
         version: str | None = None
         path: str | None = None
@@ -157,8 +169,8 @@ class Client:
                     continue  # the server closes watches after some minutes, and those of clients that are too slow
                 problem = "closed at once"
             except ServerError as error:
-                if error.status in (401, 403) and not known:
-                    raise  # later it is a server that has just started and does not know yet what we may do
+                if error.status in (401, 403) and not known and asyncio.get_running_loop().time() - began > _DENIED:
+                    raise
                 if version is None and stream and error.status in _NO_STREAM:
                     stream = False
                     continue
@@ -192,6 +204,21 @@ class Client:
         await self._list("Pod", f"{_CORE}/namespaces/{quote(namespace)}/pods" if namespace else f"{_CORE}/pods", take)
         return found
 
+    async def list(self, kind: Kind) -> Listed:
+        """All objects of a kind, once.
+
+        Raises:
+            ServerError: the answer is not a success.
+            aiohttp.ClientError, TimeoutError, OSError, AccessError: there is no answer.
+        """
+        events: list[Event] = []
+        path = await self._place(kind)
+        if path is None:
+            return Listed(kind, (), 0)
+        await self._list(kind, path, events.append)
+        assert isinstance(events[0], Listed)
+        return events[0]
+
     async def send(self, write: Write, seconds: float = _REQUEST) -> Written | Refused:
         """Makes a write; whatever goes wrong is in the answer.
 
@@ -210,7 +237,7 @@ class Client:
                 path, media = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}", "application/json-patch+json"
             case _:
                 path = f"{_RESOURCE}/v1/namespaces/{write.namespace}/resourceclaims/{write.name}"
-                path += "" if write.purpose in ("finalizer", "unprotect") else "/status"
+                path += "" if write.purpose in ("finalizer", "unprotect", "touch") else "/status"
         body = msgspec.json.encode(write.body)
         try:
             answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media, seconds)
@@ -218,7 +245,7 @@ class Client:
                 return Written(write, None)
             return Written(write, self._decoders[write.kind](answer))
         except ServerError as error:
-            unknown = error.status >= 500 or error.status == 429
+            unknown = (error.status >= 500 or error.status == 429) and not at_admission(str(error))
             return Refused(write, UNKNOWN_OUTCOME if unknown else error.status, str(error), error.retry_after)
         except (aiohttp.ClientError, TimeoutError, OSError, AccessError, msgspec.DecodeError) as error:
             return Refused(write, UNKNOWN_OUTCOME, f"{type(error).__name__} {error}".strip())

@@ -175,14 +175,15 @@ class Following:
         held = self._store.held(key)
         plans = self._of_claims.get(key, {}).values()
         counted = counted_claims(held, plans, released) if held is not None else ()
-        by_key = {claim.key: claim for claim in counted}
-        for name in (double_of(key), key):
-            claim = by_key.get(name)
-            known = state.claims.get(name)
-            if claim is None and known is not None:
-                state.remove_claim(name)
-            elif claim is not None and claim is not known:
+        if not counted:
+            state.remove_claim(key)
+        for claim in counted:
+            if claim is not state.claims.get(claim.key):
                 state.set_claim(claim)
+        number = max(1, len(counted))
+        while state.claims.get(double := double_of(key, number)) is not None:
+            state.remove_claim(double)
+            number += 1
 
     def _touch_users(self, claim: str) -> None:
         """A pod that its claims hold counts where they hold it."""

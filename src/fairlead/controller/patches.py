@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 COMPONENT: Final = "fairlead"
 PLACED: Final = "fairlead.dev/placed"
 """Annotation of a pod that we opened for a place: what holds it there."""
+LOCK: Final = "lock.fairlead.dev"
+"""The webhook that refuses writes which take a held device; its name stands in the API server's message."""
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _MESSAGE_MAX: Final = 1000
 """An Event's message may have 1,024 bytes."""
@@ -151,27 +154,43 @@ def single_node(selector: NodeSelector) -> str:
     return names.pop() if len(names) == 1 else ""
 
 
-def say(pod: Pod, reason: str, message: str, now: datetime) -> Write:
-    """An Event that says why a pod waits.
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an Event is about."""
 
-    Its name follows from pod and text: what was said already is refused by the server, also after a restart.
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+def say(pod: Pod, reason: str, message: str, now: datetime) -> Write:
+    """An Event that says why a pod waits."""
+    return event(About("v1", "Pod", pod.namespace, pod.name, pod.metadata.uid), reason, message, now)
+
+
+def event(about: About, reason: str, message: str, now: datetime) -> Write:
+    """An Event.
+
+    Its name follows from object and text: what was said already is refused by the server, also after a restart.
     """
     message = " ".join(message.split())
     if len(message.encode()) > _MESSAGE_MAX:
         message = message.encode()[: _MESSAGE_MAX - 3].decode(errors="ignore") + "..."
-    digest = hashlib.sha256(f"{pod.metadata.uid} {reason} {message}".encode()).hexdigest()[:16]
-    name = f"{pod.name[:200]}.{digest}"
+    digest = hashlib.sha256(f"{about.uid} {reason} {message}".encode()).hexdigest()[:16]
+    name = f"{about.name[:200]}.{digest}"
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     body = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": name, "namespace": pod.namespace},
+        "metadata": {"name": name, "namespace": about.namespace},
         "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "namespace": pod.namespace,
-            "name": pod.name,
-            "uid": pod.metadata.uid,
+            "apiVersion": about.api_version,
+            "kind": about.kind,
+            "namespace": about.namespace,
+            "name": about.name,
+            "uid": about.uid,
         },
         "type": "Warning",
         "reason": reason,
@@ -182,7 +201,7 @@ def say(pod: Pod, reason: str, message: str, now: datetime) -> Write:
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
     }
-    return Write("say", "Event", pod.namespace, name, pod.metadata.uid, 0, body)
+    return Write("say", "Event", about.namespace, name, about.uid, 0, body)
 
 
 def _of_claim(purpose: Any, claim: ResourceClaim, metadata: dict[str, Any], rest: dict[str, Any]) -> Write:

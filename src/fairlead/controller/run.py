@@ -52,6 +52,7 @@ _DONE: Final[dict[Purpose, str]] = {
     "open": "opened",
     "evict": "evicted",
     "say": "told",
+    "touch": "touched",
 }
 
 

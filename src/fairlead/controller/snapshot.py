@@ -49,30 +49,31 @@ def snapshot(store: Store, plans: Iterable[UnitPlan], released: Collection[str])
 def counted_claims(
     claim: ResourceClaim, plans: Collection[UnitPlan], released: Collection[str]
 ) -> tuple[ResourceClaim, ...]:
-    """What a claim counts as: itself, perhaps with the devices that it is to have, or itself and a double with these.
+    """What a claim counts as: itself, perhaps with the devices that it is to have, and doubles for any others.
 
     Args:
         claim: the claim with whatever it may hold.
-        plans: those that say what it is to have. They do not contradict each other; of several, that counts which
-            reserves it for most.
+        plans: those that say what it is to have. Where units share a claim that is to change its devices they may
+            contradict each other, until the first write decides.
         released: claims that count as if they had no devices.
     """
     if claim.key in released:
         claim = replace(claim, status=ResourceClaimStatus())
-    if not plans:
-        return (claim,)
-    target = max((plan.claims[claim.key] for plan in plans), key=_reservations)
-    if claim.status.allocation is None:
-        return (target,)
-    if agrees(claim.status.allocation, target.status.allocation):
-        return (claim,)
+    targets = sorted((plan.claims[claim.key] for plan in plans), key=_reservations, reverse=True)
+    if targets and claim.status.allocation is None:
+        claim = targets[0]
     # Until it is taken back and given anew, the claim has both.
-    return replace(target, metadata=replace(target.metadata, name=double_of(target.name))), claim
+    counted = [claim]
+    for target in targets:
+        if not any(agrees(one.status.allocation, target.status.allocation) for one in counted):
+            name = double_of(target.name, len(counted))
+            counted.append(replace(target, metadata=replace(target.metadata, name=name)))
+    return tuple(counted)
 
 
-def double_of(name: str) -> str:
-    """What stands beside a claim for the devices that it is to have instead of its own; no claim can be named so."""
-    return f"{name} (planned)"
+def double_of(name: str, number: int) -> str:
+    """What stands beside a claim for devices that it is to have instead of its own; no claim can be named so."""
+    return f"{name} (planned)" if number == 1 else f"{name} (planned, {number})"
 
 
 def counted_pod(pod: Pod, plans: Collection[UnitPlan], home: str) -> Pod | None:
@@ -114,5 +115,8 @@ def without(pod: PlannedPod, released: Collection[str]) -> PlannedPod:
     return dataclasses.replace(pod, claims=tuple(claims))
 
 
-def _reservations(claim: ResourceClaim) -> tuple[int, list[str]]:
-    return len(claim.status.reserved_for), [one.uid for one in claim.status.reserved_for]
+def _reservations(claim: ResourceClaim) -> tuple[int, list[str], list[tuple[str, str, str]]]:
+    """Orders what plans say of one claim; that counts first which reserves it for most."""
+    reserved, allocation = claim.status.reserved_for, claim.status.allocation
+    results = allocation.devices.results if allocation is not None else []
+    return len(reserved), [one.uid for one in reserved], [(one.driver, one.pool, one.device) for one in results]

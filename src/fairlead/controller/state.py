@@ -59,6 +59,10 @@ PATIENCE: Final = timedelta(seconds=10)
 """How long pods and claims may take to come before we say that we wait for them."""
 FIRST_DELAY: Final = timedelta(seconds=1)
 LAST_DELAY: Final = timedelta(seconds=60)
+_LOCKED_FIRST: Final = timedelta(milliseconds=50)
+_LOCKED_LAST: Final = timedelta(seconds=5)
+_QUIET: Final = 8
+"""Up to how many refusals by the lock, one after another, are nothing that a pod has to be told."""
 
 
 class Core:
@@ -122,11 +126,11 @@ class Core:
                 with self._noting_room(item.key):
                     self._changed(kind, *self._store.drop(kind, item), now)
             case Written(write, answer):
+                self._doubts.pop((write.kind, write.key), None)
                 if answer is None:
                     return
                 with self._noting_room(write.key):
                     self._store.written(write, answer)
-                self._doubts.pop((write.kind, write.key), None)
                 for unit in self._concerned(write):
                     unit.failures = 0
             case Refused():
@@ -218,18 +222,16 @@ class Core:
         if write.purpose == "evict":
             return  # it is made again, if it is still needed
         if write.purpose == "say":
-            self._unsaid(write, status, now)
+            self._unsaid(event, now)
             return
         with self._noting_room(write.key):
-            self._store.refused(write, status)
+            self._store.refused(write, status, now)
         self._tidier.refused(event, now)
         if status not in (404, 409, UNKNOWN_OUTCOME):
             self._mover.give_up(write.key, now)
         own = self._store.own(write.kind, write.key)
-        if own is not None and own.state == "unsure":
-            doubts = self._doubts[write.kind, write.key] = self._doubts.get((write.kind, write.key), 0) + 1
-            pause = max(_delay(doubts), timedelta(seconds=event.retry_after))
-            self._retries[write.kind, write.key] = now + pause
+        if own is not None and own.state in ("unsure", "stale"):
+            self._retries[write.kind, write.key] = now + self._pause(event)
         for unit in self._concerned(write):
             if status == UNKNOWN_OUTCOME:
                 continue
@@ -238,15 +240,27 @@ class Core:
                 self._more_room = True
             if status not in (404, 409):
                 unit.failures += 1
-                unit.not_before = now + _delay(unit.failures)
+                locked = patches.LOCK in event.message
+                unit.not_before = now + (_soon(unit.failures) if locked else _delay(unit.failures))
                 unit.trouble = f"the API server refused to {_VERBS[write.purpose]} {write.key}: {event.message}"
+                if locked and unit.failures <= _QUIET:
+                    unit.trouble = ""
 
-    def _unsaid(self, write: Write, status: int, now: datetime) -> None:
+    def _unsaid(self, event: Refused, now: datetime) -> None:
         """Says it again later, unless it was said before."""
+        write = event.write
         unit = self._roster.unit_of(f"{write.namespace}/{write.body['involvedObject']['name']}")
-        if status != 409 and unit is not None:
-            unit.told.discard(write.uid)
-            self._at(unit, now + SAY_AGAIN)
+        if event.status == 409 or unit is None:
+            self._doubts.pop((write.kind, write.key), None)
+            return
+        unit.told.discard(write.uid)
+        self._at(unit, now + self._pause(event))
+
+    def _pause(self, event: Refused) -> timedelta:
+        """How long to wait before a write is made again: longer each time, and as long as the server asks."""
+        key = event.write.kind, event.write.key
+        doubts = self._doubts[key] = self._doubts.get(key, 0) + 1
+        return max(_delay(doubts), timedelta(seconds=event.retry_after))
 
     def _concerned(self, write: Write) -> Iterator[Unit]:
         """The units that a write is about; they are looked at again."""
@@ -262,19 +276,24 @@ class Core:
     # What to do
 
     def _repeat(self, now: datetime, writes: list[Write]) -> None:
-        """Makes writes again of which nobody knows whether they were done: done twice they are refused."""
+        """Makes writes again of which nobody knows whether they were done: done twice they are refused.
+
+        So are conflicts that the watch does not explain: whoever refused, a webhook or a server that was starting, may
+        not do so again.
+        """
         for (kind, key), at in list(self._retries.items()):
             if at <= now:
                 del self._retries[kind, key]
                 own = self._store.own(kind, key)
-                if own is not None and own.state == "unsure":
+                if own is not None and own.state in ("unsure", "stale"):
                     writes.append(self._store.again(own))
 
     def _advance(self, unit: Unit, now: datetime, writes: list[Write]) -> bool:
         """Takes a unit one step on; returns whether it has to be planned first."""
         if unit.not_before is not None and now < unit.not_before:
             self._at(unit, unit.not_before)
-            self._say(unit, "AllocationRefused", unit.trouble, now, writes)
+            if unit.trouble:
+                self._say(unit, "AllocationRefused", unit.trouble, now, writes)
             return False
         if unit.plan is not None and self._valid(unit, unit.plan):
             return not self._carry_out(unit, unit.plan, now, writes) and self._start(unit, now, writes)
@@ -515,6 +534,11 @@ def _substance(item: KubeObject | None) -> object:
     if isinstance(item, Node):
         return item.metadata.labels, item.spec, item.status
     return getattr(item, "spec", None)
+
+
+def _soon(failures: int) -> timedelta:
+    """After a refusal by the lock: our watch shows in milliseconds who was faster, and another device will do."""
+    return min(_LOCKED_FIRST * (1 << min(failures - 1, 10)), _LOCKED_LAST)
 
 
 def _delay(failures: int) -> timedelta:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, cast
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeVar, cast
 
 from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Kind, Write, version_of
 from fairlead.resource import (
@@ -28,6 +29,9 @@ from fairlead.resource import (
     ResourceClaim,
     ResourceSlice,
 )
+
+AT_LAST: Final = timedelta(seconds=60)
+"""How long a write whose answer was lost may still be on its way: no server works on a request for longer."""
 
 _Object = TypeVar("_Object", bound=KubeObject)
 
@@ -43,8 +47,8 @@ class Own:
     write: Write
     expected: KubeObject
     state: Literal["sent", "unsure", "stale", "done"] = "sent"
-    doubted: bool = False
-    """Whether an answer was ever lost."""
+    doubted: datetime | None = None
+    """When an answer was lost last."""
     version: int = 0
 
 
@@ -235,17 +239,17 @@ class Store:
             own.state, own.expected, own.version = "done", item, version_of(item)
             self._settle(cast(Kind, write.kind), write.key)
 
-    def refused(self, write: Write, status: int) -> None:
+    def refused(self, write: Write, status: int, now: datetime) -> None:
         """Notes that the server did not do a write, or may not have done it."""
         own = self._mine(write)
         if own is None:
             return
         self._touched[cast(Kind, write.kind)][write.key] = None
         if status == UNKNOWN_OUTCOME:
-            own.state, own.doubted = "unsure", True
+            own.state, own.doubted = "unsure", now
         elif status in (404, 409):
             own.state = "stale"
-        elif own.doubted:
+        elif own.doubted is not None and now < own.doubted + AT_LAST:
             own.state = "unsure"  # the attempt before may have been the one that was done
         else:
             del self._own[write.kind, write.key]

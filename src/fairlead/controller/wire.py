@@ -26,6 +26,11 @@ class ServerError(Exception):
         self.retry_after = retry_after
 
 
+def at_admission(message: str) -> bool:
+    """Whether an error says that an admission webhook did not let a write pass: it was not stored."""
+    return "admission webhook " in message or "failed calling webhook " in message
+
+
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     """Of which version a list is, and where its next page begins."""
 

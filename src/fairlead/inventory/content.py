@@ -10,7 +10,7 @@ Equal numbers mean equal content, within one `Kinds`.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -50,10 +50,12 @@ class Reader(Protocol):
 class Kinds:
     """Numbers for content, and what was computed for slices of a content."""
 
-    __slots__ = ("_numbers", "derived", "masks", "matches", "patterns", "tolerated")
+    __slots__ = ("_numbers", "common", "derived", "masks", "matches", "patterns", "tolerated")
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
+        self.common: dict[object, object] = {}
+        """Room for what others prepare for content."""
         self.derived: dict[tuple[Derived, tuple[int, ...]], dict[int, DeviceAttribute | EvaluationError]] = {}
         """By derived attribute and the content that it reads: its value, or why there is none, by device index."""
         self.masks: dict[int, Masks] = {}
@@ -92,6 +94,18 @@ class Content:
             values = [_value(device) for device in attribute_values(self._slice, attribute)]
             known = self._columns[attribute] = self._kinds.number((attribute, *values))
         return known
+
+    def columns(self, names: Iterable[str]) -> tuple[int, ...]:
+        """The numbers of the base, and of those attributes among some that devices of the slice have, as they spell them.
+
+        Equal for slices of which these attributes have the same values, device by device.
+        """
+        present = self._kinds.common.get(("present", self.base))
+        if present is None:
+            present = {name for device in self._slice.spec.devices for name in device.attributes}
+            self._kinds.common["present", self.base] = present
+        assert isinstance(present, set)
+        return (self.base, *[self.column(name) for name in names if name in present])
 
     def read(self, readers: Sequence[Reader]) -> tuple[int, ...]:
         """The numbers of all that the readers (selectors, for example) can see of the slice.

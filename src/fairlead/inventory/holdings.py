@@ -135,6 +135,15 @@ class Holdings:
 
     def holders(self, device: DeviceId) -> list[str]:
         """Who holds the device or shares of it, sorted."""
-        if device in self.exclusive:
-            return [self.exclusive[device]]
-        return sorted(set(self.shares.get(device, {}).values()))
+        return sorted({*self.holding_alone(device), *self.shares.get(device, {}).values()})
+
+    def holding_alone(self, device: DeviceId) -> list[str]:
+        """Who holds the device for itself, sorted: one claim at most, unless something went wrong."""
+        if several := self._several.get(device):
+            return sorted(several)
+        return [self.exclusive[device]] if device in self.exclusive else []
+
+    @property
+    def doubled(self) -> set[DeviceId]:
+        """The devices that a claim holds for itself and another claim too, for itself or shares of it."""
+        return {*self._several, *(self.shares.keys() & self.exclusive.keys())}

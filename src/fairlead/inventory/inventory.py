@@ -14,7 +14,7 @@ from fairlead.inventory.changes import Changes
 from fairlead.inventory.content import Kinds
 from fairlead.inventory.features import Features
 from fairlead.inventory.holdings import Holdings
-from fairlead.inventory.pool import InventoryError, gather, reaches, reaching
+from fairlead.inventory.pool import InventoryError, gather, reaches, reaching, whole
 from fairlead.inventory.record import DeviceId, PoolId, SliceRecord
 from fairlead.inventory.taints import with_rules
 from fairlead.inventory.usage import Usage
@@ -45,6 +45,8 @@ class Inventory:
         self._views: dict[str, NodeView] = {}
         self._viewers: dict[PoolId, set[str]] = {}
         """By pool, the nodes with a view that a slice of it reaches."""
+        self._whole: dict[PoolId, NodeView | None] = {}
+        """By pool, the view of all of it."""
         self._failed: set[str] = set()
         """Nodes of which a view could not be made."""
         self._changes = Changes()
@@ -67,6 +69,11 @@ class Inventory:
     def slices(self) -> list[ResourceSlice]:
         """The slices as they were published, in the order in which they were added."""
         return list(self._published.values())
+
+    @property
+    def pool_ids(self) -> list[PoolId]:
+        """The pools that slices belong to, sorted."""
+        return sorted(self._pools)
 
     def add_slice(self, slice_: ResourceSlice, key: str = "") -> None:
         """Adds a slice, or replaces the one of that name, which keeps its place; one that is the same changes nothing.
@@ -188,6 +195,23 @@ class Inventory:
             self._viewers.setdefault(record.pool_id, set()).add(node_name)
         return made
 
+    def pool_view(self, pool_id: PoolId) -> NodeView | None:
+        """All devices of one pool, as a node would see them that reaches every one; None where nothing is published.
+
+        The view has no devices where the pool is incomplete or invalid.
+
+        Raises:
+            InventoryError: a node selector in the slices cannot be evaluated.
+        """
+        if pool_id not in self._whole:
+            pool = whole(pool_id, self._pools.get(pool_id, ()), self.features)
+            self._whole[pool_id] = (
+                NodeView("", {}, [pool], self.features, self._usage, self.holdings, self._kinds)
+                if pool is not None
+                else None
+            )
+        return self._whole[pool_id]
+
     def _home(self, record: SliceRecord) -> dict[str, SliceRecord]:
         node_name = record.slice.spec.node_name
         return self._by_node.setdefault(node_name, {}) if node_name else self._anywhere
@@ -208,6 +232,9 @@ class Inventory:
                 if usage is not None:
                     usage.update(device.device, self.holdings)
         for pool_id in pools:
+            of_all = self._whole.get(pool_id)
+            if of_all is not None:
+                of_all.changed()
             viewers = self._viewers.get(pool_id, ())
             for node_name in viewers:
                 if node_name in self._views:
@@ -217,6 +244,8 @@ class Inventory:
     def _forget_views(self, records: Sequence[SliceRecord]) -> None:
         """Drops the views that may be others now that these records of one pool came or went."""
         self.renewals += 1
+        for record in records:
+            self._whole.pop(record.pool_id, None)
         seeing = set(self._failed)
         for record in records:
             seeing |= self._viewers.pop(record.pool_id, set())

@@ -139,6 +139,21 @@ def gather(
     return first + last
 
 
+def whole(pool_id: PoolId, records: Sequence[SliceRecord], features: Features) -> Pool | None:
+    """A pool with all of its devices, whoever reaches them: the slices of its newest generation.
+
+    Args:
+        pool_id: which pool.
+        records: all slices of it, of every generation and node.
+        features: what the cluster has.
+    """
+    if not records:
+        return None
+    newest = max(record.slice.spec.pool.generation for record in records)
+    here = [record for record in records if record.slice.spec.pool.generation == newest]
+    return _build(pool_id, here, records, features)
+
+
 def _build(
     pool_id: PoolId, here: list[SliceRecord], everywhere: Sequence[SliceRecord], features: Features
 ) -> Pool | None:

@@ -147,6 +147,11 @@ class NodeView:
                     f"failed to perform node selection for device {device.name} in slice {record.slice.name}: {error}"
                 ) from None
 
+    @property
+    def common(self) -> dict[object, object]:
+        """Room for what is prepared for views with the same content; lives and dies with their inventory."""
+        return self._kinds.common
+
     def _where(self, number: int) -> tuple[SliceRecord, int, int]:
         """The slice, the index in it and the pool of a device."""
         record, start, pool = self.parts[bisect_right(self._starts, number) - 1]
@@ -347,11 +352,11 @@ def _lighter(usage: Usage, holdings: Holdings, claims: Collection[str], devices:
         if device in devices:
             changed = True
             continue
-        holder = holdings.exclusive.get(device)
-        if holder in claims:
-            changed = True
-        elif holder is not None:
-            rest.exclusive[device] = holder
+        alone = holdings.holding_alone(device)
+        staying = [holder for holder in alone if holder not in claims]
+        changed = changed or len(staying) < len(alone)
+        if staying:
+            rest.exclusive[device] = staying[0]
         shares = holdings.shares.get(device, {})
         freed = {share: name for share, name in shares.items() if name in claims}
         if len(freed) < len(shares):

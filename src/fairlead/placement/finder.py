@@ -89,7 +89,7 @@ class Finder:
         if number is None:
             return
         for column in (self._names, self._labels, self._declared, self._free):
-            del column[number]  # type: ignore[attr-defined]
+            del column[number]
         below = (1 << number) - 1
         self._each(lambda mask: mask & below | mask >> 1 & ~below)
 

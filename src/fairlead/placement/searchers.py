@@ -28,6 +28,7 @@ class Searchers:
         """Where no ranking is given, and the slices can be understood."""
         self.ranking: Ranking | None = None
         """The one that is given, where the slices can be understood."""
+        self._laid_out = self._moved = self._renewals = self._reclassed = 0
         self._begin()
 
     def catch_up(self) -> None:

@@ -21,7 +21,6 @@ from typing import Final, NamedTuple
 from fairlead.placement.reasons import Finding
 from fairlead.resource import LabelSelector, Pod, PodAffinityTerm
 
-
 _TERMS_KEPT: Final = 1_000
 
 

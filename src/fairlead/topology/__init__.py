@@ -8,6 +8,7 @@ them (`read_rules`). Nothing here knows claims, or what is taken.
 from fairlead.topology.bandwidth import Bandwidth
 from fairlead.topology.cursor import RulesError
 from fairlead.topology.job import job_bandwidth
+from fairlead.topology.locate import reads_of
 from fairlead.topology.location import KINDS, Location
 from fairlead.topology.problems import PROBLEM_KINDS, TopologyProblem
 from fairlead.topology.reader import default_rules, read_rules
@@ -32,5 +33,6 @@ __all__ = [
     "default_rules",
     "job_bandwidth",
     "read_rules",
+    "reads_of",
     "wire",
 ]

@@ -74,6 +74,17 @@ def locate(devices: Sequence[tuple[str, Device]], rules: Rules) -> tuple[Locatio
     return tuple(draft.done() for draft in drafts)
 
 
+def reads_of(rules: Rules, driver: str) -> set[str]:
+    """The attributes of a driver's devices that decide where they sit, in every spelling."""
+    rule = rules.drivers.get(driver, _UNKNOWN_DRIVER)
+    names = {name for case in rule.kinds for name in case.when}
+    for fact in FACTS:
+        names.update(rule.attributes.get(fact, ()))
+        names.update(rules.attributes.get(fact, ()))
+    short = {name.partition("/")[2] for name in names if name.startswith(f"{driver}/")}
+    return names | short | {f"{driver}/{name}" for name in names if "/" not in name}
+
+
 def _published(driver: str, device: Device, rules: Rules) -> _Draft:
     rule = rules.drivers.get(driver, _UNKNOWN_DRIVER)
     attributes = device.attributes

@@ -70,12 +70,14 @@ class Surveyor:
         """
         self._roles = roles
         self._wanted = wanted
+        self._shapes = tuple([tuple([claim.shape for claim in claims]) for claims in wanted])
         self._allocator = allocator
         self._pickers = pickers
         self._rules = rules
         self._matches = matches
         self._apart = keep_apart(roles)
         self._numbers: dict[Hashable, int] = {}
+        self._counts: dict[int, tuple[tuple[int, ...], ...]] = {}
         self.kinds: list[Kind] = []
         self.trimmed = False
         """Whether a node could hold more pods together than were looked at: what does not fit then may fit still."""
@@ -88,31 +90,41 @@ class Surveyor:
             node: what else it has.
             allowed: by role, whether its pods may run there.
         """
-        vectors = self._vectors(node, allowed)
+        most, vectors = self._vectors(node, allowed)
         if not vectors:
             return None
-        shapes = tuple([claim.shape for claims in self._wanted for claim in claims])
         occupancy = view.occupancy
         setting = Setting.of(view, self._rules)
         taken: Hashable = ()
-        if shapes:
-            asked = self._devices(view)
+        likeness, asked = self._asked(view)
+        if any(self._shapes):
             taken = (
                 ~occupancy.held & asked,
                 occupancy.started & asked,
                 occupancy.exhausted & asked,
                 tuple(occupancy.counters.items()),
-                tuple((number, tuple(amounts.items())) for number, amounts in occupancy.consumed.items()),
+                tuple([(n, tuple(a.items())) for n, a in sorted(occupancy.consumed.items())]),
                 tuple(occupancy.groups.items()),
             )
         matched = self.matched(view)
         shared_values = tuple([tuple(values_of(view, one).items()) for one in matched])
-        key = (self._allocator.likeness(view, shapes), taken, setting.likeness, vectors, shared_values)
+        key = (likeness, taken, setting.kind, most, shared_values)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.kinds)
             self.kinds.append(Kind(view, setting.wiring, matched, ~occupancy.held & (1 << view.size) - 1, vectors))
         return number
+
+    def _asked(self, view: NodeView) -> tuple[Hashable, int]:
+        """What the gang's claims have in common with those on other nodes, and the devices that they could use."""
+        key = ("asked", self._shapes)
+        known = view.problems.get(key)
+        if known is None:
+            likeness = self._allocator.likeness(view, tuple([shape for shapes in self._shapes for shape in shapes]))
+            known = view.problems[key] = (likeness, self._devices(view))
+        assert isinstance(known, tuple)
+        likeness, asked = known
+        return likeness, asked
 
     def matched(self, view: NodeView) -> tuple[Matched, ...]:
         """The gang-wide matches, on a node."""
@@ -138,21 +150,26 @@ class Surveyor:
                     mask |= slot.mask | slot.all_mask
         return mask
 
-    def _vectors(self, node: NodeState, allowed: Sequence[bool]) -> tuple[tuple[int, ...], ...]:
+    def _vectors(self, node: NodeState, allowed: Sequence[bool]) -> tuple[Hashable, tuple[tuple[int, ...], ...]]:
+        """The numbers of pods of each role that fit on a node, and what is equal for equal ones."""
         most = []
         for number, role in enumerate(self._roles):
             room = _room(node, role) if allowed[number] else 0
             most.append(min(len(role.pods), room, 1 if self._apart[number][number] else room))
         if len(most) == 1:
-            return tuple((count,) for count in range(1, most[0] + 1))
+            known = self._counts.get(most[0])
+            if known is None:
+                known = self._counts[most[0]] = tuple((count,) for count in range(1, most[0] + 1))
+            return most[0], known
         while _count(most) > _MOST_TOGETHER:
             most[most.index(max(most))] -= 1
             self.trimmed = True
-        return tuple(
+        vectors = tuple(
             vector
             for vector in product(*[range(count + 1) for count in most])
             if any(vector) and self._fits(node, vector)
         )
+        return vectors, vectors
 
     def _fits(self, node: NodeState, vector: Sequence[int]) -> bool:
         for one, count in enumerate(vector):

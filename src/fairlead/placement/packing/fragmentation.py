@@ -25,7 +25,6 @@ from fairlead.inventory import NodeView
 from fairlead.placement.packing.fit import Part, parts_of
 from fairlead.placement.packing.left import UNIT, Amount, Free, Left
 
-
 _STATES_KEPT: Final = 100_000
 """States of devices of one kind of hardware that are kept."""
 

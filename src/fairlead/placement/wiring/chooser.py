@@ -66,7 +66,6 @@ class Chooser:
         self._compare = compare
         self._answers: dict[Hashable, _Answer] = {}
         self._shapes: dict[tuple[ClaimShape, tuple[int, ...]], ClaimShape] = {}
-        self._likenesses: dict[Hashable, int] = {}
 
     def choose(
         self,
@@ -107,7 +106,7 @@ class Chooser:
         key = (
             policy.name,
             id(problem),
-            self._likenesses.setdefault(setting.likeness, len(self._likenesses)),
+            setting.kind,
             taken._replace(free=taken.free & full, payable=taken.payable & full),
             view.on_node,
             stock(view.occupancy),

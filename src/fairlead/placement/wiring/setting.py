@@ -14,8 +14,8 @@ from itertools import combinations
 from typing import Final
 
 from fairlead.allocator.slot import bits
-from fairlead.inventory import NodeView
-from fairlead.topology import Location, Rules, Wiring, wire
+from fairlead.inventory import NodeView, SliceRecord
+from fairlead.topology import Location, Rules, Wiring, reads_of, wire
 
 COMPUTE: Final = ("gpu", "accelerator")
 """Kinds of devices that talk with each other."""
@@ -25,6 +25,10 @@ PLACES: Final = ("nvlink", "numa", "root", "switch")
 """Facts of a location that name a place which several devices share."""
 _MOST_COMPARED: Final = 64
 """Compute devices up to which it is worth finding out which of them are interchangeable among themselves."""
+
+
+_KEPT: Final = 10_000
+"""Settings that are kept for nodes to come."""
 
 
 def _card(location: Location) -> str:
@@ -58,20 +62,37 @@ class Setting:
         """By device: equal for compute devices that are interchangeable where only compute devices matter."""
         self._near: dict[tuple[int, int], int] = {}
         self._limits: dict[int, tuple[str, ...]] = {}
+        self.kind = 0
+        """Equal for settings of equal likeness, among those of one inventory."""
 
     @classmethod
     def of(cls, view: NodeView, rules: Rules) -> Setting:
-        """The setting of a node, made once for a view."""
+        """The setting of a node, made once for all nodes of which the rules read the same."""
         key = ("wiring", id(rules))
         known = view.problems.get(key)
         if known is None:
-            numbers = range(view.size)
-            devices = [(view.record(number).slice.spec.driver, view.device(number)) for number in numbers]
-            setting = cls([view.device(number).name for number in numbers], wire(devices, rules))
-            known = view.problems[key] = (setting, rules)  # with the rules, so that no others get their id
+            known = view.problems[key] = cls._like(view, rules), rules  # with the rules, so that no others get their id
         assert isinstance(known, tuple)
         made: Setting = known[0]
         return made
+
+    @classmethod
+    def _like(cls, view: NodeView, rules: Rules) -> Setting:
+        kept = view.common.setdefault(("wiring", id(rules)), _Settings(rules))
+        assert isinstance(kept, _Settings)
+        names = tuple([device.name for record, _, _ in view.parts for device in record.devices])
+        content = [
+            (record.slice.spec.driver, record.content.columns(kept.reads(record))) for record, _, _ in view.parts
+        ]
+        key = (names, *content)
+        known = kept.settings.get(key)
+        if known is None:
+            devices = [(record.slice.spec.driver, device) for record, _, _ in view.parts for device in record.devices]
+            if len(kept.settings) >= _KEPT:
+                kept.settings.clear()
+            known = kept.settings[key] = cls(names, wire(devices, rules))
+            known.kind = kept.kinds.setdefault(known.likeness, len(kept.kinds))
+        return known
 
     @cached_property
     def likeness(self) -> Hashable:
@@ -183,3 +204,24 @@ class Setting:
         return (mine.kind, mine.model, mine.part) == (theirs.kind, theirs.model, theirs.part) and all(
             links[one, third] == links[other, third] for third in numbers if third not in (one, other)
         )
+
+
+class _Settings:
+    """The settings of one inventory under one set of rules."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        """Kept, so that no others get their id."""
+        self.settings: dict[Hashable, Setting] = {}
+        """By names of devices and the values that rules read."""
+        self.kinds: dict[Hashable, int] = {}
+        """A number for every likeness."""
+        self._reads: dict[str, tuple[str, ...]] = {}
+
+    def reads(self, record: SliceRecord) -> tuple[str, ...]:
+        """The attributes that rules read of a slice, in every spelling."""
+        driver = record.slice.spec.driver
+        known = self._reads.get(driver)
+        if known is None:
+            known = self._reads[driver] = tuple(sorted(reads_of(self.rules, driver)))
+        return known

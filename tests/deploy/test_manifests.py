@@ -1,0 +1,96 @@
+"""What stands in deploy/, without any program of Kubernetes: rights, names, the recipe of the image."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fairlead.controller import FINALIZER, GATE
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "deploy"
+
+
+def objects() -> list[dict[str, Any]]:
+    texts = [path.read_text() for path in sorted((DEPLOY / "manifests").glob("*.yaml"))]
+    return [one for text in texts for one in yaml.safe_load_all(text) if one]
+
+
+def the(kind: str, name: str) -> dict[str, Any]:
+    (found,) = [one for one in objects() if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def test_the_rights_are_the_documented_ones() -> None:
+    documented = set()
+    section = (ROOT / "docs" / "controller.md").read_text().split("## Rights")[1].split("\n## ")[0]
+    for resources, verbs in re.findall(r"^\| ([a-z].*?) \| (.*?) \|$", section, re.MULTILINE)[1:]:
+        names = re.findall(r"[a-z]+(?:/[a-z]+)?(?=, | \(|$)", re.sub(r"\), .*", "", resources))
+        documented |= {(name, verb) for name in names for verb in verbs.split(", ")}
+    granted = set()
+    for kind in ("ClusterRole", "Role"):
+        for rule in the(kind, "fairlead-controller")["rules"]:
+            granted |= {(resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}
+    assert granted == documented
+
+
+def test_no_rule_grants_everything_of_something() -> None:
+    for one in objects():
+        for rule in one.get("rules", []):
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+def test_policies_speak_of_the_controllers_own_gate_and_finalizer() -> None:
+    policies = (DEPLOY / "manifests" / "20-gate.yaml").read_text()
+    assert f"value: {{'name': '{GATE}'}}" in policies
+    assert f"value: '{FINALIZER}'" in policies
+
+
+def test_the_container_has_no_rights_on_its_node() -> None:
+    spec = the("Deployment", "fairlead-controller")["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def pins(path: Path) -> dict[str, set[str]]:
+    """The hashes of each pinned requirement, with its marker."""
+    found: dict[str, set[str]] = {}
+    for line in path.read_text().replace("\\\n", " ").splitlines():
+        if "==" in line and not line.strip().startswith("#"):
+            pinned, *hashes = line.split("--hash=")
+            found[pinned.strip()] = {one.strip() for one in hashes}
+    return found
+
+
+def test_the_image_installs_what_the_project_locks() -> None:
+    everything = {name.split(";")[0].strip(): hashes for name, hashes in pins(ROOT / "requirements.lock").items()}
+    for name in ("requirements.lock", "requirements-build.lock"):
+        of_image = pins(DEPLOY / name)
+        assert of_image
+        for pinned, hashes in of_image.items():
+            assert hashes
+            assert everything[pinned.split(";")[0].strip()] == hashes, f"{pinned}: run make lock"
+
+
+def test_the_image_copies_files_that_exist() -> None:
+    lines = (DEPLOY / "Containerfile").read_text().replace("\\\n", " ").splitlines()
+    copied = [words[1:-1] for line in lines if (words := line.split()) and words[0] == "COPY"]
+    sources = [one for words in copied if not any(word.startswith("--from") for word in words) for one in words]
+    assert "src" in sources
+    assert [one for one in sources if not (ROOT / one).exists()] == []
+
+
+def test_the_image_runs_as_the_user_of_the_deployment() -> None:
+    user = re.search(r"^USER (\d+):(\d+)$", (DEPLOY / "Containerfile").read_text(), re.MULTILINE)
+    context = the("Deployment", "fairlead-controller")["spec"]["template"]["spec"]["securityContext"]
+    assert user is not None
+    assert (int(user[1]), int(user[2])) == (context["runAsUser"], context["runAsGroup"])

@@ -1,0 +1,221 @@
+"""Faults at every write of the protocol, on a real control plane: docs/faults.md.
+
+FAIRLEAD_FAULTS: how many are injected at least (1000). FAIRLEAD_SEED: what the plans are drawn from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from observer import Observer
+from plan import Fault, Plans, sweep
+from rig import Rig, save, unexplained
+from test_controller import RULES
+from workload import NAMESPACE, Unit, cluster, draw, leaked, not_ours, open_ends, torn
+
+from kube import ApiError, ControlPlane, MissingProgramError, add_cluster, find_programs
+
+pytestmark = pytest.mark.faults
+
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+CLAIMS = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"
+SETTLES = 90.0
+"""Seconds within which everything must have come to its end; the longest pauses of all who take part add up to less."""
+FAULTS = 16
+"""Planned for a scenario; some of the requests that they are aimed at never come."""
+
+
+@pytest.fixture(scope="module")
+def plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """A control plane of its own: its API server is killed again and again."""
+    try:
+        find_programs()
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+    plane = ControlPlane()
+    plane.start()
+    yield plane
+    plane.stop(keep=request.session.testsfailed > 0)
+
+
+class Run:
+    """Scenario after scenario on one control plane."""
+
+    def __init__(self, plane: ControlPlane, seed: int) -> None:
+        self.plane = plane
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.plans = Plans(self.chance)
+        self.injected: Counter[tuple[str, str]] = Counter()
+        self.scenarios = self.bound = self.waited = 0
+        self.before: list[Fault] = []
+        plane.namespace(NAMESPACE)
+        add_cluster(plane.api, cluster())
+        self.rig = Rig(plane, plane.service_account("fairlead", RULES))
+        self.seen = Observer(plane.api)
+
+    def scenario(self) -> None:
+        """One workload with its faults, from its first pod to its last claim.
+
+        Raises:
+            AssertionError: a check failed; the text has all it takes to look into it.
+        """
+        self.scenarios += 1
+        units = draw(self.chance)
+        faults = self.plans.next(FAULTS)
+        remade: set[str] = set()
+        self.seen.wrong.clear()
+        self.rig.wrong.clear()
+        log = self.rig.begin(faults, self._teardown(units, remade))
+        try:
+            self._play(units, remade, faults)
+        except TimeoutError as error:
+            self.rig.wrong.append(str(error))
+        lines = self.rig.lines(log)
+        wrong = [*self.seen.wrong, *self.rig.wrong]
+        wrong += [f"unexplained: {line}" for line in unexplained(lines, [*self.before, *faults])[:5]]
+        self.injected.update((fault.how, fault.where.partition(" ")[0]) for fault in faults if fault.injected)
+        self.plans.done(faults)
+        self.before = faults
+        if wrong:
+            path = save(self.plane.folder / "logs" / f"scenario-{self.scenarios}.log", lines)
+            parts = [f"seed {self.seed}, scenario {self.scenarios}", *wrong, "faults:", *map(str, faults)]
+            parts += ["units:", *map(str, units), f"made anew: {sorted(remade)}", f"log: {path}"]
+            raise AssertionError("\n  ".join(parts))
+
+    def _teardown(self, units: list[Unit], remade: set[str]) -> Any:
+        """Deletes a pod of the first gang once another of its claims is allocated, and makes it anew."""
+        gang = next(unit for unit in units if unit.name == "g0")
+        victim = self.chance.choice(gang.names)
+        at = self.chance.randint(1, gang.size)
+        again = self.chance.random() < 0.95
+        allocated = 0
+
+        async def written(purpose: str, name: str) -> None:
+            nonlocal allocated
+            if purpose == "allocate" and name.startswith("g0-"):
+                allocated += 1
+                if allocated == at:
+                    remade.add(victim)
+                    await asyncio.to_thread(insist, lambda: self._delete(victim))
+                    if not again:
+                        gang.wanted.discard(victim)
+                    else:
+                        asyncio.get_running_loop().call_later(0.2, asyncio.ensure_future, anew())
+
+        async def anew() -> None:
+            await asyncio.to_thread(insist, lambda: self.plane.api.create(gang.pod(victim)))
+
+        return written
+
+    def _play(self, units: list[Unit], remade: set[str], faults: list[Fault]) -> None:
+        for unit in units:
+            for claim in unit.claims():
+                insist(lambda claim=claim: self.plane.api.create(claim))
+        pods = [unit.pod(name) for unit in units for name in unit.names]
+        self.chance.shuffle(pods)
+        for pod in pods:
+            insist(lambda pod=pod: self.plane.api.create(pod))
+        for unit in units:
+            if not unit.gang and self.chance.random() < 0.15:  # on its way
+                for name in unit.names:
+                    insist(lambda name=name: self._delete(name))
+                unit.wanted.clear()
+        self._settle(units, remade)
+        leaving = [unit for unit in units if unit.wanted and self.chance.random() < 0.5]
+        for unit in leaving:
+            for name in unit.names:
+                insist(lambda name=name: self._delete(name))
+            unit.wanted.clear()
+        self._settle(units, remade)
+        insist(lambda: self.plane.api.clear(PODS))
+        self._until(lambda: leaked(self.seen, _restarted(faults)), "no claim to have anything any more")
+        insist(lambda: self.plane.api.clear(CLAIMS))
+        self._until(lambda: list(self.seen.claims), "claims that stand alone to go")
+
+    def _settle(self, units: list[Unit], remade: set[str]) -> None:
+        self._until(lambda: open_ends(units, self.seen), "every pod to be bound or to wait rightly")
+        self.rig.wrong += torn(units, self.seen, remade) + not_ours(self.seen)
+        with self.seen.lock:
+            bound = sum(bool(pod["spec"].get("nodeName")) for pod in self.seen.pods.values())
+            self.bound, self.waited = self.bound + bound, self.waited + len(self.seen.pods) - bound
+
+    def _until(self, left: Callable[[], list[str]], what: str) -> None:
+        deadline = time.monotonic() + SETTLES
+        while found := left():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {SETTLES:g} s for {what}: {'; '.join(found[:8])}")
+            time.sleep(0.05)
+
+    def _delete(self, name: str) -> None:
+        try:
+            self.plane.api.delete(f"{PODS}/{name}", grace_seconds=0)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    def table(self) -> str:
+        """How often each fault was injected where."""
+        columns = ("finalizer", "allocate", "clear", "open", "say", "list", "watch")
+        rows = list(dict.fromkeys(how for how, _ in sweep()))
+        lines = [f"{'':22}" + "".join(f"{column:>10}" for column in columns)]
+        for how in rows:
+            lines.append(f"{how:22}" + "".join(f"{self.injected[how, column] or '':>10}" for column in columns))
+        sums = [sum(count for (_, at), count in self.injected.items() if at == column) for column in columns]
+        return "\n".join([*lines, f"{'sum':22}" + "".join(f"{number:>10}" for number in sums)])
+
+
+def _restarted(faults: list[Fault]) -> bool:
+    return any(fault.injected and fault.how.startswith("restart") for fault in faults)
+
+
+def insist(what: Callable[[], object]) -> None:
+    """Does something on an API server that may be starting again; done twice is done."""
+    deadline = time.monotonic() + 60
+    doubted = False
+    while True:
+        try:
+            what()
+            return
+        except ApiError as error:
+            if doubted and error.code == 409:
+                return
+            if error.code not in (401, 403, 429, 500, 503, 504) or time.monotonic() > deadline:
+                raise
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        doubted = True
+        time.sleep(0.1)
+
+
+def test_faults_at_every_write(plane: ControlPlane) -> None:
+    wanted = int(os.environ.get("FAIRLEAD_FAULTS", "1000"))
+    seed = int(os.environ.get("FAIRLEAD_SEED", random.SystemRandom().randrange(2**32)))
+    print(f"\nFAIRLEAD_SEED={seed}", flush=True)
+    run = Run(plane, seed)
+    began = time.monotonic()
+    try:
+        while sum(run.injected.values()) < wanted or run.plans.left:
+            run.scenario()
+            minutes = (time.monotonic() - began) / 60
+            count = sum(run.injected.values())
+            if run.scenarios % 5 == 0:
+                print(f"{run.scenarios} scenarios, {count} faults, {minutes:.1f} min", flush=True)
+    finally:
+        run.rig.stop()
+        run.seen.stop()
+        minutes = (time.monotonic() - began) / 60
+        count = sum(run.injected.values())
+        print(run.table())
+        print(f"{count} faults in {run.scenarios} scenarios, {minutes:.1f} minutes, {count / minutes:.0f} a minute")
+        print(f"{run.rig.deaths} controllers killed, {run.rig.restarts} times the API server")
+        print(f"{run.seen.seen} events of pods and claims looked at; pods seen bound {run.bound}, waiting {run.waited}")
+    assert not run.rig.wrong
