@@ -131,6 +131,17 @@ def claims_of(pod: Pod, claim: Callable[[str], ResourceClaim | None]) -> list[Po
     return found
 
 
+def counts(pod: Pod) -> bool:
+    """Whether the pod is one of those that its group needs."""
+    return pod.status.phase != "Failed" and pod.metadata.deletion_timestamp is None
+
+
+def owner_of(pod: Pod) -> str:
+    """Whose pod it is, in words."""
+    owner = pod.metadata.controller
+    return f"{owner.kind} {pod.namespace}/{owner.name}" if owner is not None else f"pod {pod.key}"
+
+
 def group_of(pod: Pod, claim: str, pod_group: Callable[[str], PodGroup | None]) -> PodGroup | None:
     """The PodGroup that has a claim of its pods (`spec.resourceClaims[].name`) for all of them (KEP-5729).
 

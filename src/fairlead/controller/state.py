@@ -15,7 +15,6 @@ nothing of it is taken back.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -37,15 +36,22 @@ from fairlead.controller.events import (
     Written,
 )
 from fairlead.controller.following import Following
-from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
-from fairlead.controller.members import ask_of_group, choices, regions, without_slices
+from fairlead.controller.grouping import (
+    UnitError,
+    claims_of,
+    counts,
+    finished,
+    has_gate,
+    other_gates,
+    owner_of,
+    size_of,
+)
 from fairlead.controller.moves import Mover, is_open
-from fairlead.controller.pins import PIN, home_of
+from fairlead.controller.pins import PIN
+from fairlead.controller.placing import Placer
 from fairlead.controller.rescue import Rescuer
 from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.rounds import Answer, MakeRound
-from fairlead.controller.snapshot import moved_from, snapshot, without
-from fairlead.controller.steering import only_on, readable
 from fairlead.controller.store import Store
 from fairlead.controller.stuck import PATIENCE as BIND_PATIENCE
 from fairlead.controller.telling import SAY_AGAIN, tell, too_soon
@@ -75,11 +81,11 @@ class Core:
             make_round: makes a planner for a snapshot; it is made once, and follows what happens from then on.
             bind_patience: how long kube-scheduler may fail to bind a pod that was opened.
         """
-        self._make_round = make_round
         self._store = Store()
         self._roster = Roster(self._store.pod_group)
         self._following = Following(self._store, self._roster.units, make_round)
-        self._mover = Mover(self._store, self._place_for)
+        self._placer = Placer(self._store, self._following, make_round, self._plans)
+        self._mover = Mover(self._store, self._move)
         self._tidier = Tidier(self._store, self._roster, self._mover.uses)
         self._rescuer = Rescuer(self._store, self._roster, self._mover, bind_patience)
         self._dirty: set[str] = set()
@@ -350,12 +356,12 @@ class Core:
             if others := other_gates(pod):
                 raise UnitError(f"pod {pod.key} waits for scheduling gates of others: {', '.join(others)}")
         if unit.group:
-            there = [pod for pod in unit.pods.values() if _counts(pod)]
+            there = [pod for pod in unit.pods.values() if counts(pod)]
             size = size_of(there, self._store.pod_group)
             if len(there) < size:
                 raise UnitError(f"{unit.name} has {len(there)} of {size} pods, and is placed whole or not at all")
         group = unit.name if unit.group else None
-        return [PlannedPod(pod, _owner(pod), group, tuple(claims_of(pod, self._store.claim))) for pod in gated]
+        return [PlannedPod(pod, owner_of(pod), group, tuple(claims_of(pod, self._store.claim))) for pod in gated]
 
     def _releasable(self, unit: Unit, gated: list[Pod]) -> list[ResourceClaim]:
         """The claims with devices that no pod can use but those of the unit that are gated."""
@@ -423,31 +429,8 @@ class Core:
         self._following.begin()
         for unit in units:
             released = {claim.key for claim in held[unit.name]}
-            self._answered(unit, self._place(unit, released, self._may_say(unit, now)), now, writes)
+            self._answered(unit, self._placer.place(unit, released, self._may_say(unit, now)), now, writes)
             self._following.settled(unit)
-
-    def _place(self, unit: Unit, released: set[str], explained: bool) -> Answer:
-        """Places the pods of a unit that wait; of a group, perhaps some of them, near those that have their place."""
-        pods = [without(pod, released) for pod in unit.candidates]
-        waiting = {pod.pod.key for pod in pods}
-        others = [pod for key, pod in unit.pods.items() if key not in waiting and _counts(pod)]
-        if not unit.group:
-            return self._following.place(unit, pods, released, explained)
-        homes = [node for pod in others if (node := pod.spec.node_name or home_of(pod, self._store.claim))]
-        nearness: list[frozenset[str] | None] = [None]
-        if homes:
-            ask = ask_of_group([*unit.pods.values()])
-            nearness = list(regions(self._following.tree(ask.levels), ask, homes))
-            pods = [without_slices(pod, ask) for pod in pods]
-        size = size_of([*others, *(pod.pod for pod in pods)], self._store.pod_group)
-        options = [(some, near) for some in choices(pods, size - len(others)) for near in nearness]
-        answer = Answer()
-        for number, (some, near) in enumerate(options, start=1):
-            steered = some if near is None else [only_on(pod, near) for pod in some]
-            answer = self._following.place(unit, steered, released, explained and number == len(options))
-            if answer.placements:
-                break
-        return dataclasses.replace(answer, reason=readable(answer.reason))
 
     def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
         if answer.placements:
@@ -462,22 +445,13 @@ class Core:
         if until is not None:
             self._at(unit, until)
         if answer.reason:
-            reason = f"{readable(answer.reason).rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
+            reason = f"{answer.reason.rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
             self._say(unit, "NoAllocation", reason, now, writes)
         elif unit.said_at is not None:
             self._at(unit, unit.said_at + SAY_AGAIN)
 
-    def _place_for(self, pod: Pod, released: set[str], now: datetime) -> UnitPlan | str:
-        """Where a pod can go that was opened already, once it gives back some claims; a reason where nowhere."""
-        try:
-            planned = PlannedPod(pod, _owner(pod), None, tuple(claims_of(pod, self._store.claim)))
-        except UnitError as error:
-            return str(error)
-        cluster = moved_from(snapshot(self._store, self._plans(), released), pod, self._store.claims(released))
-        answer = self._make_round(cluster).place(
-            [without(one, released) for one in self._rescuer.steer([planned], now)]
-        )
-        return planned_from(answer.placements, self._store.pod_group) if answer.placements else answer.reason
+    def _move(self, pod: Pod, released: set[str], now: datetime) -> UnitPlan | str:
+        return self._placer.move(pod, released, lambda planned: self._rescuer.steer([planned], now)[0])
 
     def _plans(self) -> list[UnitPlan]:
         return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]
@@ -510,15 +484,6 @@ _VERBS: Final = {
     "unprotect": "release claim",
     "open": "open the gate of pod",
 }
-
-
-def _counts(pod: Pod) -> bool:
-    return pod.status.phase != "Failed" and pod.metadata.deletion_timestamp is None
-
-
-def _owner(pod: Pod) -> str:
-    owner = pod.metadata.controller
-    return f"{owner.kind} {pod.namespace}/{owner.name}" if owner is not None else f"pod {pod.key}"
 
 
 def _same_but_for_version(one: Pod, other: Pod) -> bool:
