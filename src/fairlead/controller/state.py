@@ -10,7 +10,7 @@ step follows from what the API server says, so that a new core goes on where an 
 
 A unit that was left half-way is planned as if it held nothing. What agrees with the new plan stays, what does not is
 taken back first, and nothing is given before the watch shows it as given back. Once a pod may have been opened,
-nothing of it is taken back.
+nothing of it is taken back, unless it cannot be bound (`rescue`, `moves`) or is gone (`tidying`).
 """
 
 from __future__ import annotations
@@ -38,26 +38,20 @@ from fairlead.controller.events import (
 from fairlead.controller.following import Following
 from fairlead.controller.grouping import (
     UnitError,
-    claims_of,
-    counts,
     finished,
-    has_gate,
-    other_gates,
-    owner_of,
-    size_of,
 )
 from fairlead.controller.moves import Mover, is_open
-from fairlead.controller.pins import PIN
 from fairlead.controller.placing import Placer
+from fairlead.controller.readiness import Readiness
 from fairlead.controller.rescue import Rescuer
-from fairlead.controller.roster import Roster, claim_keys
+from fairlead.controller.roster import Roster
 from fairlead.controller.rounds import Answer, MakeRound
 from fairlead.controller.store import Store
 from fairlead.controller.stuck import PATIENCE as BIND_PATIENCE
 from fairlead.controller.telling import SAY_AGAIN, tell, too_soon
 from fairlead.controller.tidying import Tidier
-from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
-from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
+from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from
+from fairlead.resource import KubeObject, Node, Pod, PodGroup, ResourceClaim
 
 SETTLE: Final = timedelta(milliseconds=5)
 """From our watch showing the writes to opening the gates: kube-scheduler has two informers, and one may be behind."""
@@ -84,6 +78,7 @@ class Core:
         self._store = Store()
         self._roster = Roster(self._store.pod_group)
         self._following = Following(self._store, self._roster.units, make_round)
+        self._readiness = Readiness(self._store, self._roster)
         self._placer = Placer(self._store, self._following, make_round, self._plans)
         self._mover = Mover(self._store, self._move)
         self._tidier = Tidier(self._store, self._roster, self._mover.uses)
@@ -301,29 +296,21 @@ class Core:
             if unit.trouble:
                 self._say(unit, "AllocationRefused", unit.trouble, now, writes)
             return False
-        if unit.plan is not None and self._valid(unit, unit.plan):
+        if unit.plan is not None and self._readiness.valid(unit, unit.plan):
             return not self._carry_out(unit, unit.plan, now, writes) and self._start(unit, now, writes)
         if unit.plan is not None:
             unit.plan = None
             self._more_room = True
         return self._start(unit, now, writes)
 
-    def _gated(self, unit: Unit) -> list[Pod]:
-        """The pods that wait for us: no write of ours may have opened them."""
-        return [
-            pod
-            for key, pod in sorted(unit.pods.items())
-            if has_gate(pod) and not self._store.opened(key) and pod.metadata.deletion_timestamp is None
-        ]
-
     def _start(self, unit: Unit, now: datetime, writes: list[Write]) -> bool:
         """For a unit without a plan: returns whether it is ready to be planned."""
-        gated = self._gated(unit)
+        gated = self._readiness.gated(unit)
         if not gated:
             self._waiting.discard(unit.name)
             return False
         try:
-            pods = self._complete(unit, gated)
+            pods = self._readiness.complete(unit, gated)
         except UnitError as error:
             self._waiting.discard(unit.name)
             self._release(unit, gated, writes)
@@ -344,62 +331,16 @@ class Core:
             return not self._carry_out(unit, plan, now, writes)
         return True
 
-    def _complete(self, unit: Unit, gated: list[Pod]) -> list[PlannedPod]:
-        """The gated pods with their claims.
-
-        Raises:
-            UnitError: something is still missing.
-        """
-        for pod in gated:
-            if (asked := pod.metadata.annotations.get(PIN, "node")) not in ("node", "claim"):
-                raise UnitError(f"pod {pod.key}: {PIN}: {asked!r} is neither node nor claim")
-            if others := other_gates(pod):
-                raise UnitError(f"pod {pod.key} waits for scheduling gates of others: {', '.join(others)}")
-        if unit.group:
-            there = [pod for pod in unit.pods.values() if counts(pod)]
-            size = size_of(there, self._store.pod_group)
-            if len(there) < size:
-                raise UnitError(f"{unit.name} has {len(there)} of {size} pods, and is placed whole or not at all")
-        group = unit.name if unit.group else None
-        return [PlannedPod(pod, owner_of(pod), group, tuple(claims_of(pod, self._store.claim))) for pod in gated]
-
-    def _releasable(self, unit: Unit, gated: list[Pod]) -> list[ResourceClaim]:
-        """The claims with devices that no pod can use but those of the unit that are gated."""
-        alone = all(has_gate(pod) and not self._store.opened(key) for key, pod in unit.pods.items())
-        found = []
-        for key in dict.fromkeys(key for pod in gated for key in claim_keys(pod)):
-            claim = self._store.claim(key)
-            if claim is None or not releasable(claim, gated, alone):
-                continue
-            others = [other.plan for other in self._roster.users_of(key) if other is not unit]
-            if not any(plan is not None and key in plan.claims for plan in others):
-                found.append(claim)
-        return found
-
     def _release(self, unit: Unit, gated: list[Pod], writes: list[Write]) -> None:
         """Takes back what a unit holds that cannot be placed."""
-        for claim in self._releasable(unit, gated):
+        for claim in self._readiness.releasable(unit, gated):
             if self._store.own("ResourceClaim", claim.key) is None:
                 writes.append(self._store.begin(*patches.clear(claim)))
 
-    def _valid(self, unit: Unit, plan: UnitPlan) -> bool:
-        """Whether pods, claims and nodes of a plan are still the ones that it was made for."""
-        for key, pod_uid in plan.pods.items():
-            pod = unit.pods.get(key)
-            if pod is None or pod.metadata.uid != pod_uid or pod.metadata.deletion_timestamp is not None:
-                return False
-            if not has_gate(pod) or self._store.opened(key):
-                return False
-        for key, target in plan.claims.items():
-            claim = self._store.claim(key)
-            if claim is None or claim.metadata.uid != target.metadata.uid or claim.metadata.deletion_timestamp:
-                return False
-        return all(not name or self._store.node(name) is not None for name in plan.nodes.values())
-
     def _carry_out(self, unit: Unit, plan: UnitPlan, now: datetime, writes: list[Write]) -> bool:
         """Writes what a plan says; False, and the plan is given up, where somebody else was there before."""
-        gated = self._gated(unit)
-        steps = next_steps(self._store, plan, {claim.key for claim in self._releasable(unit, gated)}, now)
+        gated = self._readiness.gated(unit)
+        steps = next_steps(self._store, plan, {claim.key for claim in self._readiness.releasable(unit, gated)}, now)
         if steps is None:
             unit.plan = None
             self._more_room = True
@@ -424,7 +365,7 @@ class Core:
 
     def _plan(self, units: list[Unit], now: datetime, writes: list[Write]) -> None:
         """Plans units in order: first those that hold something, which counts as free for them alone."""
-        held = {unit.name: self._releasable(unit, [pod.pod for pod in unit.candidates]) for unit in units}
+        held = {unit.name: self._readiness.releasable(unit, [pod.pod for pod in unit.candidates]) for unit in units}
         units.sort(key=lambda unit: not held[unit.name])
         self._following.begin()
         for unit in units:
@@ -440,7 +381,7 @@ class Core:
                 self._at(unit, now + FIRST_DELAY)
             return
         self._waiting.add(unit.name)
-        self._release(unit, self._gated(unit), writes)
+        self._release(unit, self._readiness.gated(unit), writes)
         avoided, until = self._rescuer.avoided(unit, now)
         if until is not None:
             self._at(unit, until)
@@ -460,7 +401,7 @@ class Core:
         """Whether a reason would be told: looking for one costs more than to find no place."""
         if unit.said_at is None or now >= unit.said_at + SAY_AGAIN:
             return True
-        return any(pod.metadata.uid not in unit.told for pod in self._gated(unit))
+        return any(pod.metadata.uid not in unit.told for pod in self._readiness.gated(unit))
 
     # Telling
 
@@ -469,7 +410,7 @@ class Core:
         if (later := too_soon(unit, text, now)) is not None:
             self._at(unit, later)
         else:
-            writes += tell(unit, self._gated(unit), reason, text, now)
+            writes += tell(unit, self._readiness.gated(unit), reason, text, now)
 
     def _at(self, unit: Unit, at: datetime) -> None:
         known = self._timers.get(unit.name)
