@@ -28,7 +28,7 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 CLAIMS = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"
 SETTLES = 90.0
 """Seconds within which everything must have come to its end; the longest pauses of all who take part add up to less."""
-FAULTS = 16
+FAULTS = 28
 """Planned for a scenario; some of the requests that they are aimed at never come."""
 
 
@@ -55,6 +55,7 @@ class Run:
         self.plans = Plans(self.chance)
         self.injected: Counter[tuple[str, str]] = Counter()
         self.scenarios = self.bound = self.waited = 0
+        self.seconds: Counter[str] = Counter()
         self.before: list[Fault] = []
         plane.namespace(NAMESPACE)
         add_cluster(plane.api, cluster())
@@ -116,6 +117,7 @@ class Run:
         return written
 
     def _play(self, units: list[Unit], remade: set[str], faults: list[Fault]) -> None:
+        began = time.monotonic()
         for unit in units:
             for claim in unit.claims():
                 insist(lambda claim=claim: self.plane.api.create(claim))
@@ -128,6 +130,7 @@ class Run:
                 for name in unit.names:
                     insist(lambda name=name: self._delete(name))
                 unit.wanted.clear()
+        self.seconds["creating pods"] += time.monotonic() - began
         self._settle(units, remade)
         leaving = [unit for unit in units if unit.wanted and self.chance.random() < 0.5]
         for unit in leaving:
@@ -148,11 +151,12 @@ class Run:
             self.bound, self.waited = self.bound + bound, self.waited + len(self.seen.pods) - bound
 
     def _until(self, left: Callable[[], list[str]], what: str) -> None:
-        deadline = time.monotonic() + SETTLES
+        began = time.monotonic()
         while found := left():
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + SETTLES:
                 raise TimeoutError(f"waited {SETTLES:g} s for {what}: {'; '.join(found[:8])}")
             time.sleep(0.05)
+        self.seconds[f"waiting for {what}"] += time.monotonic() - began
 
     def _delete(self, name: str) -> None:
         try:
@@ -209,6 +213,7 @@ def test_faults_at_every_write(plane: ControlPlane) -> None:
             count = sum(run.injected.values())
             if run.scenarios % 5 == 0:
                 print(f"{run.scenarios} scenarios, {count} faults, {minutes:.1f} min", flush=True)
+            print(dict(run.seconds), flush=True)
     finally:
         run.rig.stop()
         run.seen.stop()
@@ -216,6 +221,7 @@ def test_faults_at_every_write(plane: ControlPlane) -> None:
         count = sum(run.injected.values())
         print(run.table())
         print(f"{count} faults in {run.scenarios} scenarios, {minutes:.1f} minutes, {count / minutes:.0f} a minute")
+        print("seconds:", ", ".join(f"{seconds:.0f} {what}" for what, seconds in run.seconds.most_common()))
         print(f"{run.rig.deaths} controllers killed, {run.rig.restarts} times the API server")
         print(f"{run.seen.seen} events of pods and claims looked at; pods seen bound {run.bound}, waiting {run.waited}")
     assert not run.rig.wrong

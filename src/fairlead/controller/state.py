@@ -53,6 +53,8 @@ FIRST_DELAY: Final = timedelta(seconds=1)
 LAST_DELAY: Final = timedelta(seconds=60)
 _LOCKED_FIRST: Final = timedelta(milliseconds=50)
 _LOCKED_LAST: Final = timedelta(seconds=5)
+_REFUSALS: Final = 2
+"""How many refusals by the API server are nothing that a pod has to be told: while it starts it refuses everybody."""
 _QUIET: Final = 8
 """Up to how many refusals by the lock, one after another, are nothing that a pod has to be told."""
 
@@ -201,7 +203,7 @@ class Core:
                 locked = patches.LOCK in event.message
                 unit.not_before = now + (_soon(unit.failures) if locked else _delay(unit.failures))
                 unit.trouble = f"the API server refused to {_VERBS[write.purpose]} {write.key}: {event.message}"
-                if locked and unit.failures <= _QUIET:
+                if unit.failures <= (_QUIET if locked else _REFUSALS):
                     unit.trouble = ""
 
     def _unsaid(self, event: Refused, now: datetime) -> None:
@@ -211,8 +213,10 @@ class Core:
         if event.status == 409 or unit is None:
             self._doubts.pop((write.kind, write.key), None)
             return
+        again = now + self._pause(event)
         unit.told.discard(write.uid)
-        self._at(unit, now + self._pause(event))
+        unit.said_at = again - SAY_AGAIN  # by then the reason may be another one
+        self._at(unit, again)
 
     def _pause(self, event: Refused) -> timedelta:
         """How long to wait before a write is made again: longer each time, and as long as the server asks."""
