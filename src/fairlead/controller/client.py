@@ -85,7 +85,7 @@ _NO_STREAM: Final = (400, 405, 422)
 _UNACKNOWLEDGED: Final = 4.0
 """Seconds after which a connection is dropped whose other end does not confirm what was sent: as long as a write may
 outlive a lead (`election.Timing.write`)."""
-_FIRST_DELAY, _LAST_DELAY = 0.8, 30.0
+_FIRST_DELAY, _LAST_DELAY = 0.8, 8.0
 
 _Emit = Callable[[Event], None]
 _Log = Callable[..., None]
