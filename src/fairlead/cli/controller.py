@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Literal
 
 import click
 
@@ -29,7 +30,19 @@ from fairlead.cli.group import BAD_INPUT
 @click.option(
     "--lease-name", default="fairlead-controller", show_default=True, metavar="NAME", help="The Lease that decides."
 )
-def controller(kubeconfig: str | None, once: bool, elect: bool | None, lease_namespace: str, lease_name: str) -> None:
+@click.option("--listen", default="", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
+@click.option(
+    "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to write the log."
+)
+def controller(
+    kubeconfig: str | None,
+    once: bool,
+    elect: bool | None,
+    lease_namespace: str,
+    lease_name: str,
+    listen: str,
+    log_format: Literal["json", "text"],
+) -> None:
     """Allocate the claims of pods that have the scheduling gate fairlead.dev/allocation, then open it.
 
     Pods that belong together (a PodGroup, or the label fairlead.dev/group with fairlead.dev/group-size) get their
@@ -39,15 +52,16 @@ def controller(kubeconfig: str | None, once: bool, elect: bool | None, lease_nam
     Run several only with --leader-elect: one leads and writes, the others wait to take over. Let nobody else allocate
     the same devices. Everything it knows stands in the cluster, so it can be stopped and started at any time.
 
-    The log is on stderr, one line of JSON for each event. Exit status: 0 when it was told to stop, 1 when the API
+    The log is on stderr, one line for each event. Exit status: 0 when it was told to stop, 1 when the API
     server does not let it read what it needs, 2 when the configuration cannot be used.
 
     \b
     Examples:
       fairlead controller --kubeconfig ~/.kube/config
       fairlead controller --leader-elect --lease-namespace gpu-team
+      fairlead controller --listen 127.0.0.1:8080 --log-format text
     """
-    from fairlead.controller import AccessError, LeaseName, find_access, run
+    from fairlead.controller import AccessError, LeaseName, ListenError, find_access, run
 
     try:
         access = find_access(kubeconfig)
@@ -56,4 +70,9 @@ def controller(kubeconfig: str | None, once: bool, elect: bool | None, lease_nam
         raise SystemExit(BAD_INPUT) from None
     elects = not once and (access.inside if elect is None else elect)
     lease = LeaseName(lease_namespace, lease_name) if elects else None
-    raise SystemExit(run(access, sys.stderr, once, lease))
+    try:
+        status = run(access, sys.stderr, once, lease, listen, log_format)
+    except ListenError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(BAD_INPUT) from None
+    raise SystemExit(status)

@@ -20,8 +20,10 @@ from fairlead.controller.events import (
     Write,
     Written,
 )
+from fairlead.controller.figures import DeviceFigures, device_figures
 from fairlead.controller.grouping import GROUP, GROUP_SIZE
 from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
+from fairlead.controller.probes import ListenError, split_address
 from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
 from fairlead.controller.run import LeaseName, run
 from fairlead.controller.state import Core
@@ -41,6 +43,7 @@ __all__ = [
     "Answer",
     "Client",
     "Core",
+    "DeviceFigures",
     "Election",
     "Elector",
     "Event",
@@ -48,6 +51,7 @@ __all__ = [
     "Kind",
     "LeaseName",
     "Listed",
+    "ListenError",
     "MakeRound",
     "Opened",
     "PlannedRound",
@@ -59,7 +63,9 @@ __all__ = [
     "Timing",
     "Write",
     "Written",
+    "device_figures",
     "find_access",
     "open_gates",
     "run",
+    "split_address",
 ]

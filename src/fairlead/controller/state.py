@@ -40,7 +40,9 @@ from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.rounds import Answer, MakeRound
 from fairlead.controller.snapshot import without
 from fairlead.controller.store import Store
+from fairlead.controller.tally import Tally, kind_of, pending
 from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
+from fairlead.placement import Cluster
 from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
 
 SETTLE: Final = timedelta(milliseconds=5)
@@ -78,6 +80,7 @@ class Core:
         self._timers: dict[str, datetime] = {}
         self._retries: dict[tuple[str, str], datetime] = {}
         self._doubts: dict[tuple[str, str], int] = {}
+        self.tally = Tally()
 
     @property
     def synced(self) -> bool:
@@ -93,6 +96,25 @@ class Core:
     def wake(self) -> datetime | None:
         """When `decide` has something to do though no event came."""
         return min((*self._timers.values(), *self._retries.values()), default=None)
+
+    @property
+    def pending(self) -> dict[str, tuple[int, int]]:
+        """The units that have gated pods, and these pods, by reason (`tally.PENDING`)."""
+        return pending(self._roster.units.values(), self._waiting)
+
+    @property
+    def devices(self) -> Cluster:
+        """Nodes, devices and what is held, without pods."""
+        store = self._store
+        return Cluster(store.nodes, store.slices, store.classes, list(store.held_claims()), store.taint_rules)
+
+    def units_of(self, write: Write) -> list[str]:
+        """The names of the units that a write is about, for the log."""
+        key = f"{write.namespace}/{write.body['involvedObject']['name']}" if write.purpose == "say" else write.key
+        if write.kind == "ResourceClaim":
+            return [unit.name for unit in self._roster.users_of(key)]
+        unit = self._roster.unit_of(key)
+        return [unit.name] if unit is not None else []
 
     def handle(self, event: Event, now: datetime) -> None:
         """Takes note of an event."""
@@ -196,6 +218,7 @@ class Core:
             if status == UNKNOWN_OUTCOME:
                 continue
             if unit.plan is not None and not (write.kind == "ResourceClaim" and write.key not in unit.plan.claims):
+                self.tally.replans["conflict" if status in (404, 409) else "refused"] += 1
                 unit.plan = None
                 self._more_room = True
             if status not in (404, 409):
@@ -260,6 +283,7 @@ class Core:
         if unit.plan is not None and self._valid(unit, unit.plan):
             return not self._carry_out(unit, unit.plan, now, writes) and self._start(unit, now, writes)
         if unit.plan is not None:
+            self.tally.replans["overtaken"] += 1
             unit.plan = None
             self._more_room = True
         return self._start(unit, now, writes)
@@ -375,6 +399,7 @@ class Core:
                 continue
             elif not agrees(claim.status.allocation, target.status.allocation):
                 if key not in may_release:
+                    self.tally.replans["overtaken"] += 1
                     unit.plan = None
                     self._more_room = True
                     return False
@@ -418,6 +443,7 @@ class Core:
             self._following.settled(unit)
 
     def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
+        self.tally.decisions[kind_of(unit), "placed" if answer.placements else "waiting"] += 1
         if answer.placements:
             unit.plan = planned_from(answer.placements)
             self._waiting.discard(unit.name)
