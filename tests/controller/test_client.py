@@ -13,6 +13,7 @@ from aiohttp import web
 from fairlead.controller import UNKNOWN_OUTCOME, Event, Gone, Listed, Refused, Seen, Write, Written
 from fairlead.controller.access import Access
 from fairlead.controller.client import Client
+from fairlead.controller.credentials import Credentials
 from fairlead.controller.wire import ServerError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -104,7 +105,9 @@ def talk(server: Server, enough: int, write: Write | None = None) -> tuple[list[
                 done.set()
 
         try:
-            async with Client(Access(f"http://127.0.0.1:{port}", None, lambda: "secret"), lambda *_, **__: None) as one:
+            async with Client(
+                Access(f"http://127.0.0.1:{port}", None, Credentials("secret")), lambda *_, **__: None
+            ) as one:
                 if write is not None:
                     return events, await one.send(write)
                 task = asyncio.create_task(one.follow("Node", emit))

@@ -8,15 +8,11 @@ from typing import Literal
 import click
 
 from fairlead.cli.group import BAD_INPUT
+from fairlead.cli.reach import access_options
 
 
 @click.command(short_help="Allocate devices in a live cluster.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(),
-    metavar="PATH",
-    help="How to reach the API server. Absent: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
-)
+@access_options
 @click.option("--once", is_flag=True, help="Stop as soon as nothing is under way; pods that have no place still wait.")
 @click.option(
     "--leader-elect/--no-leader-elect",
@@ -36,6 +32,7 @@ from fairlead.cli.group import BAD_INPUT
 )
 def controller(
     kubeconfig: str | None,
+    context: str,
     once: bool,
     elect: bool | None,
     lease_namespace: str,
@@ -64,7 +61,7 @@ def controller(
     from fairlead.controller import AccessError, LeaseName, ListenError, find_access, run
 
     try:
-        access = find_access(kubeconfig)
+        access = find_access(kubeconfig, context)
     except AccessError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None

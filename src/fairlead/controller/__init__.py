@@ -3,8 +3,9 @@
 `Core` decides and does nothing else: events go in, writes come out (`state`). `run` joins it to an API server.
 """
 
-from fairlead.controller.access import Access, AccessError, find_access
+from fairlead.controller.access import Access, find_access
 from fairlead.controller.client import Client
+from fairlead.controller.credentials import AccessError, Credentials
 from fairlead.controller.election import Election, Timing
 from fairlead.controller.elector import Elector
 from fairlead.controller.events import (
@@ -43,6 +44,7 @@ __all__ = [
     "Answer",
     "Client",
     "Core",
+    "Credentials",
     "DeviceFigures",
     "Election",
     "Elector",
