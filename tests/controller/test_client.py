@@ -276,3 +276,40 @@ def test_each_write_goes_to_its_place(purpose: Any, kind: Any, path: str, media:
     _, answer = talk(server, 0, Write(purpose, kind, "ml", "a", "uid", 3, {"x": 1}))
     assert isinstance(answer, Written)
     assert server.patches == [(path, f"application/{media}", {"x": 1})]
+
+
+def test_cutting_breaks_a_write_with_a_reset_so_that_nothing_of_it_arrives_later() -> None:
+    async def run() -> tuple[str, Any, bytes]:
+        heard = asyncio.Event()
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        request = b""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal request
+            request = await reader.readuntil(b"\r\n")
+            heard.set()
+            try:
+                while await reader.read(1000):
+                    pass
+                ended.set_result("closed")
+            except ConnectionResetError:
+                ended.set_result("reset")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with Client(Access(f"http://127.0.0.1:{port}"), lambda *_, **__: None) as client:
+            write = Write("clear", "ResourceClaim", "ml", "a", "uid", 3, {"status": None})
+            sending = asyncio.create_task(client.send(write, 7))
+            await heard.wait()
+            await client.cut()
+            result = await asyncio.wait_for(ended, 5), await sending, request
+        server.close()
+        return result
+
+    how, answer, request = asyncio.run(run())
+    assert how == "reset"
+    assert isinstance(answer, Refused)
+    assert answer.status == 0
+    seconds = request.decode().split("timeout=")[1].split("s")[0]
+    assert 6 < float(seconds) <= 7, "the server gives the write up as well"
