@@ -33,3 +33,13 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
 def api(control_plane: ControlPlane) -> Api:
     """Access to it as administrator."""
     return control_plane.api
+
+
+@pytest.fixture(scope="session")
+def plane(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane, with an account for the controller that has the documented rights and no others."""
+    from running import RULES
+
+    account = control_plane.service_account("fairlead", RULES)
+    account.write_kubeconfig(control_plane.folder / "fairlead.kubeconfig")
+    return control_plane

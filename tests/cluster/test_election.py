@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from test_controller import RULES, bound, held_twice, nodes, pod, template
+from running import RULES, bound, held_twice, nodes, pod, template
 
 from kube import ControlPlane, add_cluster
 from kube.api import wait_for

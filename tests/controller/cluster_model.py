@@ -65,6 +65,10 @@ class ApiModel:
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     version: int = 0
     writes: Counter[str] = field(default_factory=Counter)
+    blocked: set[str] = field(default_factory=set)
+    """Nodes on which kube-scheduler binds nothing, for reasons of its own."""
+    eager: bool = False
+    """Whether kube-scheduler allocates claims of ungated pods that have no devices, as the real one does."""
 
     def create(self, kind: str, item: dict[str, Any]) -> dict[str, Any]:
         item = copy.deepcopy(item)
@@ -109,6 +113,9 @@ class ApiModel:
                     raise RefusedError(409, "already exists")
                 self.events[write.name] = write.body
                 return Written(write, None)
+            if write.purpose == "evict":
+                self._evict(write)
+                return Written(write, None)
             item = self._claim(write) if write.kind == "ResourceClaim" else self._pod(write)
         except RefusedError as error:
             return Refused(write, error.status, str(error))
@@ -122,7 +129,7 @@ class ApiModel:
         if meta["uid"] != known["metadata"]["uid"] or meta["resourceVersion"] != known["metadata"]["resourceVersion"]:
             raise RefusedError(409, "the object has been modified")
         item = copy.deepcopy(known)
-        if write.purpose == "finalizer":
+        if write.purpose in ("finalizer", "unprotect"):
             item["metadata"]["finalizers"] = list(meta["finalizers"])  # the status in such a request is dropped
             return self._store("ResourceClaim", "changed", item)
         status = item.setdefault("status", {})
@@ -141,6 +148,14 @@ class ApiModel:
         ):
             raise RefusedError(422, "status.reservedFor: new reservations may not be added: the claim is being deleted")
         return self._store("ResourceClaim", "changed", item)
+
+    def _evict(self, write: Write) -> None:
+        known = self.objects["Pod"].get(write.key)
+        if known is None:
+            raise RefusedError(404, "not found")
+        if known["metadata"]["uid"] != write.body["deleteOptions"]["preconditions"]["uid"]:
+            raise RefusedError(409, "the UID in the precondition does not match")
+        self.delete("Pod", write.key)
 
     def _pod(self, write: Write) -> dict[str, Any]:
         known = self.objects["Pod"].get(write.key)
@@ -182,6 +197,11 @@ class ApiModel:
             if spec.get("nodeName") or spec.get("schedulingGates") or pod["metadata"].get("deletionTimestamp"):
                 continue
             claims = [self.objects["ResourceClaim"].get(key) for key in claim_keys(pod)]
+            lacking = [claim for claim in claims if claim and not claim.get("status", {}).get("allocation")]
+            if lacking and pod.get("status", {}).get("conditions"):
+                if self.eager:
+                    self._allocate(pod, lacking)
+                continue  # it is being moved
             allocations = [(claim or {}).get("status", {}).get("allocation") for claim in claims]
             assert all(allocations), f"{key_of(pod)} was opened before its claims had devices"
             for claim, allocation in zip(claims, allocations, strict=True):
@@ -192,6 +212,8 @@ class ApiModel:
                 uids = [one["uid"] for one in claim["status"]["reservedFor"]]
                 group = spec.get("schedulingGroup", {}).get("podGroupName")
                 groups = [one["name"] for one in claim["status"]["reservedFor"] if one["resource"] == "podgroups"]
+                if pod["metadata"]["uid"] not in uids and pod.get("status", {}).get("conditions"):
+                    continue  # kube-scheduler took its reservation back, and makes it again when it binds
                 assert pod["metadata"]["uid"] in uids or group in groups, "opened without a reservation"
             selectors = [allocation["nodeSelector"] for allocation in allocations if allocation.get("nodeSelector")]
             affinity = spec.get("affinity", {}).get("nodeAffinity", {}).get(REQUIRED)
@@ -200,12 +222,55 @@ class ApiModel:
                 for name in self.objects["Node"]
                 if all(_selects(selector, name) for selector in [*selectors, *([affinity] if affinity else [])])
             ]
+            if not affinity and names != list(self.objects["Node"]):
+                moved = pod.get("status", {}).get("conditions")
+                pins = [
+                    one for claim in claims if claim for one in claim["status"]["reservedFor"] if one.get("apiGroup")
+                ]
+                assert pins or moved, "kube-scheduler would clear an allocation without a pin if the pod does not fit"
+            names = [name for name in names if name not in self.blocked]
+            pod = copy.deepcopy(pod)
             if names:
-                pod = copy.deepcopy(pod)
                 pod["spec"]["nodeName"] = names[0]
                 self.update("Pod", pod)
                 bound += 1
+            elif not pod.setdefault("status", {}).get("conditions"):
+                said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+                pod["status"]["conditions"] = [said | {"message": "0/2 nodes are available."}]
+                self.update("Pod", pod)
         return bound
+
+    def _allocate(self, pod: dict[str, Any], claims: list[dict[str, Any]]) -> None:
+        """What kube-scheduler does for a pod without devices: the first that are free on a node where it can bind."""
+        for pool in self.objects["ResourceSlice"].values():
+            node = pool["spec"].get("nodeName")
+            free = [
+                one["name"]
+                for one in pool["spec"]["devices"]
+                if (pool["spec"]["driver"], node, one["name"]) not in self.held()
+            ]
+            wanted = [claim["spec"]["devices"]["requests"][0]["exactly"]["count"] for claim in claims]
+            if node in self.blocked or len(free) < sum(wanted):
+                continue
+            for claim, count in zip(claims, wanted, strict=True):
+                results = [
+                    {"request": "gpu", "driver": pool["spec"]["driver"], "pool": node, "device": free.pop(0)}
+                    for _ in range(count)
+                ]
+                field_ = {"key": "metadata.name", "operator": "In", "values": [node]}
+                claim = copy.deepcopy(claim)
+                claim["status"] = {
+                    "allocation": {
+                        "devices": {"results": results},
+                        "nodeSelector": {"nodeSelectorTerms": [{"matchFields": [field_]}]},
+                        "allocationTimestamp": "2026-01-01T00:00:00Z",
+                    },
+                    "reservedFor": [
+                        {"resource": "pods", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+                    ],
+                }
+                self.update("ResourceClaim", claim)
+            return
 
     def collect(self) -> None:
         """What kube-controller-manager does for claims: owners that are gone, reservations of pods that are gone."""
@@ -284,6 +349,7 @@ def _selects(selector: dict[str, Any], name: str) -> bool:
 def _json_patch(item: dict[str, Any], operation: dict[str, Any]) -> None:
     *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
     target: Any = item
+    missing = operation["op"] == "test" and operation["value"] is None
     try:
         for part in parents:
             target = target[int(part)] if isinstance(target, list) else target[part]
@@ -293,7 +359,7 @@ def _json_patch(item: dict[str, Any], operation: dict[str, Any]) -> None:
         index: Any = int(last) if isinstance(target, list) else last
         match operation["op"]:
             case "test":
-                if target[index] != operation["value"]:
+                if (target.get(index) if missing else target[index]) != operation["value"]:
                     raise RefusedError(422, f"testing path {operation['path']} failed")
             case "remove":
                 del target[index]

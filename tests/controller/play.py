@@ -26,6 +26,7 @@ class Play:
         self.outbox: list[Write] = []
         self.answers: list[Written | Refused] = []
         self.kills = 0
+        self._made: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {}
         for device_class in builders.CLASSES:
             self.api.create("DeviceClass", copy.deepcopy(device_class))
         self._begin()
@@ -53,9 +54,17 @@ class Play:
         size: int = 0,
         shared: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        owner: str = "",
         **spec: Any,
     ) -> dict[str, Any]:
-        """A gated pod with a claim of its own for each of `counts` devices, and the shared claims it names."""
+        """A gated pod with a claim of its own for each of `counts` devices, and the shared claims it names.
+
+        One with an owner (`Job/train`) is made anew by it (`make_anew`).
+        """
+        if owner:
+            known = {"group": group, "size": size, "shared": shared, "labels": labels, "annotations": annotations}
+            self._made[name] = counts, {**known, "owner": owner, **spec}
         marks = dict(labels or {})
         if size:
             marks |= {"fairlead.dev/group": group, "fairlead.dev/group-size": str(size)} if group else {}
@@ -68,7 +77,13 @@ class Play:
             "resourceClaims": claims,
             **spec,
         }
-        pod = self.api.create("Pod", {"metadata": {"name": name, "namespace": "ml", "labels": marks}, "spec": spec})
+        meta: dict[str, Any] = {"name": name, "namespace": "ml", "labels": marks}
+        if annotations:
+            meta["annotations"] = dict(annotations)
+        if owner:
+            kind, _, named = owner.partition("/")
+            meta["ownerReferences"] = [{"kind": kind, "name": named, "uid": f"uid-{owner}", "controller": True}]
+        pod = self.api.create("Pod", {"metadata": meta, "spec": spec})
         statuses = []
         for number, count in enumerate(counts):
             owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"], "controller": True}
@@ -83,6 +98,13 @@ class Play:
     def claim(self, name: str, count: int) -> None:
         """A claim that pods can share."""
         self.api.create("ResourceClaim", builders.claim(builders.request("gpu", count), name=name))
+
+    def pod_group(self, name: str, minimum: int, **spec: Any) -> None:
+        """A PodGroup with a gang policy."""
+        spec = {"schedulingPolicy": {"gang": {"minCount": minimum}}, **spec}
+        version = "scheduling.k8s.io/v1beta1"
+        meta = {"name": name, "namespace": "ml"}
+        self.api.create("PodGroup", {"apiVersion": version, "kind": "PodGroup", "metadata": meta, "spec": spec})
 
     # Steps
 
@@ -184,6 +206,19 @@ class Play:
         if pods:
             self.api.delete("Pod", pods[choice % len(pods)])
 
+    def block(self, choice: int = 0) -> None:
+        """kube-scheduler binds nothing on a node, or on all nodes again."""
+        nodes = list(self.api.objects["Node"])
+        self.api.blocked = {nodes[choice % len(nodes)]} if choice % 3 else set()
+
+    def make_anew(self, choice: int = 0) -> None:
+        """Controllers make the pods anew that are gone; the claims of the old ones go first."""
+        for name, (counts, how) in list(self._made.items()):
+            if f"ml/{name}" not in self.api.objects["Pod"]:
+                del self._made[name]
+                stem, _, number = name.partition("+")
+                self.pod(f"{stem}+{int(number or 0) + 1}", *counts, **how)
+
     # To the end
 
     def settle(self, rounds: int = 400) -> None:
@@ -191,22 +226,41 @@ class Play:
         for _ in range(rounds):
             before = self.api.version, len(self.api.events), self.now
             self.api.collect()
-            heard = bool(self.answers)
-            while self.deliver():
-                heard = True
-            self.decide()
-            while self.outbox:
-                self.do()
-            while self.answers:
-                heard = True
-                self.answer()
-            self.api.schedule()
+            self.make_anew()
+            heard = self.step()
             wake = self.core.wake
             if not heard and (self.api.version, len(self.api.events), self.now) == before:
                 if wake is None or wake > START + timedelta(days=1):
                     return
                 self.now = max(self.now, wake)
         raise AssertionError(f"still busy after {rounds} rounds: {self.open_ends()}")
+
+    def step(self) -> bool:
+        """All that is on its way arrives, and what follows is done; returns whether there was anything."""
+        heard = bool(self.answers)
+        while self.deliver():
+            heard = True
+        self.decide()
+        while self.outbox:
+            self.do()
+        while self.answers:
+            heard = True
+            self.answer()
+        self.api.schedule()
+        return heard
+
+    def run(self, seconds: float) -> None:
+        """Everything happens until some seconds have passed."""
+        end = self.now + timedelta(seconds=seconds)
+        while True:
+            self.api.collect()
+            self.make_anew()
+            wake = self.core.wake
+            if not self.step() and (wake is None or wake > self.now):
+                if wake is None or wake > end:
+                    break
+                self.now = wake
+        self.now = end
 
     def open_ends(self) -> list[str]:
         """Pods that neither have a node nor were told why."""
@@ -226,6 +280,14 @@ class Play:
             for pod in self.api.objects["Pod"].values()
             if pod["spec"].get("nodeName")
         }
+
+    def pins(self) -> list[str]:
+        """The claims that have an entry of the controller's own."""
+        return [
+            key
+            for key, claim in self.api.objects["ResourceClaim"].items()
+            if any(one.get("apiGroup") == "fairlead.dev" for one in claim.get("status", {}).get("reservedFor") or ())
+        ]
 
     def told(self, name: str) -> list[str]:
         """What a pod was told."""

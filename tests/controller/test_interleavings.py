@@ -26,6 +26,8 @@ TROUBLE = (
     "disturb",
     "finish",
     "delete",
+    "block",
+    "make_anew",
 )
 
 steps = st.lists(
@@ -34,23 +36,43 @@ steps = st.lists(
 pods = st.lists(
     st.one_of(
         st.tuples(st.just("alone"), st.lists(st.integers(1, 3), min_size=0, max_size=2)),
+        st.tuples(st.just("movable"), st.lists(st.integers(1, 3), min_size=1, max_size=2)),
         st.tuples(st.just("gang"), st.lists(st.integers(1, 2), min_size=2, max_size=4)),
+        st.tuples(st.just("owned"), st.lists(st.integers(1, 2), min_size=2, max_size=3)),
+        st.tuples(st.just("at least two"), st.lists(st.integers(1, 2), min_size=2, max_size=4)),
         st.tuples(st.just("sharing"), st.lists(st.integers(1, 2), min_size=1, max_size=3)),
     ),
     min_size=1,
     max_size=4,
 )
 
+MOST = {
+    "alone": (0, 2),
+    "movable": (1, 2),
+    "gang": (2, 4),
+    "sharing": (1, 3),
+    "owned": (2, 3),
+    "at least two": (2, 4),
+}
+"""The fewest and the most numbers of a kind."""
+
 
 def cluster(nodes: list[int], groups: list[tuple[str, list[int]]]) -> Play:
-    """Nodes with so many GPUs, and pods of three kinds; a gang's pods have one claim each."""
+    """Nodes with so many GPUs, and pods of some kinds; a gang's pods have one claim each."""
     play = Play()
     for number, gpus in enumerate(nodes):
         play.node(f"node-{number}", gpus)
     for number, (kind, counts) in enumerate(groups):
-        name = f"{kind}-{number}"
-        if kind == "alone":
-            play.pod(name, *counts)
+        name = f"{kind.replace(' ', '-')}-{number}"
+        if kind in ("alone", "movable"):
+            play.pod(name, *counts, annotations={"fairlead.dev/pin": "claim"} if kind == "movable" else None)
+        elif kind == "owned":
+            for member, count in enumerate(counts):
+                play.pod(f"{name}-{member}", count, owner=f"ReplicaSet/{name}")
+        elif kind == "at least two":
+            play.pod_group(name, 2)
+            for member, count in enumerate(counts):
+                play.pod(f"{name}-{member}", count, schedulingGroup={"podGroupName": name})
         elif kind == "gang":
             for member, count in enumerate(counts):
                 play.pod(f"{name}-{member}", count, group=name, size=len(counts))
@@ -63,8 +85,10 @@ def cluster(nodes: list[int], groups: list[tuple[str, list[int]]]) -> Play:
 
 def finished_well(play: Play) -> None:
     """What must hold at the end."""
+    play.api.blocked.clear()
     play.settle()
     assert play.open_ends() == []
+    assert play.pins() == [], "a pin is left"
     before = play.bound()
     play.kill()
     play.settle()
@@ -87,9 +111,8 @@ def test_whatever_happens_nothing_is_held_twice_and_nobody_is_forgotten(
 def test_the_same_for_long_stories(seed: int) -> None:
     """Hypothesis prefers short lists; what is found late needs long ones."""
     chance = random.Random(seed)
-    kinds = [chance.choice(("alone", "gang", "sharing")) for _ in range(chance.randint(1, 5))]
-    most = {"alone": (0, 2), "gang": (2, 4), "sharing": (1, 3)}
-    groups = [(kind, [chance.randint(1, 2) for _ in range(chance.randint(*most[kind]))]) for kind in kinds]
+    kinds = [chance.choice(tuple(MOST)) for _ in range(chance.randint(1, 5))]
+    groups = [(kind, [chance.randint(1, 2) for _ in range(chance.randint(*MOST[kind]))]) for kind in kinds]
     play = cluster([chance.randint(1, 4) for _ in range(chance.randint(1, 3))], groups)
     for _ in range(chance.randint(0, 300)):
         action = chance.choice(ORDINARY if chance.random() < 0.8 else TROUBLE)

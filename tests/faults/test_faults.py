@@ -20,7 +20,7 @@ from locked import locked
 from observer import Observer
 from plan import Fault, Plans, sweep
 from rig import Rig, save, unexplained
-from test_controller import RULES
+from running import RULES
 from workload import NAMESPACE, Unit, cluster, draw, leaked, not_ours, open_ends, torn
 
 from kube import ApiError, ControlPlane, MissingProgramError, add_cluster, find_programs

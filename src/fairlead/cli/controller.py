@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import Literal
 
 import click
@@ -26,6 +27,14 @@ from fairlead.cli.reach import access_options
 @click.option(
     "--lease-name", default="fairlead-controller", show_default=True, metavar="NAME", help="The Lease that decides."
 )
+@click.option(
+    "--bind-patience",
+    type=click.FloatRange(min=1),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long kube-scheduler may fail to bind a pod before it is moved, evicted or told.",
+)
 @click.option("--listen", default="", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
 @click.option(
     "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to write the log."
@@ -37,6 +46,7 @@ def controller(
     elect: bool | None,
     lease_namespace: str,
     lease_name: str,
+    bind_patience: float,
     listen: str,
     log_format: Literal["json", "text"],
 ) -> None:
@@ -68,7 +78,7 @@ def controller(
     elects = not once and (access.inside if elect is None else elect)
     lease = LeaseName(lease_namespace, lease_name) if elects else None
     try:
-        status = run(access, sys.stderr, once, lease, listen, log_format)
+        status = run(access, sys.stderr, once, lease, listen, log_format, timedelta(seconds=bind_patience))
     except ListenError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None

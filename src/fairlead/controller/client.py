@@ -236,15 +236,20 @@ class Client:
         match write.purpose:
             case "say":
                 method, path, media = "POST", f"{_CORE}/namespaces/{write.namespace}/events", "application/json"
+            case "evict":
+                method, media = "POST", "application/json"
+                path = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}/eviction"
             case "open":
                 path, media = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}", "application/json-patch+json"
             case _:
                 path = f"{_RESOURCE}/v1/namespaces/{write.namespace}/resourceclaims/{write.name}"
-                path += "" if write.purpose in ("finalizer", "touch") else "/status"
+                path += "" if write.purpose in ("finalizer", "unprotect", "touch") else "/status"
         body = msgspec.json.encode(write.body)
         try:
             answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media, seconds)
-            return Written(write, None if write.kind == "Event" else self._decoders[write.kind](answer))
+            if write.kind == "Event" or write.purpose == "evict":
+                return Written(write, None)
+            return Written(write, self._decoders[write.kind](answer))
         except ServerError as error:
             unknown = (error.status >= 500 or error.status == 429) and not at_admission(str(error))
             return Refused(write, UNKNOWN_OUTCOME if unknown else error.status, str(error), error.retry_after)

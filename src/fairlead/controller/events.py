@@ -26,7 +26,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     "DeviceTaintRule",
 )
 
-Purpose = Literal["finalizer", "allocate", "clear", "open", "say", "touch"]
+Purpose = Literal["finalizer", "allocate", "clear", "unpin", "unprotect", "open", "evict", "say", "touch"]
 
 UNKNOWN_OUTCOME: Final = 0
 """Status of a `Refused` where nobody knows whether the server did it: no answer, or an error of the server."""
@@ -61,9 +61,9 @@ class Gone:
 class Write:
     """One request.
 
-    finalizer: a merge patch of a claim's metadata. allocate, clear: a merge patch of a claim's status. open: a JSON
-    patch of a pod that removes our gate. say: an Event about a pod, to be created. touch: a merge patch of a claim's
-    metadata that makes a new version of it.
+    finalizer, unprotect: a merge patch of a claim's metadata. allocate, clear, unpin: a merge patch of a claim's
+    status. open: a JSON patch of a pod that removes our gate. evict: an Eviction of a pod. say: an Event about a pod,
+    to be created. touch: a merge patch of a claim's metadata that makes a new version of it.
     """
 
     purpose: Purpose
@@ -84,7 +84,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The server did a write and answered with the object as it is now; with nothing for an Event."""
+    """The server did a write and answered with the object as it is now; with nothing for an Event or an Eviction."""
 
     write: Write
     object: KubeObject | None

@@ -11,12 +11,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from fairlead.controller.events import Kind
+from fairlead.controller.patches import PLACED
+from fairlead.controller.pins import home_of
 from fairlead.controller.rounds import Answer, MakeRound, Round
 from fairlead.controller.snapshot import counted_claims, counted_pod, double_of, snapshot
 from fairlead.controller.store import Store
 from fairlead.controller.unit import Unit, UnitPlan
 from fairlead.placement import ClusterState
 from fairlead.resource import PlannedPod, Pod
+from fairlead.topology import Tree
 
 _SHAPES: Final = 2_000
 """Shapes of claims up to which a planner is kept: what it remembers grows with them."""
@@ -84,6 +87,12 @@ class Following:
             self._dirty["ResourceClaim"].update(dict.fromkeys(used.claim.key for used in placement.pod.claims))
         return answer
 
+    def tree(self, named: Sequence[str]) -> Tree:
+        """The levels of the cluster, with those that a user named."""
+        assert self._round is not None, "a round was begun"
+        self._catch_up(self._round.state, ())
+        return self._round.tree(named)
+
     def settled(self, unit: Unit) -> None:
         """Takes note of the plan that a unit has now."""
         self._note_plan(unit.name, unit.plan)
@@ -145,6 +154,7 @@ class Following:
                 state.set_slice(slice_)
         for key in {**self._dirty["ResourceClaim"], **touched["ResourceClaim"]}:
             self._follow_claim(state, key, released)
+            self._touch_users(key)
         for key in {**self._dirty["Pod"], **touched["Pod"]}:
             self._follow_pod(state, key)
         for dirty in self._dirty.values():
@@ -175,6 +185,15 @@ class Following:
             state.remove_claim(double)
             number += 1
 
+    def _touch_users(self, claim: str) -> None:
+        """A pod that its claims hold counts where they hold it."""
+        known = self._store.claim(claim)
+        for one in known.status.reserved_for if known is not None else ():
+            pod = self._store.pod(f"{claim.partition('/')[0]}/{one.name}")
+            if pod is not None and not pod.spec.node_name and pod.metadata.annotations.get(PLACED) == "claim":
+                self._dirty["Pod"][pod.key] = None
+                self._pods.pop(pod.key, None)
+
     def _follow_pod(self, state: ClusterState, key: str) -> None:
         pod = self._store.opened_pod(key)
         if pod is None:
@@ -184,7 +203,7 @@ class Following:
         known = self._pods.get(key)
         if known is not None and known[0] is pod:
             return
-        counted = counted_pod(pod, self._of_pods.get(key, {}).values())
+        counted = counted_pod(pod, self._of_pods.get(key, {}).values(), home_of(pod, self._store.claim))
         self._pods[key] = pod, counted
         if counted is None:
             state.remove_pod(key)

@@ -131,5 +131,18 @@ def claims_of(pod: Pod, claim: Callable[[str], ResourceClaim | None]) -> list[Po
     return found
 
 
+def group_of(pod: Pod, claim: str, pod_group: Callable[[str], PodGroup | None]) -> PodGroup | None:
+    """The PodGroup that has a claim of its pods (`spec.resourceClaims[].name`) for all of them (KEP-5729).
+
+    A pod's claim is its PodGroup's where both say the same of it: name, and claim or template.
+    """
+    named = pod.spec.scheduling_group
+    group = pod_group(f"{pod.namespace}/{named.pod_group_name}") if named is not None else None
+    if group is None:
+        return None
+    own = [one for one in pod.spec.resource_claims if one.name == claim]
+    return group if any(one in group.spec.resource_claims for one in own) else None
+
+
 def _said(pod: Pod, key: str) -> str | None:
     return pod.metadata.labels.get(key) or pod.metadata.annotations.get(key)

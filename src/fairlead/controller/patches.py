@@ -36,6 +36,8 @@ from fairlead.resource import (
 GATE: Final = "fairlead.dev/allocation"
 FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 COMPONENT: Final = "fairlead"
+PLACED: Final = "fairlead.dev/placed"
+"""Annotation of a pod that we opened for a place: what holds it there."""
 LOCK: Final = "lock.fairlead.dev"
 """The webhook that refuses writes which take a held device; its name stands in the API server's message."""
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -79,8 +81,31 @@ def clear(claim: ResourceClaim) -> tuple[Write, ResourceClaim]:
     return _of_claim("clear", claim, {}, {"status": status}), replace(claim, status=ResourceClaimStatus())
 
 
-def open_gate(pod: Pod, node: str) -> tuple[Write, Pod]:
-    """The write that removes our gate and ties the pod to a node (none: to none), and the pod after it."""
+def reserve_for(
+    claim: ResourceClaim, consumers: Sequence[ResourceClaimConsumerReference]
+) -> tuple[Write, ResourceClaim]:
+    """The write that leaves a claim with these reservations and its devices, and the claim after it."""
+    after = replace(claim, status=replace(claim.status, reserved_for=list(consumers)))
+    return _of_claim("unpin", claim, {}, {"status": {"reservedFor": _plain(list(consumers))}}), after
+
+
+def unprotect(claim: ResourceClaim) -> tuple[Write, ResourceClaim]:
+    """The write that removes the finalizer from a claim without devices, and the claim after it."""
+    finalizers = [one for one in claim.metadata.finalizers if one != FINALIZER]
+    after = replace(claim, metadata=replace(claim.metadata, finalizers=finalizers))
+    return _of_claim("unprotect", claim, {"finalizers": finalizers}, {}), after
+
+
+def open_gate(pod: Pod, node: str, tie: bool = True) -> tuple[Write, Pod]:
+    """The write that removes our gate and ties the pod to a node, and the pod after it.
+
+    A pod with a place is marked, so that it is known for ours when it cannot be bound there.
+
+    Args:
+        pod: the pod.
+        node: its place; empty for none.
+        tie: whether node affinity is to hold it there.
+    """
     gates = [gate.name for gate in pod.spec.scheduling_gates]
     path = f"/spec/schedulingGates/{gates.index(GATE)}"
     operations: list[dict[str, Any]] = [
@@ -89,12 +114,27 @@ def open_gate(pod: Pod, node: str) -> tuple[Write, Pod]:
         {"op": "remove", "path": path},
     ]
     left = [gate for gate in pod.spec.scheduling_gates if gate.name != GATE]
-    spec = replace(pod.spec, scheduling_gates=left)
+    spec, meta = replace(pod.spec, scheduling_gates=left), pod.metadata
     if node:
+        held_by = "node" if tie else "claim"
+        operations += _mark(pod, held_by)
+        meta = replace(meta, annotations={**meta.annotations, PLACED: held_by})
+    if node and tie:
         operations += _tie(pod.spec.affinity, node)
         spec = replace(spec, affinity=_tied(pod.spec.affinity, node))
     write = Write("open", "Pod", pod.namespace, pod.name, pod.metadata.uid, version_of(pod), operations)
-    return write, replace(pod, spec=spec)
+    return write, replace(pod, spec=spec, metadata=meta)
+
+
+def evict(pod: Pod) -> Write:
+    """The request to evict a pod, this very one."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod.name, "namespace": pod.namespace},
+        "deleteOptions": {"preconditions": {"uid": pod.metadata.uid}},
+    }
+    return Write("evict", "Pod", pod.namespace, pod.name, pod.metadata.uid, version_of(pod), body)
 
 
 def tied_to(pod: Pod) -> str:
@@ -172,6 +212,14 @@ def _of_claim(purpose: Any, claim: ResourceClaim, metadata: dict[str, Any], rest
 
 def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value, enc_hook=encode_hook)
+
+
+def _mark(pod: Pod, held_by: str) -> list[dict[str, Any]]:
+    """The operations that add our annotation. Adding a map where there is one would drop what is in it."""
+    path = "/metadata/annotations"
+    if pod.metadata.annotations:
+        return [{"op": "add", "path": f"{path}/{PLACED.replace('/', '~1')}", "value": held_by}]
+    return [{"op": "test", "path": path, "value": None}, {"op": "add", "path": path, "value": {PLACED: held_by}}]
 
 
 def _field(node: str) -> NodeSelectorRequirement:

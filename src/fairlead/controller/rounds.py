@@ -14,7 +14,7 @@ from fairlead.placement import Advisor, Cluster, ClusterState, GangPlanner, Plac
 from fairlead.placement.planning import place_unit
 from fairlead.placement.wiring import DevicePolicy
 from fairlead.resource import DeviceClass, PlannedPod
-from fairlead.topology import Rules
+from fairlead.topology import Rules, Tree
 
 _SHOWN: Final = 3
 """Obstacles that a reason names."""
@@ -43,6 +43,9 @@ class Round(Protocol):
 
     def place(self, pods: Sequence[PlannedPod], reasons: bool = True) -> Answer:
         """Places the pods of one unit, all or none; later units find their places taken."""
+
+    def tree(self, named: Sequence[str]) -> Tree:
+        """The levels of the cluster, with those that a user named."""
 
 
 MakeRound = Callable[[Cluster], Round]
@@ -74,6 +77,10 @@ class PlannedRound:
         classes = list(classes)
         self.state.set_classes(classes)
         self._advisor.set_classes(classes)
+
+    def tree(self, named: Sequence[str]) -> Tree:
+        """The levels of the cluster, with those that a user named."""
+        return self._gangs.tree(named)
 
     def place(self, pods: Sequence[PlannedPod], reasons: bool = True) -> Answer:
         """Places the pods of one unit, all or none."""

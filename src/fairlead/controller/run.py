@@ -15,7 +15,7 @@ import asyncio
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TextIO
 
 import fairlead
@@ -23,11 +23,12 @@ from fairlead.allocator.result import random_share_id
 from fairlead.controller.access import Access
 from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector
-from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Listed, Refused, Write, Written
+from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Listed, Purpose, Refused, Write, Written
 from fairlead.controller.journal import Format, Journal
 from fairlead.controller.rounds import PlannedRound
 from fairlead.controller.service import Service
 from fairlead.controller.state import Core
+from fairlead.controller.stuck import PATIENCE
 from fairlead.controller.wire import ServerError
 
 _WRITES: Final = 64
@@ -43,6 +44,17 @@ _SETTLE: Final = 1.0
 reached the server before, but was not carried out because the server stood still, is carried out in between."""
 _WRITTEN_KINDS: Final[tuple[Kind, ...]] = ("Pod", "ResourceClaim")
 """What a leader writes."""
+_DONE: Final[dict[Purpose, str]] = {
+    "finalizer": "protected",
+    "allocate": "allocated",
+    "clear": "released",
+    "unpin": "unpinned",
+    "unprotect": "unprotected",
+    "open": "opened",
+    "evict": "evicted",
+    "say": "told",
+    "touch": "touched",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ def run(
     lease: LeaseName | None = None,
     listen: str = "",
     log_format: Format = "json",
+    bind_patience: timedelta = PATIENCE,
 ) -> int:
     """Runs until it is told to stop.
 
@@ -70,6 +83,7 @@ def run(
         lease: decides who of several writes; absent, we do.
         listen: `HOST:PORT` to serve metrics and probes on; nowhere where it is empty.
         log_format: how the log is written.
+        bind_patience: how long kube-scheduler may fail to bind a pod before something is done.
 
     Returns:
         The exit status: 0, or 1 when the server does not let us read what we need.
@@ -77,16 +91,19 @@ def run(
     Raises:
         ListenError: `listen` cannot be used.
     """
-    return asyncio.run(_Loop(access, Journal(log_to, log_format), once, lease).run(listen))
+    return asyncio.run(_Loop(access, Journal(log_to, log_format), once, lease, bind_patience).run(listen))
 
 
 class _Loop:
-    def __init__(self, access: Access, journal: Journal, once: bool, lease: LeaseName | None) -> None:
+    def __init__(
+        self, access: Access, journal: Journal, once: bool, lease: LeaseName | None, bind_patience: timedelta
+    ) -> None:
         self._access = access
         self._journal = journal
         self._once = once
         self._lease = lease
-        self._core = _new_core()
+        self._bind_patience = bind_patience
+        self._core = _new_core(bind_patience)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._watches: dict[Kind, asyncio.Task[None]] = {}
         self._writes: set[asyncio.Task[None]] = set()
@@ -212,7 +229,7 @@ class _Loop:
         cut.add_done_callback(self._cuts.discard)
         if self._stop:
             return
-        self._core, self._in_step = _new_core(), False
+        self._core, self._in_step = _new_core(self._bind_patience), False
         self._service.metrics.forget()
         while not self._events.empty():
             self._events.get_nowait()
@@ -301,10 +318,9 @@ class _Loop:
             fields |= {"object": f"Pod {told['namespace']}/{told['name']}", "message": write.body["message"]}
         if isinstance(answer, Refused):
             fields |= {"status": answer.status, "problem": answer.message}
-        done = {"finalizer": "protected", "allocate": "allocated", "clear": "released", "open": "opened", "say": "told"}
-        outcome = done[write.purpose] if isinstance(answer, Written) else f"not {done[write.purpose]}"
+        outcome = _DONE[write.purpose] if isinstance(answer, Written) else f"not {_DONE[write.purpose]}"
         if isinstance(answer, Refused) and answer.status == UNKNOWN_OUTCOME:
-            outcome = f"perhaps {done[write.purpose]}"
+            outcome = f"perhaps {_DONE[write.purpose]}"
             self._in_doubt |= self._stop
         self._log(outcome, **fields)
         self._events.put_nowait(answer)
@@ -315,5 +331,5 @@ class _Loop:
             self._service.metrics.watch_ended(fields["kind"])
 
 
-def _new_core() -> Core:
-    return Core(lambda snapshot: PlannedRound(snapshot, random_share_id))
+def _new_core(bind_patience: timedelta) -> Core:
+    return Core(lambda snapshot: PlannedRound(snapshot, random_share_id), bind_patience)

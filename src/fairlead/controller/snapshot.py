@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
-from fairlead.controller import patches
+from fairlead.controller.binding import failed
 from fairlead.controller.grouping import finished, has_gate
+from fairlead.controller.pins import home_of
 from fairlead.controller.store import Store
 from fairlead.controller.unit import UnitPlan, agrees
 from fairlead.placement import Cluster
@@ -40,7 +41,7 @@ def snapshot(store: Store, plans: Iterable[UnitPlan], released: Collection[str])
     claims: list[ResourceClaim] = []
     for claim in store.held_claims():
         claims += counted_claims(claim, of_claims.get(claim.key, ()), released)
-    pods = [counted_pod(pod, of_pods.get(pod.key, ())) for pod in store.pods()]
+    pods = [counted_pod(pod, of_pods.get(pod.key, ()), home_of(pod, store.claim)) for pod in store.pods()]
     there = [pod for pod in pods if pod is not None]
     return Cluster(store.nodes, store.slices, store.classes, claims, store.taint_rules, there)
 
@@ -75,22 +76,30 @@ def double_of(name: str, number: int) -> str:
     return f"{name} (planned)" if number == 1 else f"{name} (planned, {number})"
 
 
-def counted_pod(pod: Pod, plans: Collection[UnitPlan]) -> Pod | None:
+def counted_pod(pod: Pod, plans: Collection[UnitPlan], home: str) -> Pod | None:
     """A pod with the node that it counts on; None where it counts on none.
 
     Args:
         pod: the pod, as opened where it may be.
         plans: those that say where it is to go.
+        home: the node that it can be bound to, where it is open.
     """
     if finished(pod):
         return None
     if pod.spec.node_name:
         return pod
     node = max((plan.nodes[pod.key] for plan in plans), default="")
-    node = node or ("" if has_gate(pod) else patches.tied_to(pod))
+    node = node or ("" if has_gate(pod) else home)
     if not node or pod.metadata.deletion_timestamp is not None:
         return None
     return replace(pod, spec=replace(pod.spec, node_name=node))
+
+
+def moved_from(cluster: Cluster, pod: Pod, claims: Iterable[ResourceClaim]) -> Cluster:
+    """The cluster without a pod that is to be moved, and with those devices of its claims taken that failed it."""
+    kept = [one for one in cluster.pods if one.key != pod.key]
+    broken = [one for claim in claims if (one := failed(claim)) is not None]
+    return dataclasses.replace(cluster, pods=kept, claims=[*cluster.claims, *broken])
 
 
 def without(pod: PlannedPod, released: Collection[str]) -> PlannedPod:

@@ -15,6 +15,7 @@ nothing of it is taken back.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from fairlead.controller import patches
+from fairlead.controller.carrying import next_steps
 from fairlead.controller.events import (
     UNKNOWN_OUTCOME,
     Event,
@@ -36,11 +38,19 @@ from fairlead.controller.events import (
 )
 from fairlead.controller.following import Following
 from fairlead.controller.grouping import UnitError, claims_of, finished, has_gate, other_gates, size_of
+from fairlead.controller.members import ask_of_group, choices, regions, without_slices
+from fairlead.controller.moves import Mover, is_open
+from fairlead.controller.pins import PIN, home_of
+from fairlead.controller.rescue import Rescuer
 from fairlead.controller.roster import Roster, claim_keys
 from fairlead.controller.rounds import Answer, MakeRound
-from fairlead.controller.snapshot import without
+from fairlead.controller.snapshot import moved_from, snapshot, without
+from fairlead.controller.steering import only_on, readable
 from fairlead.controller.store import Store
+from fairlead.controller.stuck import PATIENCE as BIND_PATIENCE
 from fairlead.controller.tally import Tally, kind_of, pending
+from fairlead.controller.telling import SAY_AGAIN, tell, too_soon
+from fairlead.controller.tidying import Tidier
 from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from, releasable
 from fairlead.placement import Cluster
 from fairlead.resource import KubeObject, Node, PlannedPod, Pod, PodGroup, ResourceClaim
@@ -49,8 +59,6 @@ SETTLE: Final = timedelta(milliseconds=5)
 """From our watch showing the writes to opening the gates: kube-scheduler has two informers, and one may be behind."""
 PATIENCE: Final = timedelta(seconds=10)
 """How long pods and claims may take to come before we say that we wait for them."""
-SAY_AGAIN: Final = timedelta(seconds=60)
-"""How often a pod is told a new reason."""
 FIRST_DELAY: Final = timedelta(seconds=1)
 LAST_DELAY: Final = timedelta(seconds=60)
 _LOCKED_FIRST: Final = timedelta(milliseconds=50)
@@ -64,15 +72,20 @@ _QUIET: Final = 8
 class Core:
     """What is known of the cluster, and what is under way."""
 
-    def __init__(self, make_round: MakeRound) -> None:
+    def __init__(self, make_round: MakeRound, bind_patience: timedelta = BIND_PATIENCE) -> None:
         """Starts with nothing.
 
         Args:
             make_round: makes a planner for a snapshot; it is made once, and follows what happens from then on.
+            bind_patience: how long kube-scheduler may fail to bind a pod that was opened.
         """
+        self._make_round = make_round
         self._store = Store()
         self._roster = Roster(self._store.pod_group)
         self._following = Following(self._store, self._roster.units, make_round)
+        self._mover = Mover(self._store, self._place_for)
+        self._tidier = Tidier(self._store, self._roster, self._mover.uses)
+        self._rescuer = Rescuer(self._store, self._roster, self._mover, bind_patience)
         self._dirty: set[str] = set()
         self._waiting: set[str] = set()
         """Units that were planned and found no room."""
@@ -90,12 +103,19 @@ class Core:
     @property
     def busy(self) -> bool:
         """Whether anything was begun that is not at its end."""
-        return self._store.writing or any(unit.plan is not None for unit in self._roster.units.values())
+        return (
+            self._store.writing
+            or self._mover.active
+            or any(unit.plan is not None for unit in self._roster.units.values())
+        )
 
     @property
     def wake(self) -> datetime | None:
         """When `decide` has something to do though no event came."""
-        return min((*self._timers.values(), *self._retries.values()), default=None)
+        if self._mover.active:
+            return min((*self._retries.values(), *([self._mover.wake] if self._mover.wake else [])), default=None)
+        others = [at for at in (self._mover.wake, self._rescuer.wake, self._tidier.wake) if at is not None]
+        return min((*self._timers.values(), *self._retries.values(), *others), default=None)
 
     @property
     def pending(self) -> dict[str, tuple[int, int]]:
@@ -121,17 +141,17 @@ class Core:
         match event:
             case Listed(kind, objects, version):
                 for before, after in self._store.replace(kind, objects, version):
-                    self._changed(kind, before, after)
+                    self._changed(kind, before, after, now)
                 self._more_room |= kind == "ResourceClaim"
             case Seen(kind, item):
                 with self._noting_room(item.key):
-                    self._changed(kind, *self._store.put(kind, item))
+                    self._changed(kind, *self._store.put(kind, item), now)
             case Gone(kind, item):
                 with self._noting_room(item.key):
-                    self._changed(kind, *self._store.drop(kind, item))
+                    self._changed(kind, *self._store.drop(kind, item), now)
             case Written(write, answer):
                 self._doubts.pop((write.kind, write.key), None)
-                if write.purpose == "say" or answer is None:
+                if answer is None:
                     return
                 with self._noting_room(write.key):
                     self._store.written(write, answer)
@@ -146,6 +166,12 @@ class Core:
         if not self.synced:
             return writes
         self._repeat(now, writes)
+        alone, moving = self._mover.step(now)
+        writes += moving
+        if alone:
+            return writes
+        writes += self._rescuer.step(now)
+        writes += [self._store.begin(*step) for step in self._tidier.step(now)]
         due = {name for name, at in self._timers.items() if at <= now}
         for name in due:
             del self._timers[name]
@@ -171,13 +197,18 @@ class Core:
             after = self._store.held(claim)
             self._more_room |= after is None or not agrees(after.status.allocation, before.status.allocation)
 
-    def _changed(self, kind: Kind, before: KubeObject | None, after: KubeObject | None) -> None:
+    def _changed(self, kind: Kind, before: KubeObject | None, after: KubeObject | None, now: datetime) -> None:
         if before is after:
             return
         if isinstance(before or after, Pod):
             self._pod_changed(before, after)  # type: ignore[arg-type]
+            self._rescuer.note(before, after, now)  # type: ignore[arg-type]
+            self._mover.note((before or after).key, after)  # type: ignore[union-attr,arg-type]
+            self._tidier.note_pod(before or after)  # type: ignore[arg-type]
         elif isinstance(before or after, ResourceClaim):
             key = (before or after).key  # type: ignore[union-attr]
+            self._tidier.note(key, after)  # type: ignore[arg-type]
+            self._mover.note_claim(key, after)  # type: ignore[arg-type]
             self._dirty.update(unit.name for unit in self._roster.users_of(key))
         elif isinstance(before or after, PodGroup):
             group = (before or after).key  # type: ignore[union-attr]
@@ -187,7 +218,13 @@ class Core:
             self._more_room |= _substance(before) != _substance(after)
 
     def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
-        if before is not None and not finished(before) and (before.spec.node_name or patches.tied_to(before)):
+        if before is not None and is_open(before) and (after is None or finished(after)):
+            self._tidier.left_by(before)
+        if (
+            before is not None
+            and not finished(before)
+            and (before.spec.node_name or patches.PLACED in before.metadata.annotations)
+        ):
             self._more_room |= after is None or finished(after)
         if after is not None and after.spec.node_name and (before is None or not before.spec.node_name):
             # Somebody's affinity to this pod may be met now; what is full is no emptier.
@@ -206,11 +243,16 @@ class Core:
 
     def _refused(self, event: Refused, now: datetime) -> None:
         write, status = event.write, event.status
+        if write.purpose == "evict":
+            return  # it is made again, if it is still needed
         if write.purpose == "say":
             self._unsaid(event, now)
             return
         with self._noting_room(write.key):
             self._store.refused(write, status, now)
+        self._tidier.refused(event, now)
+        if status not in (404, 409, UNKNOWN_OUTCOME):
+            self._mover.give_up(write.key, now)
         own = self._store.own(write.kind, write.key)
         if own is not None and own.state in ("unsure", "stale"):
             self._retries[write.kind, write.key] = now + self._pause(event)
@@ -317,7 +359,7 @@ class Core:
         claims = {used.claim.key: used.claim for pod in pods for used in pod.claims}
         if any(self._store.own("ResourceClaim", key) is not None for key in claims):
             return False  # it is looked at again when the watch shows them
-        unit.candidates = pods
+        unit.candidates = self._rescuer.steer(pods, now)
         plan = adopted(pods, unit.group)
         if plan is not None and all(not node or self._store.node(node) for node in plan.nodes.values()):
             unit.plan = plan
@@ -331,6 +373,8 @@ class Core:
             UnitError: something is still missing.
         """
         for pod in gated:
+            if (asked := pod.metadata.annotations.get(PIN, "node")) not in ("node", "claim"):
+                raise UnitError(f"pod {pod.key}: {PIN}: {asked!r} is neither node nor claim")
             if others := other_gates(pod):
                 raise UnitError(f"pod {pod.key} waits for scheduling gates of others: {', '.join(others)}")
         if unit.group:
@@ -376,45 +420,16 @@ class Core:
 
     def _carry_out(self, unit: Unit, plan: UnitPlan, now: datetime, writes: list[Write]) -> bool:
         """Writes what a plan says; False, and the plan is given up, where somebody else was there before."""
-        steps: list[tuple[Write, ResourceClaim]] = []
-        releases: list[tuple[Write, ResourceClaim]] = []
-        shown = True
-        releasing = False
         gated = self._gated(unit)
-        may_release = {claim.key for claim in self._releasable(unit, gated)}
-        for key, target in plan.claims.items():
-            own = self._store.own("ResourceClaim", key)
-            shown &= own is None
-            releasing |= own is not None and own.write.purpose == "clear"
-            claim = self._store.current(key)
-            if claim is None:
-                continue
-            assert target.status.allocation is not None
-            if claim.status.allocation is None:
-                if patches.FINALIZER not in claim.metadata.finalizers:
-                    steps.append(patches.add_finalizer(claim))
-                else:
-                    steps.append(patches.allocate(claim, target.status.allocation, plan.consumers[key], now))
-            elif own is not None:
-                continue
-            elif not agrees(claim.status.allocation, target.status.allocation):
-                if key not in may_release:
-                    self.tally.replans["overtaken"] += 1
-                    unit.plan = None
-                    self._more_room = True
-                    return False
-                releases.append(patches.clear(claim))
-            elif claim.status.allocation.allocation_timestamp is None and key in may_release:
-                releases.append(patches.clear(claim))  # with it kube-scheduler could never reserve it
-            elif patches.FINALIZER not in claim.metadata.finalizers:
-                steps.append(patches.add_finalizer(claim))
-            elif not all(one in claim.status.reserved_for for one in plan.consumers[key]):
-                steps.append(patches.allocate(claim, target.status.allocation, plan.consumers[key], now))
-        if releases or releasing:
-            steps = releases
-        if steps or not shown:
+        steps = next_steps(self._store, plan, {claim.key for claim in self._releasable(unit, gated)}, now)
+        if steps is None:
+            self.tally.replans["overtaken"] += 1
+            unit.plan = None
+            self._more_room = True
+            return False
+        if steps.writes or not steps.shown:
             plan.shown_at = None
-            writes += [self._store.begin(*step) for step in steps]
+            writes += [self._store.begin(*step) for step in steps.writes]
             return True
         if plan.shown_at is None:
             plan.shown_at = now
@@ -422,7 +437,7 @@ class Core:
             self._at(unit, plan.shown_at + SETTLE)
             return True
         for key, node in plan.nodes.items():
-            writes.append(self._store.begin(*patches.open_gate(unit.pods[key], node)))
+            writes.append(self._store.begin(*patches.open_gate(unit.pods[key], node, plan.holds.get(key) != "claim")))
         # From here on the pods say themselves where they go.
         unit.plan = None
         self._waiting.discard(unit.name)
@@ -437,25 +452,62 @@ class Core:
         self._following.begin()
         for unit in units:
             released = {claim.key for claim in held[unit.name]}
-            pods = [without(pod, released) for pod in unit.candidates]
-            answer = self._following.place(unit, pods, released, self._may_say(unit, now))
-            self._answered(unit, answer, now, writes)
+            self._answered(unit, self._place(unit, released, self._may_say(unit, now)), now, writes)
             self._following.settled(unit)
+
+    def _place(self, unit: Unit, released: set[str], explained: bool) -> Answer:
+        """Places the pods of a unit that wait; of a group, perhaps some of them, near those that have their place."""
+        pods = [without(pod, released) for pod in unit.candidates]
+        waiting = {pod.pod.key for pod in pods}
+        others = [pod for key, pod in unit.pods.items() if key not in waiting and _counts(pod)]
+        if not unit.group:
+            return self._following.place(unit, pods, released, explained)
+        homes = [node for pod in others if (node := pod.spec.node_name or home_of(pod, self._store.claim))]
+        nearness: list[frozenset[str] | None] = [None]
+        if homes:
+            ask = ask_of_group([*unit.pods.values()])
+            nearness = list(regions(self._following.tree(ask.levels), ask, homes))
+            pods = [without_slices(pod, ask) for pod in pods]
+        size = size_of([*others, *(pod.pod for pod in pods)], self._store.pod_group)
+        options = [(some, near) for some in choices(pods, size - len(others)) for near in nearness]
+        answer = Answer()
+        for number, (some, near) in enumerate(options, start=1):
+            steered = some if near is None else [only_on(pod, near) for pod in some]
+            answer = self._following.place(unit, steered, released, explained and number == len(options))
+            if answer.placements:
+                break
+        return dataclasses.replace(answer, reason=readable(answer.reason))
 
     def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
         self.tally.decisions[kind_of(unit), "placed" if answer.placements else "waiting"] += 1
         if answer.placements:
-            unit.plan = planned_from(answer.placements)
+            unit.plan = planned_from(answer.placements, self._store.pod_group)
             self._waiting.discard(unit.name)
             if not self._carry_out(unit, unit.plan, now, writes):
                 self._at(unit, now + FIRST_DELAY)
             return
         self._waiting.add(unit.name)
         self._release(unit, self._gated(unit), writes)
+        avoided, until = self._rescuer.avoided(unit, now)
+        if until is not None:
+            self._at(unit, until)
         if answer.reason:
-            self._say(unit, "NoAllocation", answer.reason, now, writes)
+            reason = f"{readable(answer.reason).rstrip('.')}. Besides, {avoided}" if avoided else answer.reason
+            self._say(unit, "NoAllocation", reason, now, writes)
         elif unit.said_at is not None:
             self._at(unit, unit.said_at + SAY_AGAIN)
+
+    def _place_for(self, pod: Pod, released: set[str], now: datetime) -> UnitPlan | str:
+        """Where a pod can go that was opened already, once it gives back some claims; a reason where nowhere."""
+        try:
+            planned = PlannedPod(pod, _owner(pod), None, tuple(claims_of(pod, self._store.claim)))
+        except UnitError as error:
+            return str(error)
+        cluster = moved_from(snapshot(self._store, self._plans(), released), pod, self._store.claims(released))
+        answer = self._make_round(cluster).place(
+            [without(one, released) for one in self._rescuer.steer([planned], now)]
+        )
+        return planned_from(answer.placements, self._store.pod_group) if answer.placements else answer.reason
 
     def _plans(self) -> list[UnitPlan]:
         return [unit.plan for unit in self._roster.units.values() if unit.plan is not None]
@@ -470,15 +522,10 @@ class Core:
 
     def _say(self, unit: Unit, reason: str, text: str, now: datetime, writes: list[Write]) -> None:
         """Tells the gated pods why they wait, each reason once, and new ones not too often."""
-        if text != unit.said:
-            if unit.said_at is not None and now < unit.said_at + SAY_AGAIN:
-                self._at(unit, unit.said_at + SAY_AGAIN)
-                return
-            unit.said, unit.said_at, unit.told = text, now, set()
-        for pod in self._gated(unit):
-            if pod.metadata.uid not in unit.told:
-                unit.told.add(pod.metadata.uid)
-                writes.append(patches.say(pod, reason, text, now))
+        if (later := too_soon(unit, text, now)) is not None:
+            self._at(unit, later)
+        else:
+            writes += tell(unit, self._gated(unit), reason, text, now)
 
     def _at(self, unit: Unit, at: datetime) -> None:
         known = self._timers.get(unit.name)
@@ -489,6 +536,8 @@ _VERBS: Final = {
     "finalizer": "protect claim",
     "allocate": "allocate claim",
     "clear": "release claim",
+    "unpin": "unpin claim",
+    "unprotect": "release claim",
     "open": "open the gate of pod",
 }
 
@@ -503,8 +552,9 @@ def _owner(pod: Pod) -> str:
 
 
 def _same_but_for_version(one: Pod, other: Pod) -> bool:
+    """Whether planning sees no difference: what a scheduler says of a pod that waits is none."""
     meta = replace(one.metadata, resource_version=other.metadata.resource_version, generation=other.metadata.generation)
-    return replace(one, metadata=meta) == other
+    return replace(one, metadata=meta, status=replace(one.status, conditions=other.status.conditions)) == other
 
 
 def _substance(item: KubeObject | None) -> object:

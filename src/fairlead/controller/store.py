@@ -13,7 +13,7 @@ So nothing is given twice: not while a watch lags behind, and not when an answer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeVar, cast
@@ -120,6 +120,10 @@ class Store:
     def claim(self, key: str) -> ResourceClaim | None:
         """A claim as the watch showed it last."""
         return cast("ResourceClaim | None", self._objects["ResourceClaim"].get(key))
+
+    def claims(self, keys: Iterable[str]) -> list[ResourceClaim]:
+        """Those claims that are there, as the watch showed them last."""
+        return [claim for key in keys if (claim := self.claim(key)) is not None]
 
     def held(self, key: str) -> ResourceClaim | None:
         """A claim with whatever it may hold."""

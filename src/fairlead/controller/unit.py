@@ -5,21 +5,30 @@ Everything here can be found again from the API server; it is kept so that it ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from msgspec.structs import replace
 
 from fairlead.controller import patches
+from fairlead.controller.grouping import group_of
+from fairlead.controller.pins import Hold, hold_of, is_pin, pin_of
 from fairlead.placement import Placement
 from fairlead.resource import (
     AllocationResult,
     PlannedPod,
     Pod,
+    PodGroup,
     ResourceClaim,
     ResourceClaimConsumerReference,
 )
+
+_SCHEDULING: Final = "scheduling.k8s.io"
+
+FindGroup = Callable[[str], PodGroup | None]
+"""Looks up a PodGroup by `namespace/name`."""
 
 
 @dataclass(slots=True)
@@ -34,6 +43,8 @@ class UnitPlan:
     """What each claim is to have, by `namespace/name`."""
     consumers: dict[str, list[ResourceClaimConsumerReference]]
     """Whom each claim is to be reserved for, of this unit."""
+    holds: dict[str, Hold] = field(default_factory=dict)
+    """What is to hold each pod in its place."""
     shown_at: datetime | None = None
     """Since when the watch shows all of it."""
 
@@ -74,26 +85,34 @@ class Unit:
         return any(affinity is not None and affinity.required for affinity in affinities)
 
 
-def planned_from(placements: Sequence[Placement]) -> UnitPlan:
+def planned_from(placements: Sequence[Placement], pod_group: FindGroup) -> UnitPlan:
     """The plan that placements of all pods of a unit make."""
-    pods = {placement.pod.pod.key: placement.pod.pod.metadata.uid for placement in placements}
-    claims = {used.claim.key: used.claim for placement in placements for used in placement.claims}
-    uids = set(pods.values())
-    consumers = {
-        key: [one for one in claim.status.reserved_for if one.uid in uids or one.resource != "pods"]
-        for key, claim in claims.items()
-    }
+    plan = UnitPlan({}, {}, {}, {}, {})
     # A pod alone that has no claims is none of our business: kube-scheduler finds it a node.
     free = len(placements) == 1 and not placements[0].pod.claims and placements[0].pod.group is None
-    nodes = {placement.pod.pod.key: "" if free else placement.node for placement in placements}
-    return UnitPlan(pods, nodes, claims, consumers)
+    uids = {placement.pod.pod.metadata.uid for placement in placements}
+    for placement in placements:
+        pod = placement.pod.pod
+        plan.pods[pod.key] = pod.metadata.uid
+        plan.nodes[pod.key] = "" if free else placement.node
+        for used in placement.claims:
+            plan.claims[used.claim.key] = used.claim
+            group = group_of(pod, used.name, pod_group)
+            plan.consumers[used.claim.key] = [
+                one
+                for one in used.claim.status.reserved_for
+                if one.resource != "pods" or (one.uid in uids and group is None)
+            ]
+            if group is not None and not _has_group(plan.consumers[used.claim.key], group):
+                plan.consumers[used.claim.key].append(_consumer(group))
+    for placement in placements:
+        _hold(plan, placement.pod.pod, [used.claim for used in placement.claims])
+    return plan
 
 
 def adopted(pods: Sequence[PlannedPod], group: bool) -> UnitPlan | None:
     """The plan that claims which are allocated already stand for; None where something is missing or not told."""
-    nodes = {}
-    claims: dict[str, ResourceClaim] = {}
-    consumers: dict[str, list[ResourceClaimConsumerReference]] = {}
+    plan = UnitPlan({}, {}, {}, {}, {})
     for pod in pods:
         if not all(ready(used.claim, pod.pod) for used in pod.claims):
             return None
@@ -102,12 +121,40 @@ def adopted(pods: Sequence[PlannedPod], group: bool) -> UnitPlan | None:
         named = {name for selector in selectors if (name := patches.single_node(selector))}
         if len(named) != 1 and (pod.claims or group):
             return None
-        nodes[pod.pod.key] = named.pop() if named else ""
+        plan.pods[pod.pod.key] = pod.pod.metadata.uid
+        plan.nodes[pod.pod.key] = named.pop() if named else ""
         for used in pod.claims:
-            claims[used.claim.key] = used.claim
+            plan.claims[used.claim.key] = used.claim
             mine = [one for one in used.claim.status.reserved_for if one.uid == pod.pod.metadata.uid]
-            consumers.setdefault(used.claim.key, []).extend(mine)
-    return UnitPlan({pod.pod.key: pod.pod.metadata.uid for pod in pods}, nodes, claims, consumers)
+            plan.consumers.setdefault(used.claim.key, []).extend(mine)
+    for pod in pods:
+        _hold(plan, pod.pod, [used.claim for used in pod.claims])
+    return plan
+
+
+def _hold(plan: UnitPlan, pod: Pod, claims: Sequence[ResourceClaim]) -> None:
+    """Decides what is to hold a pod, and plans the pins."""
+    shared = any(
+        one.resource == "podgroups"
+        for claim in claims
+        for one in (*claim.status.reserved_for, *plan.consumers[claim.key])
+    )
+    # What a PodGroup holds is not one pod's to move.
+    plan.holds[pod.key] = "node" if shared else hold_of(pod, claims)
+    if plan.holds[pod.key] != "node":
+        for claim in claims:
+            if pin_of(claim) not in plan.consumers[claim.key]:
+                plan.consumers[claim.key].append(pin_of(claim))
+
+
+def _consumer(group: PodGroup) -> ResourceClaimConsumerReference:
+    return ResourceClaimConsumerReference(
+        api_group=_SCHEDULING, resource="podgroups", name=group.name, uid=group.metadata.uid
+    )
+
+
+def _has_group(consumers: Iterable[ResourceClaimConsumerReference], group: PodGroup) -> bool:
+    return any(one.resource == "podgroups" and one.uid == group.metadata.uid for one in consumers)
 
 
 def ready(claim: ResourceClaim, pod: Pod) -> bool:
@@ -135,7 +182,8 @@ def releasable(claim: ResourceClaim, gated: Iterable[Pod], whole: bool) -> bool:
     pods = list(gated)
     uids = {pod.metadata.uid for pod in pods}
     return all(
-        one.uid in uids or (whole and any(_of_group(one, pod) for pod in pods)) for one in claim.status.reserved_for
+        one.uid in uids or is_pin(one) or (whole and any(_of_group(one, pod) for pod in pods))
+        for one in claim.status.reserved_for
     )
 
 

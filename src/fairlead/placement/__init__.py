@@ -7,7 +7,7 @@ Nothing here reads a file, asks a server or looks at a clock.
 from fairlead.placement.advice import Advisor, Help
 from fairlead.placement.cluster import Cluster, assumed_node, named_nodes
 from fairlead.placement.diagnosis import Diagnosis, NodeDiagnosis, RequestTally, diagnose
-from fairlead.placement.groups import GangPlanner, ask_problems
+from fairlead.placement.groups import GANG, AskError, GangAsk, GangPlanner, ask_of, ask_problems
 from fairlead.placement.outcome import GangOutcome
 from fairlead.placement.plan import PlacedClaim, Placement, Plan
 from fairlead.placement.planner import Planner
@@ -19,13 +19,16 @@ from fairlead.placement.site import Site
 from fairlead.placement.state import ClusterState
 
 __all__ = [
+    "GANG",
     "Advisor",
+    "AskError",
     "Candidate",
     "Cluster",
     "ClusterState",
     "Diagnosis",
     "Finding",
     "FirstFit",
+    "GangAsk",
     "GangOutcome",
     "GangPlanner",
     "Help",
@@ -40,6 +43,7 @@ __all__ = [
     "Ranking",
     "RequestTally",
     "Site",
+    "ask_of",
     "ask_problems",
     "assumed_node",
     "diagnose",

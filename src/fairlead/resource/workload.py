@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from fairlead.resource.base import KubeObject, LabelSelector, Model, NodeSelector, ObjectMeta
+from fairlead.resource.claim import Condition
 from fairlead.resource.quantity import Quantity
 
 
@@ -140,6 +141,18 @@ class PodSchedulingGate(Model, frozen=True, gc=False):
     name: str = ""
 
 
+class TopologySpreadConstraint(Model, frozen=True, gc=False):
+    """How evenly the pods of a workload are spread; what placing pods needs to know of it."""
+
+    when_unsatisfiable: str = ""
+    node_affinity_policy: str = ""
+
+    @property
+    def binding(self) -> bool:
+        """Whether it must hold, among the nodes that the pod's node affinity leaves."""
+        return self.when_unsatisfiable == "DoNotSchedule" and self.node_affinity_policy != "Ignore"
+
+
 class PodSpec(Model, frozen=True):
     """What a pod needs."""
 
@@ -157,6 +170,7 @@ class PodSpec(Model, frozen=True):
     scheduler_name: str = ""
     scheduling_group: SchedulingGroup | None = None
     scheduling_gates: list[PodSchedulingGate] = []
+    topology_spread_constraints: list[TopologySpreadConstraint] = []
 
 
 class PodResourceClaimStatus(Model, frozen=True, gc=False):
@@ -167,9 +181,14 @@ class PodResourceClaimStatus(Model, frozen=True, gc=False):
 
 
 class PodStatus(Model, frozen=True):
-    """How far a pod is: `phase` is Pending, Running, Succeeded or Failed."""
+    """How far a pod is: `phase` is Pending, Running, Succeeded or Failed.
+
+    `nominatedNodeName` is set while a scheduler makes room for the pod by preemption.
+    """
 
     phase: str = ""
+    conditions: list[Condition] = []
+    nominated_node_name: str = ""
     resource_claim_statuses: list[PodResourceClaimStatus] = []
 
 
