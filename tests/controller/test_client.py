@@ -240,6 +240,21 @@ def test_a_refusal_is_known_or_its_outcome_is_not(status: int, known: int) -> No
     assert (answer.status, answer.message) == (known, "no")
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (500, 'Internal error occurred: failed calling webhook "lock.fairlead.dev": EOF'),
+        (503, 'admission webhook "lock.fairlead.dev" denied the request: try again'),
+    ],
+)
+def test_what_admission_refused_was_not_done_whatever_the_status(status: int, message: str) -> None:
+    server = Server()
+    server.answer = web.json_response({"message": message, "code": status}, status=status)
+    _, answer = talk(server, 0, Write("clear", "ResourceClaim", "ml", "a", "uid", 3, {"status": None}))
+    assert isinstance(answer, Refused)
+    assert answer.status == status
+
+
 def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown() -> None:
     server = Server()
     server.answer = web.Response(text="{")
