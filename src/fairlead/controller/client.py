@@ -81,8 +81,8 @@ _LIST: Final = 60.0
 """Seconds for a page of a list, or for a streaming list."""
 _DENIED: Final = 5.0
 """Seconds after which we take a refusal to let us read for true: a server that has just started refuses everybody."""
-_NO_STREAM: Final = (400, 405, 422)
-"""How servers refuse a streaming list that do not do it."""
+_NO_STREAM: Final = (400, 405, 422, 504)
+"""How servers refuse a streaming list that do not do it, or whose cache is far behind the storage."""
 _UNACKNOWLEDGED: Final = 4.0
 """Seconds after which a connection is dropped whose other end does not confirm what was sent: as long as a write may
 outlive a lead (`election.Timing.write`)."""
