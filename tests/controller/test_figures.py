@@ -150,6 +150,15 @@ def test_a_pod_that_another_has_opened_is_not_timed() -> None:
     assert shown(metrics)["fairlead_pod_opened_seconds_count[]"] == 0
 
 
+def test_a_pod_that_a_list_shows_no_more_is_forgotten() -> None:
+    metrics = Metrics()
+    metrics.note(Listed("Pod", [pod(3)], 3))
+    metrics.note(Listed("Pod", [], 9))
+    metrics.sent(OPEN)
+    metrics.note(Written(OPEN, None))
+    assert shown(metrics)["fairlead_pod_opened_seconds_count[]"] == 0
+
+
 def test_the_lag_of_the_watch_is_from_the_answer_to_the_event() -> None:
     metrics = Metrics()
     metrics.note(Listed("Pod", [pod(3)], 3))

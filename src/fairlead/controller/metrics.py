@@ -122,9 +122,14 @@ class Metrics:
     def note(self, event: Event) -> None:
         """Takes note of what a watch says, or what became of a write."""
         match event:
-            case Listed(_, objects, _):
+            case Listed(kind, objects, _):
+                keys = {item.key for item in objects}
+                self._unseen = {at: what for at, what in self._unseen.items() if at[0] != kind or at[1] in keys}
+                if kind == "Pod":
+                    uids = {item.metadata.uid for item in objects}
+                    self._gated = {uid: since for uid, since in self._gated.items() if uid in uids}
                 for item in objects:
-                    self._shown(event.kind, item)
+                    self._shown(kind, item)
             case Seen(kind, item):
                 self._shown(kind, item)
             case Gone(kind, item):
