@@ -223,7 +223,7 @@ def test_an_object_larger_than_any_buffer_comes_whole() -> None:
 
 
 def test_what_we_may_not_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairlead.controller.client._DENIED", 0.0)
+    monkeypatch.setattr("fairlead.controller.client._DENIED", -1.0)
     server = Server()
     server.lists = [web.json_response({"message": "nodes is forbidden"}, status=403)]
     with pytest.raises(ServerError, match="nodes is forbidden"):

@@ -27,6 +27,7 @@ from kube import ApiError, ControlPlane, MissingProgramError, add_cluster, find_
 
 pytestmark = pytest.mark.faults
 
+WANTED = int(os.environ.get("FAIRLEAD_FAULTS", "1000"))
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 CLAIMS = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"
 SETTLES = 90.0
@@ -69,6 +70,15 @@ class Run:
     def count(self) -> int:
         """Faults that were injected."""
         return sum(self.injected.values())
+
+    def inject(self, wanted: int) -> None:
+        """Runs scenarios until so many faults were injected in all."""
+        began, before = time.monotonic(), self.count
+        while self.count < wanted:
+            self.scenario()
+            if self.scenarios % 10 == 0:
+                rate = (self.count - before) / (time.monotonic() - began) * 60
+                print(f"{self.scenarios} scenarios, {self.count} faults, {rate:.0f} a minute", flush=True)
 
     def scenario(self) -> None:
         """One workload with its faults, from its first pod to its last claim.
@@ -208,33 +218,33 @@ def insist(what: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def test_faults_at_every_write(plane: ControlPlane) -> None:
-    wanted = int(os.environ.get("FAIRLEAD_FAULTS", "1000"))
+@pytest.fixture(scope="module")
+def run(plane: ControlPlane) -> Iterator[Run]:
+    """Both tests' scenarios, on one control plane; at the end a table of what was injected."""
     seed = int(os.environ.get("FAIRLEAD_SEED", random.SystemRandom().randrange(2**32)))
     print(f"\nFAIRLEAD_SEED={seed}", flush=True)
-    run = Run(plane, seed)
+    made = Run(plane, seed)
     began = time.monotonic()
-    try:
-        while run.count < 0.9 * wanted or run.plans.left:
-            run.scenario()
-            if run.scenarios % 10 == 0:
-                print(
-                    f"{run.scenarios} scenarios, {run.count} faults, {(time.monotonic() - began) / 60:.1f} min",
-                    flush=True,
-                )
-        with locked(plane):
-            run.rig.controllers = 2
-            alone = run.scenarios
-            while run.count < wanted or run.scenarios == alone:
-                run.scenario()
-    finally:
-        run.rig.stop()
-        run.seen.stop()
-        minutes = (time.monotonic() - began) / 60
-        count = run.count
-        print(run.table())
-        print(f"{count} faults in {run.scenarios} scenarios, {minutes:.1f} minutes, {count / minutes:.0f} a minute")
-        print("seconds:", ", ".join(f"{seconds:.0f} {what}" for what, seconds in run.seconds.most_common()))
-        print(f"{run.rig.deaths} controllers killed, {run.rig.restarts} times the API server")
-        print(f"{run.seen.seen} events of pods and claims looked at; pods seen bound {run.bound}, waiting {run.waited}")
-    assert not run.rig.wrong
+    yield made
+    made.rig.stop()
+    made.seen.stop()
+    minutes = (time.monotonic() - began) / 60
+    rate = made.count / minutes
+    print(f"\n{made.table()}")
+    print(f"{made.count} faults in {made.scenarios} scenarios, {minutes:.1f} minutes, {rate:.0f} a minute")
+    print("seconds:", ", ".join(f"{seconds:.0f} {what}" for what, seconds in made.seconds.most_common()))
+    print(f"{made.rig.deaths} controllers killed, {made.rig.restarts} times the API server")
+    print(f"{made.seen.seen} events of pods and claims looked at; pods bound {made.bound}, waiting {made.waited}")
+    assert made.rig.wrong == []
+
+
+def test_every_fault_at_every_write(run: Run) -> None:
+    run.inject(round(WANTED * 0.9))
+    while run.plans.left:
+        run.inject(run.count + 1)
+
+
+def test_two_that_both_believe_they_lead_are_kept_apart_by_the_lock(run: Run) -> None:
+    with locked(run.plane):
+        run.rig.controllers = 2
+        run.inject(run.count + round(WANTED * 0.1))

@@ -151,7 +151,7 @@ class Client:
         Raises:
             ServerError: we may not read the kind.
         """
-        began = asyncio.get_running_loop().time()
+        denied_at: float | None = None
         failures = 0
         version: str | None = None
         path: str | None = None
@@ -175,8 +175,10 @@ class Client:
                     continue  # the server closes watches after some minutes, and those of clients that are too slow
                 problem = "closed at once"
             except ServerError as error:
-                if error.status in (401, 403) and not known and asyncio.get_running_loop().time() - began > _DENIED:
-                    raise
+                if error.status in (401, 403) and not known:
+                    denied_at = denied_at or asyncio.get_running_loop().time()
+                    if asyncio.get_running_loop().time() - denied_at > _DENIED:
+                        raise
                 if version is None and stream and error.status in _NO_STREAM:
                     stream = False
                     continue
