@@ -78,7 +78,8 @@ class Rig:
             process.terminate()
         for process in self._processes:
             try:
-                if process.wait(15) not in (0, -signal.SIGKILL):
+                # One that has just been started does not know yet what to do when it is told to stop.
+                if process.wait(15) not in (0, -signal.SIGKILL, -signal.SIGTERM):
                     self.wrong.append(f"told to stop, the controller ended with status {process.returncode}")
             except subprocess.TimeoutExpired:
                 self.wrong.append("the controller did not stop when it was told to")

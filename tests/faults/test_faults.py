@@ -234,6 +234,8 @@ def run(plane: ControlPlane) -> Iterator[Run]:
     print(f"{made.count} faults in {made.scenarios} scenarios, {minutes:.1f} minutes, {rate:.0f} a minute")
     print("seconds:", ", ".join(f"{seconds:.0f} {what}" for what, seconds in made.seconds.most_common()))
     print(f"{made.rig.deaths} controllers killed, {made.rig.restarts} times the API server")
+    locks = made.rig.log.read_text(errors="replace").count("lock.fairlead.dev")
+    print(f"{locks} times the lock said no in the log")
     print(f"{made.seen.seen} events of pods and claims looked at; pods bound {made.bound}, waiting {made.waited}")
     assert made.rig.wrong == []
 
