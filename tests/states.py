@@ -33,6 +33,13 @@ def told(state: ClusterState) -> dict[str, Any]:
     }
 
 
+def same(one: ClusterState, other: ClusterState) -> None:
+    """Fails, naming what differs, where two states are not the same."""
+    mine, theirs = told(one), told(other)
+    for part, value in mine.items():
+        assert value == theirs[part], f"{part}: {value} and not {theirs[part]}"
+
+
 def _devices(state: ClusterState, node: str) -> Any:
     try:
         view = state.site.view(node)

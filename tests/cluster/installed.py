@@ -90,6 +90,16 @@ class Cluster:
         self.api.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": dict(labels or {})}})
         return name
 
+    def drop(self, name: str) -> None:
+        """Deletes a namespace with all that is in it, and waits for the end; no kubelet ends its pods."""
+        self.api.delete(f"/api/v1/namespaces/{name}")
+
+        def gone() -> bool:
+            self.api.clear(f"/api/v1/namespaces/{name}/pods")
+            return name not in {one["metadata"]["name"] for one in self.api.items("/api/v1/namespaces")}
+
+        wait_for(gone, 60, f"namespace {name} to be gone")
+
     def account(self) -> Api:
         """Access as the controller's service account, with the rights that the manifests give it."""
         path = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/fairlead-controller/token"

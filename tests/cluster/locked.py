@@ -111,12 +111,13 @@ class Lock:
 
         return wait_for(found, 60, "a replica to answer")
 
-    def register(self) -> None:
-        """Has the API server ask the lock from now on."""
+    def register(self, direct: bool = False) -> None:
+        """Has the API server ask the lock; `direct`: past the front, only the replica that answers now."""
+        port = self.answering().port if direct else self.port
         (made,) = [one for one in documents("30-registration.yaml") if one["kind"].startswith("Validating")]
         (webhook,) = made["webhooks"]
         webhook["clientConfig"] = {
-            "url": f"https://127.0.0.1:{self.port}/review",
+            "url": f"https://127.0.0.1:{port}/review",
             "caBundle": self.plane.authority.bundle(),
         }
         self.plane.api.create(made)
@@ -166,8 +167,8 @@ def give(api: Api, path: str, devices: list[Device], request: str = "gpu", dry_r
 
 
 @contextmanager
-def locked(plane: ControlPlane, replicas: int = 2) -> Iterator[Lock]:
-    """The lock, answering and registered, while the block runs."""
+def locked(plane: ControlPlane, replicas: int = 2, direct: bool = False) -> Iterator[Lock]:
+    """The lock, answering and registered, while the block runs; without the front where nobody takes over."""
     api = plane.api
     with contextlib.suppress(ApiError):
         plane.namespace(SYSTEM)
@@ -187,7 +188,7 @@ def locked(plane: ControlPlane, replicas: int = 2) -> Iterator[Lock]:
         for number in range(replicas):
             lock.start(f"webhook-{number}")
         lock.answering()
-        lock.register()
+        lock.register(direct)
         yield lock
     finally:
         lock.unregister()

@@ -33,8 +33,15 @@ def lock(control_plane: ControlPlane) -> Iterator[Lock]:
 
 
 def claims(lock: Lock, namespace: str, names: str) -> list[str]:
-    """Claims without devices, of a class of their own that no pod uses: the path of each."""
+    """Claims without devices in a namespace of their own, with a node of eight devices: the path of each."""
     lock.plane.namespace(namespace)
+    paths = bare_claims(lock, namespace, names)
+    add_cluster(lock.plane.api, cluster.nodes(1, namespace))
+    wait_for(lambda: not refusal(lock, namespace, "a", "gpu-7", dry_run=True), 10, "the lock to know the slice")
+    return paths
+
+
+def bare_claims(lock: Lock, namespace: str, names: str) -> list[str]:
     exactly = {"deviceClassName": namespace, "count": 1}
     made = [
         {
@@ -46,8 +53,6 @@ def claims(lock: Lock, namespace: str, names: str) -> list[str]:
         for name in names.split()
     ]
     lock.plane.api.create_all(made)
-    add_cluster(lock.plane.api, cluster.nodes(1, namespace))
-    wait_for(lambda: not refusal(lock, namespace, "a", "gpu-7", dry_run=True), 10, "the lock to know the slice")
     return [f"{GROUP}/namespaces/{namespace}/resourceclaims/{name}" for name in names.split()]
 
 
@@ -217,3 +222,52 @@ def test_a_certificate_that_is_renewed_is_shown_without_a_restart(lock: Lock) ->
 def test_the_lock_has_no_other_rights_than_documented(lock: Lock) -> None:
     assert SYSTEM == "fairlead-system"
     assert "forbidden" not in lock.log.read_text()
+
+
+def test_the_documented_way_out_of_a_duplicate_gives_the_device_to_no_third(lock: Lock) -> None:
+    api = lock.plane.api
+    lock.plane.namespace("third")
+    objects = cluster.nodes(1, "third")
+    for one in objects:
+        if one["kind"] == "ResourceSlice":
+            del one["spec"]["devices"][1:]
+    add_cluster(api, objects)
+    device = ("third.example.com", "third-000", "gpu-0")
+    paths = bare_claims(lock, "third", "a b")
+    lock.unregister()
+    for path in paths:
+        wait_for(lambda path=path: tried(lock, path, device), 20, "the API server to stop asking the lock")
+    lock.register()
+    api.create(cluster.template("third", "third", 1))
+
+    def third(name: str) -> None:
+        one = cluster.pod("third", name, "third-1")
+        del one["spec"]["schedulingGates"]
+        api.create(one)
+
+    def said(name: str) -> str:
+        pod = api.get(f"/api/v1/namespaces/third/pods/{name}")
+        found = api.items("/api/v1/namespaces/third/events", fieldSelector=f"involvedObject.name={name}")
+        conditions = [one.get("message", "") for one in pod.get("status", {}).get("conditions", [])]
+        return " ".join([*conditions, *(one["message"] for one in found)])
+
+    rule = {
+        "apiVersion": "resource.k8s.io/v1beta2",
+        "kind": "DeviceTaintRule",
+        "metadata": {"name": "held-twice"},
+        "spec": {
+            "deviceSelector": dict(zip(("driver", "pool", "device"), device, strict=True)),
+            "taint": {"key": "fairlead.dev/held-twice", "effect": "NoSchedule"},
+        },
+    }
+    api.create(rule)
+    time.sleep(0.5)  # kube-scheduler's informer
+    api.patch(f"{paths[1]}/status", {"status": {"allocation": None}})
+    third("tainted")
+    wait_for(lambda: "cannot allocate all claims" in said("tainted"), 30, "kube-scheduler to leave the device alone")
+    assert "lock.fairlead.dev" not in said("tainted")
+    api.delete(f"{GROUP.replace('/v1', '/v1beta2')}/devicetaintrules/held-twice")
+    # Without the taint kube-scheduler takes the device for free, though a holds it, and the lock refuses that.
+    wait_for(lambda: "lock.fairlead.dev" in said("tainted"), 60, "kube-scheduler to try", 0.5)
+    api.patch(f"{paths[0]}/status", {"status": {"allocation": None}})
+    wait_for(lambda: cluster.bound(api, "third") == {"tainted": "third-000"}, 60, "the pod to be bound", 0.5)

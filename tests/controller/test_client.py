@@ -13,6 +13,7 @@ from aiohttp import web
 from fairlead.controller import UNKNOWN_OUTCOME, Event, Gone, Listed, Refused, Seen, Write, Written
 from fairlead.controller.access import Access
 from fairlead.controller.client import Client
+from fairlead.controller.credentials import Credentials
 from fairlead.controller.wire import ServerError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -104,7 +105,9 @@ def talk(server: Server, enough: int, write: Write | None = None) -> tuple[list[
                 done.set()
 
         try:
-            async with Client(Access(f"http://127.0.0.1:{port}", None, lambda: "secret"), lambda *_, **__: None) as one:
+            async with Client(
+                Access(f"http://127.0.0.1:{port}", None, Credentials("secret")), lambda *_, **__: None
+            ) as one:
                 if write is not None:
                     return events, await one.send(write)
                 task = asyncio.create_task(one.follow("Node", emit))
@@ -220,7 +223,7 @@ def test_an_object_larger_than_any_buffer_comes_whole() -> None:
 
 
 def test_what_we_may_not_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairlead.controller.client._DENIED", 0.0)
+    monkeypatch.setattr("fairlead.controller.client._DENIED", -1.0)
     server = Server()
     server.lists = [web.json_response({"message": "nodes is forbidden"}, status=403)]
     with pytest.raises(ServerError, match="nodes is forbidden"):
@@ -235,6 +238,21 @@ def test_a_refusal_is_known_or_its_outcome_is_not(status: int, known: int) -> No
     _, answer = talk(server, 0, write)
     assert isinstance(answer, Refused)
     assert (answer.status, answer.message) == (known, "no")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (500, 'Internal error occurred: failed calling webhook "lock.fairlead.dev": EOF'),
+        (503, 'admission webhook "lock.fairlead.dev" denied the request: try again'),
+    ],
+)
+def test_what_admission_refused_was_not_done_whatever_the_status(status: int, message: str) -> None:
+    server = Server()
+    server.answer = web.json_response({"message": message, "code": status}, status=status)
+    _, answer = talk(server, 0, Write("clear", "ResourceClaim", "ml", "a", "uid", 3, {"status": None}))
+    assert isinstance(answer, Refused)
+    assert answer.status == status
 
 
 def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown() -> None:
@@ -273,3 +291,40 @@ def test_each_write_goes_to_its_place(purpose: Any, kind: Any, path: str, media:
     _, answer = talk(server, 0, Write(purpose, kind, "ml", "a", "uid", 3, {"x": 1}))
     assert isinstance(answer, Written)
     assert server.patches == [(path, f"application/{media}", {"x": 1})]
+
+
+def test_cutting_breaks_a_write_with_a_reset_so_that_nothing_of_it_arrives_later() -> None:
+    async def run() -> tuple[str, Any, bytes]:
+        heard = asyncio.Event()
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        request = b""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal request
+            request = await reader.readuntil(b"\r\n")
+            heard.set()
+            try:
+                while await reader.read(1000):
+                    pass
+                ended.set_result("closed")
+            except ConnectionResetError:
+                ended.set_result("reset")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with Client(Access(f"http://127.0.0.1:{port}"), lambda *_, **__: None) as client:
+            write = Write("clear", "ResourceClaim", "ml", "a", "uid", 3, {"status": None})
+            sending = asyncio.create_task(client.send(write, 7))
+            await heard.wait()
+            await client.cut()
+            result = await asyncio.wait_for(ended, 5), await sending, request
+        server.close()
+        return result
+
+    how, answer, request = asyncio.run(run())
+    assert how == "reset"
+    assert isinstance(answer, Refused)
+    assert answer.status == 0
+    seconds = request.decode().split("timeout=")[1].split("s")[0]
+    assert 6 < float(seconds) <= 7, "the server gives the write up as well"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from play import Play
 
 from fairlead.controller import Refused
@@ -295,3 +296,40 @@ def test_what_could_not_be_said_is_said_again_soon() -> None:
     play.settle()
     assert play.told("a")
     assert (play.now - began).total_seconds() <= 2
+
+
+@pytest.mark.parametrize(("refusals", "told"), [(2, False), (4, True)])
+def test_a_pod_is_told_of_refusals_that_go_on(refusals: int, told: bool) -> None:
+    play = Play()
+    play.node("node-1", 2)
+    play.pod("a", 1)
+    for _ in range(refusals):
+        while not play.outbox:
+            while play.deliver():
+                pass
+            play.now = max(play.now, play.core.wake or play.now)
+            play.decide()
+            for write in [one for one in play.outbox if one.purpose == "say"]:
+                play.outbox.remove(write)
+                play.api.do(write)
+        play.answers.append(Refused(play.outbox.pop(0), 403, "claims is forbidden"))
+        play.answer()
+    play.settle()
+    assert play.bound() == {"a": "node-1"}
+    assert bool(play.told("a")) is told
+
+
+def test_a_pod_that_was_not_told_is_told_soon_though_the_reason_is_another_one_by_then() -> None:
+    play = Play()
+    play.node("node-1", 2)
+    play.pod("large", 3)
+    while play.deliver():
+        pass
+    play.decide()
+    play.lose_write()
+    play.answer()
+    play.pod("small", 1)
+    began = play.now
+    play.settle()
+    assert "held by claim ml/small-c0" in play.told("large")[0]
+    assert (play.now - began).total_seconds() <= 5

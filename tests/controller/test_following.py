@@ -22,7 +22,7 @@ from fairlead.controller.rounds import Answer, PlannedRound
 from fairlead.controller.snapshot import snapshot
 from fairlead.controller.unit import Unit
 from fairlead.resource import PlannedPod
-from states import got, told
+from states import got, same
 
 HARDWARE = ("heartbeat", "label", "resize", "cordon", "lose_node", "gain_node", "devices", "fabric", "taint", "classes")
 
@@ -46,7 +46,7 @@ class Followed(Play):
             if reasons:
                 assert answer.reason == expected.reason, (answer.reason, expected.reason)
             assert core._following._round is not None
-            assert told(core._following._round.state) == told(made.state)
+            same(core._following._round.state, made.state)
             return answer
 
         core._following.place = both  # type: ignore[method-assign]

@@ -63,7 +63,7 @@ def served(late: float) -> Iterator[str]:
 def logged(address: str) -> list[dict[str, Any]]:
     """What the controller says until nothing is under way."""
     log = io.StringIO()
-    assert run(Access(address, None, lambda: ""), log, once=True) == 0
+    assert run(Access(address), log, once=True) == 0
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from fairlead.cli.controller import controller
 from fairlead.controller import FINALIZER, GATE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -47,6 +48,14 @@ def test_policies_speak_of_the_controllers_own_gate_and_finalizer() -> None:
     policies = (DEPLOY / "manifests" / "20-gate.yaml").read_text()
     assert f"value: {{'name': '{GATE}'}}" in policies
     assert f"value: '{FINALIZER}'" in policies
+
+
+def test_the_deployment_uses_options_that_the_command_has() -> None:
+    spec = the("Deployment", "fairlead-controller")["spec"]["template"]["spec"]
+    command, *options = spec["containers"][0]["args"]
+    assert command == controller.name
+    known = {option for parameter in controller.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert {option.partition("=")[0] for option in options} <= known
 
 
 def test_the_container_has_no_rights_on_its_node() -> None:

@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import web
 from plan import Fault
 
-DELAY = 1.5
+DELAY = 1.0
 """Seconds for which a write, or the answer to it, is held back."""
 HOLD = 5.0
 """Seconds for which the events of a watch are held back."""

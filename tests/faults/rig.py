@@ -1,4 +1,4 @@
-"""The controller as a process behind the proxy, started again whenever a fault has killed it.
+"""The controller as a process behind the proxy, or two of them, started again whenever a fault has killed one.
 
 The proxy's event loop runs in a thread. A killed controller is followed by the next as soon as what was on its way to
 the server has got there: a write that comes later than that is a second writer for a moment, against which only the
@@ -39,8 +39,10 @@ class Rig:
         self.log = plane.folder / "logs" / "fairlead.log"
         self.log.touch()
         self._written: Callable[[str, str], Awaitable[None]] | None = None
+        self.controllers = 1
+        """How many run at one time, none of which knows of the others."""
         self._wanted = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._restarting = asyncio.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -72,15 +74,17 @@ class Rig:
         """Ends controller and proxy."""
         self._wanted = False
         self._watching.cancel()
-        if self._process is not None:
-            self._process.terminate()
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
             try:
-                if self._process.wait(15) != 0:
-                    self.wrong.append(f"told to stop, the controller ended with status {self._process.returncode}")
+                # One that has just been started does not know yet what to do when it is told to stop.
+                if process.wait(15) not in (0, -signal.SIGKILL, -signal.SIGTERM):
+                    self.wrong.append(f"told to stop, the controller ended with status {process.returncode}")
             except subprocess.TimeoutExpired:
                 self.wrong.append("the controller did not stop when it was told to")
-                self._process.kill()
-                self._process.wait()
+                process.kill()
+                process.wait()
         self._run(self.proxy.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -94,21 +98,25 @@ class Rig:
     async def _supervise(self) -> None:
         while True:
             await asyncio.sleep(0.01)
-            code = self._process.poll() if self._process is not None else 0
-            if not self._wanted or code is None:
+            ended = [process for process in self._processes if process.poll() is not None]
+            if not self._wanted or len(self._processes) - len(ended) >= self.controllers:
                 continue
-            if self._process is not None and code != -signal.SIGKILL:
-                self.wrong.append(f"the controller ended with status {code}")
-            if not self.proxy.writing:
+            for process in ended:
+                self._processes.remove(process)
+                if process.returncode != -signal.SIGKILL:
+                    self.wrong.append(f"the controller ended with status {process.returncode}")
+            if not self.proxy.writing or self.controllers > 1:
                 with self.log.open("ab") as log:
                     command = [*COMMAND, "--kubeconfig", str(self._kubeconfig)]
-                    self._process = subprocess.Popen(command, stderr=log)
+                    self._processes.append(subprocess.Popen(command, stderr=log))
 
     def _kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        """Ends the controller that has run the longest; with several it need not be the one that met the fault."""
+        running = [process for process in self._processes if process.poll() is None]
+        if running:
             self.deaths += 1
-            self._process.kill()
-            self._process.wait()
+            running[0].kill()
+            running[0].wait()
 
     async def _restart_server(self) -> None:
         async with self._restarting:
@@ -128,7 +136,8 @@ class Rig:
 def unexplained(lines: list[str], faults: list[Fault]) -> list[str]:
     """The lines of a log that no fault explains, and that are no conflict: those anybody's write can bring about.
 
-    A gate that cannot be opened since the pod is another one, or has no gate any more, is 422: a test in a JSON patch.
+    A refusal by the lock is one, too. A gate that cannot be opened since the pod is another one, or has no gate any
+    more, is 422: a test in a JSON patch.
     """
     hows = {fault.how for fault in faults if fault.injected}
     restarted = any(how.startswith("restart") for how in hows)
@@ -149,6 +158,7 @@ def unexplained(lines: list[str], faults: list[Fault]) -> list[str]:
         expected = (
             "injected: " in problem
             or said.get("status") in (404, 409)
+            or "lock.fairlead.dev" in problem
             or (said.get("status") == 422 and (event == "not opened" or (event.removeprefix("not "), what) in doubted))
             or (restarted and _of_restart(problem))
             or (cut and problem.startswith(_CUTS))

@@ -1,6 +1,8 @@
 """Faults at every write of the protocol, on a real control plane: docs/faults.md.
 
-FAIRLEAD_FAULTS: how many are injected at least (1000). FAIRLEAD_SEED: what the plans are drawn from.
+FAIRLEAD_FAULTS: how many are injected at least (1000). FAIRLEAD_SEED: what the plans are drawn from. Every fault is met
+at every place first by one controller, without the lock; the last tenth of the faults by two that both believe they
+lead, with the lock.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from locked import locked
 from observer import Observer
 from plan import Fault, Plans, sweep
 from rig import Rig, save, unexplained
@@ -24,11 +27,12 @@ from kube import ApiError, ControlPlane, MissingProgramError, add_cluster, find_
 
 pytestmark = pytest.mark.faults
 
+WANTED = int(os.environ.get("FAIRLEAD_FAULTS", "1000"))
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 CLAIMS = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"
 SETTLES = 90.0
 """Seconds within which everything must have come to its end; the longest pauses of all who take part add up to less."""
-FAULTS = 16
+FAULTS = 28
 """Planned for a scenario; some of the requests that they are aimed at never come."""
 
 
@@ -55,11 +59,26 @@ class Run:
         self.plans = Plans(self.chance)
         self.injected: Counter[tuple[str, str]] = Counter()
         self.scenarios = self.bound = self.waited = 0
+        self.seconds: Counter[str] = Counter()
         self.before: list[Fault] = []
         plane.namespace(NAMESPACE)
         add_cluster(plane.api, cluster())
         self.rig = Rig(plane, plane.service_account("fairlead", RULES))
         self.seen = Observer(plane.api)
+
+    @property
+    def count(self) -> int:
+        """Faults that were injected."""
+        return sum(self.injected.values())
+
+    def inject(self, wanted: int) -> None:
+        """Runs scenarios until so many faults were injected in all."""
+        began, before = time.monotonic(), self.count
+        while self.count < wanted:
+            self.scenario()
+            if self.scenarios % 10 == 0:
+                rate = (self.count - before) / (time.monotonic() - began) * 60
+                print(f"{self.scenarios} scenarios, {self.count} faults, {rate:.0f} a minute", flush=True)
 
     def scenario(self) -> None:
         """One workload with its faults, from its first pod to its last claim.
@@ -116,6 +135,7 @@ class Run:
         return written
 
     def _play(self, units: list[Unit], remade: set[str], faults: list[Fault]) -> None:
+        began = time.monotonic()
         for unit in units:
             for claim in unit.claims():
                 insist(lambda claim=claim: self.plane.api.create(claim))
@@ -128,6 +148,7 @@ class Run:
                 for name in unit.names:
                     insist(lambda name=name: self._delete(name))
                 unit.wanted.clear()
+        self.seconds["creating pods"] += time.monotonic() - began
         self._settle(units, remade)
         leaving = [unit for unit in units if unit.wanted and self.chance.random() < 0.5]
         for unit in leaving:
@@ -148,11 +169,12 @@ class Run:
             self.bound, self.waited = self.bound + bound, self.waited + len(self.seen.pods) - bound
 
     def _until(self, left: Callable[[], list[str]], what: str) -> None:
-        deadline = time.monotonic() + SETTLES
+        began = time.monotonic()
         while found := left():
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + SETTLES:
                 raise TimeoutError(f"waited {SETTLES:g} s for {what}: {'; '.join(found[:8])}")
             time.sleep(0.05)
+        self.seconds[f"waiting for {what}"] += time.monotonic() - began
 
     def _delete(self, name: str) -> None:
         try:
@@ -196,26 +218,35 @@ def insist(what: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def test_faults_at_every_write(plane: ControlPlane) -> None:
-    wanted = int(os.environ.get("FAIRLEAD_FAULTS", "1000"))
+@pytest.fixture(scope="module")
+def run(plane: ControlPlane) -> Iterator[Run]:
+    """Both tests' scenarios, on one control plane; at the end a table of what was injected."""
     seed = int(os.environ.get("FAIRLEAD_SEED", random.SystemRandom().randrange(2**32)))
     print(f"\nFAIRLEAD_SEED={seed}", flush=True)
-    run = Run(plane, seed)
+    made = Run(plane, seed)
     began = time.monotonic()
-    try:
-        while sum(run.injected.values()) < wanted or run.plans.left:
-            run.scenario()
-            minutes = (time.monotonic() - began) / 60
-            count = sum(run.injected.values())
-            if run.scenarios % 5 == 0:
-                print(f"{run.scenarios} scenarios, {count} faults, {minutes:.1f} min", flush=True)
-    finally:
-        run.rig.stop()
-        run.seen.stop()
-        minutes = (time.monotonic() - began) / 60
-        count = sum(run.injected.values())
-        print(run.table())
-        print(f"{count} faults in {run.scenarios} scenarios, {minutes:.1f} minutes, {count / minutes:.0f} a minute")
-        print(f"{run.rig.deaths} controllers killed, {run.rig.restarts} times the API server")
-        print(f"{run.seen.seen} events of pods and claims looked at; pods seen bound {run.bound}, waiting {run.waited}")
-    assert not run.rig.wrong
+    yield made
+    made.rig.stop()
+    made.seen.stop()
+    minutes = (time.monotonic() - began) / 60
+    rate = made.count / minutes
+    print(f"\n{made.table()}")
+    print(f"{made.count} faults in {made.scenarios} scenarios, {minutes:.1f} minutes, {rate:.0f} a minute")
+    print("seconds:", ", ".join(f"{seconds:.0f} {what}" for what, seconds in made.seconds.most_common()))
+    print(f"{made.rig.deaths} controllers killed, {made.rig.restarts} times the API server")
+    locks = made.rig.log.read_text(errors="replace").count("lock.fairlead.dev")
+    print(f"{locks} times the lock said no in the log")
+    print(f"{made.seen.seen} events of pods and claims looked at; pods bound {made.bound}, waiting {made.waited}")
+    assert made.rig.wrong == []
+
+
+def test_every_fault_at_every_write(run: Run) -> None:
+    run.inject(round(WANTED * 0.9))
+    while run.plans.left:
+        run.inject(run.count + 1)
+
+
+def test_two_that_both_believe_they_lead_are_kept_apart_by_the_lock(run: Run) -> None:
+    with locked(run.plane):
+        run.rig.controllers = 2
+        run.inject(run.count + round(WANTED * 0.1))

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import CLASSES, claim, convert, counters, device, request, slice_
+from builders import CLASSES, DRIVER, claim, convert, counters, device, request, slice_
 from fairlead.allocator import Allocator
 from fairlead.inventory import Features, Inventory
 from fairlead.resource import DeviceClass, ResourceClaim, ResourceSlice
@@ -51,6 +51,11 @@ def test_events_leave_what_a_new_inventory_would_have(events: list[tuple[str, in
         anew = Inventory(slices, holding.values())
         for name in nodes:
             assert inventory.view(name).occupancy == anew.view(name).occupancy
+            whole, made = (one.pool_view((DRIVER, name)) for one in (inventory, anew))
+            assert whole is not None
+            assert made is not None
+            assert whole.size == inventory.view(name).size
+            assert whole.occupancy == made.occupancy
             used = [
                 (result.driver, result.pool, result.device)
                 for held in holding.values()
@@ -63,3 +68,16 @@ def test_events_leave_what_a_new_inventory_would_have(events: list[tuple[str, in
         inventory.remove_claim(held)
     for name in nodes:
         assert inventory.view(name).occupancy == Inventory(slices).view(name).occupancy
+
+
+def test_all_of_a_pool_is_seen_from_nowhere_and_nothing_of_one_that_is_incomplete() -> None:
+    here, there = (slice_(name, pool="p", name=name, count=2, nodeName=name) for name in ("a", "b"))
+    inventory = Inventory([convert(ResourceSlice, here)])
+    view = inventory.pool_view((DRIVER, "p"))
+    assert view is not None
+    assert view.size == 0
+    inventory.add_slice(convert(ResourceSlice, there))
+    view = inventory.pool_view((DRIVER, "p"))
+    assert view is not None
+    assert [view.device(number).name for number in range(view.size)] == ["a", "b"]
+    assert inventory.pool_view((DRIVER, "other")) is None

@@ -309,7 +309,7 @@ def test_while_nothing_is_known_only_what_takes_nothing_passes() -> None:
     response = json.loads(write(review(None, read(message(plain(3), plain(3, "gpu-0"))), 0.0)))["response"]
     assert response["allowed"] is False
     assert response["status"]["code"] == 503
-    assert response["status"]["details"] == {"retryAfterSeconds": 1}
+    assert 1 <= response["status"]["details"]["retryAfterSeconds"] <= 5
 
 
 def test_what_is_no_review_is_an_error() -> None:

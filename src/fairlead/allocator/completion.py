@@ -235,8 +235,7 @@ class Completion:
             return places
         cost = self._bounds.prices.cost
         costs = [
-            (not self._habits.of(demand.position, c.slot), cost(c.slot, c.candidates, c.count))
-            for c in demand.choices
+            (not self._habits.of(demand.position, c.slot), cost(c.slot, c.candidates, c.count)) for c in demand.choices
         ]
         return sorted(places, key=costs.__getitem__)
 

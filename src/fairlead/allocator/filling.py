@@ -98,9 +98,7 @@ class Filler:
 
         return fill(0, mix)
 
-    def _worth(
-        self, one: Bin, most: Counts, weights: Sequence[Counts], ways: Sequence[Counts] | None
-    ) -> list[int]:
+    def _worth(self, one: Bin, most: Counts, weights: Sequence[Counts], ways: Sequence[Counts] | None) -> list[int]:
         """By weights, what the bin could hold at most."""
         key = one, most, tuple(weights)
         known = self._worths.get(key)

@@ -39,9 +39,7 @@ class Mixes:
         """
         self.in_blocks = in_blocks
         options = {option: None for unit in units for plan in unit.plans for ours in plan for option in ours}
-        self.kinds: list[Kind] = list(
-            dict.fromkeys([self.kind(option) for option in options if self.inside(option)])
-        )
+        self.kinds: list[Kind] = list(dict.fromkeys([self.kind(option) for option in options if self.inside(option)]))
         """The kinds, by their place in the counts."""
         self._claims = _near_limit([demand for unit in units for demand in unit.demands], state)
         self._vectors = {option: self._vector(option) for option in options}

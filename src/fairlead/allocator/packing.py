@@ -81,9 +81,7 @@ class Packing:
         """
         return self._look(demands, state, _MOST_MIXES, effort)[1]
 
-    def _look(
-        self, demands: list[Demand], state: State, most: int, effort: int
-    ) -> tuple[Mixes, Packed | bool | None]:
+    def _look(self, demands: list[Demand], state: State, most: int, effort: int) -> tuple[Mixes, Packed | bool | None]:
         moves = self._moves
         ledger = moves.problem.ledger
         mixes = Mixes(units_of(moves.problem.rules, demands, state), ledger.in_blocks, state, most)

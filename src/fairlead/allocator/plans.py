@@ -38,9 +38,7 @@ def units_of(rules: Sequence[Rule], demands: Sequence[Demand], state: State) -> 
     ruled = sorted({number for demand in demands for choice in demand.choices for number, _ in choice.slot.constraints})
     for number in ruled:
         rule = rules[number]
-        ours = [
-            d for d in demands if not grouped >> d.position & 1 and any(number in c.slot.rules for c in d.choices)
-        ]
+        ours = [d for d in demands if not grouped >> d.position & 1 and any(number in c.slot.rules for c in d.choices)]
         if rule.distinct or len(ours) < 2 or len(rule.index.masks) * len(ours) > _MOST_PLANNED:
             continue
         for demand in ours:

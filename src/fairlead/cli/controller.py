@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from typing import Literal
 
 import click
 
 from fairlead.cli.group import BAD_INPUT
+from fairlead.cli.reach import access_options
 
 
 @click.command(short_help="Allocate devices in a live cluster.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(),
-    metavar="PATH",
-    help="How to reach the API server. Absent: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
-)
+@access_options
 @click.option("--once", is_flag=True, help="Stop as soon as nothing is under way; pods that have no place still wait.")
 @click.option(
     "--leader-elect/--no-leader-elect",
@@ -38,13 +35,20 @@ from fairlead.cli.group import BAD_INPUT
     metavar="SECONDS",
     help="How long kube-scheduler may fail to bind a pod before it is moved, evicted or told.",
 )
+@click.option("--listen", default="", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
+@click.option(
+    "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to write the log."
+)
 def controller(
     kubeconfig: str | None,
+    context: str,
     once: bool,
     elect: bool | None,
     lease_namespace: str,
     lease_name: str,
     bind_patience: float,
+    listen: str,
+    log_format: Literal["json", "text"],
 ) -> None:
     """Allocate the claims of pods that have the scheduling gate fairlead.dev/allocation, then open it.
 
@@ -55,21 +59,27 @@ def controller(
     Run several only with --leader-elect: one leads and writes, the others wait to take over. Let nobody else allocate
     the same devices. Everything it knows stands in the cluster, so it can be stopped and started at any time.
 
-    The log is on stderr, one line of JSON for each event. Exit status: 0 when it was told to stop, 1 when the API
+    The log is on stderr, one line for each event. Exit status: 0 when it was told to stop, 1 when the API
     server does not let it read what it needs, 2 when the configuration cannot be used.
 
     \b
     Examples:
       fairlead controller --kubeconfig ~/.kube/config
       fairlead controller --leader-elect --lease-namespace gpu-team
+      fairlead controller --listen 127.0.0.1:8080 --log-format text
     """
-    from fairlead.controller import AccessError, LeaseName, find_access, run
+    from fairlead.controller import AccessError, LeaseName, ListenError, find_access, run
 
     try:
-        access = find_access(kubeconfig)
+        access = find_access(kubeconfig, context)
     except AccessError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None
     elects = not once and (access.inside if elect is None else elect)
     lease = LeaseName(lease_namespace, lease_name) if elects else None
-    raise SystemExit(run(access, sys.stderr, once, lease, timedelta(seconds=bind_patience)))
+    try:
+        status = run(access, sys.stderr, once, lease, listen, log_format, timedelta(seconds=bind_patience))
+    except ListenError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(BAD_INPUT) from None
+    raise SystemExit(status)

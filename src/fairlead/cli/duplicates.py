@@ -12,6 +12,7 @@ import yaml
 from fairlead.cli.group import BAD_INPUT
 from fairlead.cli.inputs import BadInputError
 from fairlead.cli.options import read_stdin
+from fairlead.cli.reach import access_options
 from fairlead.controller.lock import Duplicate, Holder
 from fairlead.controller.lock import duplicates as find
 from fairlead.inventory import Inventory
@@ -26,12 +27,7 @@ status by hand makes kube-scheduler take the device for free and give it to a th
 
 
 @click.command(short_help="Show devices that are held twice, by whom, and what to do.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(),
-    metavar="PATH",
-    help="Ask this cluster. Without it and -f: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
-)
+@access_options
 @click.option(
     "-f",
     "--file",
@@ -49,7 +45,7 @@ status by hand makes kube-scheduler take the device for free and give it to a th
     show_default=True,
     help="json and yaml: a list of {kind, what, problem, holders}.",
 )
-def duplicates(kubeconfig: str | None, paths: tuple[str, ...], output: str) -> None:
+def duplicates(kubeconfig: str | None, context: str, paths: tuple[str, ...], output: str) -> None:
     """Show every device that several claims hold, and every shared capacity or counter of which more is taken than
     there is. There ought to be none; what is there is from before the lock was installed, or got around it.
 
@@ -65,7 +61,7 @@ def duplicates(kubeconfig: str | None, paths: tuple[str, ...], output: str) -> N
     """
     if paths and kubeconfig is not None:
         raise click.UsageError("--kubeconfig and -f exclude each other")
-    slices, claims = _from_files(paths) if paths else _from_cluster(kubeconfig)
+    slices, claims = _from_files(paths) if paths else _from_cluster(kubeconfig, context)
     found = find(Inventory(slices, claims))
     if output == "json":
         click.echo(json.dumps([_record(one) for one in found], indent=2, ensure_ascii=False))
@@ -84,12 +80,12 @@ def _from_files(paths: Sequence[str]) -> tuple[Sequence[ResourceSlice], Sequence
     return objects.slices, objects.claims
 
 
-def _from_cluster(kubeconfig: str | None) -> tuple[Sequence[ResourceSlice], Sequence[ResourceClaim]]:
+def _from_cluster(kubeconfig: str | None, context: str) -> tuple[Sequence[ResourceSlice], Sequence[ResourceClaim]]:
     from fairlead.controller import AccessError, ServerError, find_access
     from fairlead.controller.lock import fetch
 
     try:
-        return fetch(find_access(kubeconfig))
+        return fetch(find_access(kubeconfig, context))
     except (AccessError, ServerError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None

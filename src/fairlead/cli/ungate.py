@@ -5,18 +5,14 @@ from __future__ import annotations
 import click
 
 from fairlead.cli.group import BAD_INPUT
+from fairlead.cli.reach import access_options
 
 
 @click.command(short_help="Hand waiting pods over to kube-scheduler.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(),
-    metavar="PATH",
-    help="How to reach the API server. Absent: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
-)
+@access_options
 @click.option("-n", "--namespace", default="", metavar="NAME", help="Only the pods of this namespace. [default: all]")
 @click.option("--dry-run", is_flag=True, help="Only say which pods it would be.")
-def ungate(kubeconfig: str | None, namespace: str, dry_run: bool) -> None:
+def ungate(kubeconfig: str | None, context: str, namespace: str, dry_run: bool) -> None:
     """Open the scheduling gate fairlead.dev/allocation of every pod that has it, so that kube-scheduler takes over.
 
     For removing Fairlead from a cluster, or for when it is out of order: stop the controller and delete its policies
@@ -41,7 +37,7 @@ def ungate(kubeconfig: str | None, namespace: str, dry_run: bool) -> None:
             click.echo(f"{opened.pod}: {'would be opened' if opened.dry_run else 'opened'}")
 
     try:
-        open_gates(find_access(kubeconfig), tell, namespace, dry_run)
+        open_gates(find_access(kubeconfig, context), tell, namespace, dry_run)
     except AccessError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from fairlead.cli.group import BAD_INPUT
+from fairlead.cli.reach import access_options
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, int]:
@@ -19,12 +20,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 
 
 @click.command(short_help="Refuse writes that take a device which is held (the lock).")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(),
-    metavar="PATH",
-    help="How to reach the API server. Absent: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
-)
+@access_options
 @click.option(
     "--listen",
     callback=_address,
@@ -62,6 +58,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 )
 def webhook(
     kubeconfig: str | None,
+    context: str,
     listen: tuple[str, int],
     certificate: Path,
     key: Path,
@@ -93,7 +90,7 @@ def webhook(
         raise click.BadParameter(f"{pod!r}: must be NAMESPACE/NAME", param_hint="--pod")
     options = Options(*listen, certificate, key, lease_namespace, lease_name, pod_namespace, pod_name, window)
     try:
-        raise SystemExit(serve(find_access(kubeconfig), options, sys.stderr))
+        raise SystemExit(serve(find_access(kubeconfig, context), options, sys.stderr))
     except (AccessError, CertificateError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None

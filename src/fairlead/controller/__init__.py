@@ -3,8 +3,9 @@
 `Core` decides and does nothing else: events go in, writes come out (`state`). `run` joins it to an API server.
 """
 
-from fairlead.controller.access import Access, AccessError, find_access
+from fairlead.controller.access import Access, find_access
 from fairlead.controller.client import Client
+from fairlead.controller.credentials import AccessError, Credentials
 from fairlead.controller.election import Election, Timing
 from fairlead.controller.elector import Elector
 from fairlead.controller.events import (
@@ -20,8 +21,10 @@ from fairlead.controller.events import (
     Write,
     Written,
 )
+from fairlead.controller.figures import DeviceFigures, device_figures
 from fairlead.controller.grouping import GROUP, GROUP_SIZE
 from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
+from fairlead.controller.probes import ListenError, split_address
 from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
 from fairlead.controller.run import LeaseName, run
 from fairlead.controller.state import Core
@@ -41,6 +44,8 @@ __all__ = [
     "Answer",
     "Client",
     "Core",
+    "Credentials",
+    "DeviceFigures",
     "Election",
     "Elector",
     "Event",
@@ -48,6 +53,7 @@ __all__ = [
     "Kind",
     "LeaseName",
     "Listed",
+    "ListenError",
     "MakeRound",
     "Opened",
     "PlannedRound",
@@ -59,7 +65,9 @@ __all__ = [
     "Timing",
     "Write",
     "Written",
+    "device_figures",
     "find_access",
     "open_gates",
     "run",
+    "split_address",
 ]

@@ -16,14 +16,15 @@ import contextlib
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from fairlead.controller.access import Access, AccessError
+from fairlead.controller.access import Access
+from fairlead.controller.credentials import AccessError
 from fairlead.controller.events import UNKNOWN_OUTCOME, Event, Gone, Kind, Listed, Refused, Seen, Write, Written
 from fairlead.controller.wire import (
     ServerError,
@@ -80,12 +81,12 @@ _LIST: Final = 60.0
 """Seconds for a page of a list, or for a streaming list."""
 _DENIED: Final = 5.0
 """Seconds after which we take a refusal to let us read for true: a server that has just started refuses everybody."""
-_NO_STREAM: Final = (400, 405, 422)
-"""How servers refuse a streaming list that do not do it."""
+_NO_STREAM: Final = (400, 405, 422, 504)
+"""How servers refuse a streaming list that do not do it, or whose cache is far behind the storage."""
 _UNACKNOWLEDGED: Final = 4.0
 """Seconds after which a connection is dropped whose other end does not confirm what was sent: as long as a write may
 outlive a lead (`election.Timing.write`)."""
-_FIRST_DELAY, _LAST_DELAY = 0.8, 30.0
+_FIRST_DELAY, _LAST_DELAY = 0.8, 8.0
 
 _Emit = Callable[[Event], None]
 _Log = Callable[..., None]
@@ -109,6 +110,8 @@ class Client:
         }
         self._session: aiohttp.ClientSession | None = None
         self._writing: aiohttp.ClientSession | None = None
+        self._renewing = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Client:
         self._session, self._writing = self._connections(), self._connections()
@@ -117,6 +120,9 @@ class Client:
     async def __aexit__(self, *error: object) -> None:
         assert self._session is not None
         assert self._writing is not None
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._session.close()
         await self._writing.close()
 
@@ -145,7 +151,7 @@ class Client:
         Raises:
             ServerError: we may not read the kind.
         """
-        began = asyncio.get_running_loop().time()
+        denied_at: float | None = None
         failures = 0
         version: str | None = None
         path: str | None = None
@@ -169,8 +175,10 @@ class Client:
                     continue  # the server closes watches after some minutes, and those of clients that are too slow
                 problem = "closed at once"
             except ServerError as error:
-                if error.status in (401, 403) and not known and asyncio.get_running_loop().time() - began > _DENIED:
-                    raise
+                if error.status in (401, 403) and not known:
+                    denied_at = denied_at or asyncio.get_running_loop().time()
+                    if asyncio.get_running_loop().time() - denied_at > _DENIED:
+                        raise
                 if version is None and stream and error.status in _NO_STREAM:
                     stream = False
                     continue
@@ -294,9 +302,14 @@ class Client:
             query["resourceVersion"] = version
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST, sock_read=_SILENCE)
         assert self._session is not None
-        url = self._access.server + path
-        async with self._session.get(url, params=query, headers=self._headers(), timeout=timeout) as response:
+        headers = await self._headers()
+        url, name = self._access.server + path, self._access.server_name or None
+        async with self._session.get(
+            url, params=query, headers=headers, timeout=timeout, server_hostname=name
+        ) as response:
             if response.status != 200:
+                if response.status == 401:
+                    self._refused(headers)
                 raise error_of(response.status, await response.read(), response.headers)
             events = lines(response.content)
             if version is None:
@@ -343,9 +356,35 @@ class Client:
                         objects.pop(decode(event.object).key, None)
         raise aiohttp.ClientPayloadError("the watch ended before all objects were told")
 
-    def _headers(self) -> dict[str, str]:
-        token = self._access.token()
+    async def _headers(self) -> dict[str, str]:
+        """What shows who we are, brought up to date before."""
+        credentials = self._access.credentials
+        if credentials.stale:
+            async with self._renewing:
+                if await asyncio.to_thread(credentials.renew):
+                    self._reconnect()
+        token = credentials.token
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def _refused(self, headers: Mapping[str, str]) -> bool:
+        """Takes note that the server did not accept us; returns whether trying again may help."""
+        return self._access.credentials.refused(headers.get("Authorization", "").removeprefix("Bearer "))
+
+    def _reconnect(self) -> None:
+        """Has all connections made anew, with another client certificate; requests on their way get time to end."""
+        old = [one for one in (self._session, self._writing) if one is not None]
+        self._session, self._writing = self._connections(), self._connections()
+
+        async def retire() -> None:
+            try:
+                await asyncio.sleep(_REQUEST)
+            finally:
+                for one in old:
+                    await one.close()
+
+        task = asyncio.create_task(retire())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def request(
         self, method: str, path: str, body: object = None, media: str = "", seconds: float = _LIST
@@ -368,25 +407,33 @@ class Client:
         media: str = "",
         seconds: float = _LIST,
     ) -> bytes:
-        headers = self._headers()
-        session = self._session
-        if body is not None:
-            headers["Content-Type"] = media
-            query = {**query, "timeout": f"{seconds:.3f}s"}
-            session = self._writing
-        assert session is not None
-        async with session.request(
-            method,
-            self._access.server + path,
-            params=query,
-            data=body,
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=seconds),
-        ) as response:
-            answer = await response.read()
-            if response.status >= 300:
-                raise error_of(response.status, answer, response.headers)
-            return answer
+        """One request, and a second one where the server does not accept credentials that may be outdated."""
+        ends_at = asyncio.get_running_loop().time() + seconds
+        async with asyncio.timeout(seconds):
+            for attempt in (1, 2):
+                headers = await self._headers()
+                session = self._session
+                left = ends_at - asyncio.get_running_loop().time()
+                if body is not None:
+                    headers["Content-Type"] = media
+                    query = {**query, "timeout": f"{max(left, 0.001):.3f}s"}
+                    session = self._writing
+                assert session is not None
+                async with session.request(
+                    method,
+                    self._access.server + path,
+                    params=query,
+                    data=body,
+                    headers=headers,
+                    timeout=aiohttp.ClientTimeout(total=None),
+                    server_hostname=self._access.server_name or None,
+                ) as response:
+                    answer = await response.read()
+                    if response.status < 300:
+                        return answer
+                    if response.status != 401 or not self._refused(headers) or attempt > 1:
+                        raise error_of(response.status, answer, response.headers)
+        raise AssertionError("unreachable")
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:

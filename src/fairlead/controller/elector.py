@@ -19,8 +19,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from fairlead.controller.access import AccessError
 from fairlead.controller.client import Client
+from fairlead.controller.credentials import AccessError
 from fairlead.controller.election import MICRO_TIME, Election, Lease, Proposal, Timing, from_object, to_body
 from fairlead.controller.wire import ServerError
 

@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TextIO
 
-import msgspec
-
+import fairlead
 from fairlead.allocator.result import random_share_id
 from fairlead.controller.access import Access
 from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector
 from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Listed, Purpose, Refused, Write, Written
+from fairlead.controller.journal import Format, Journal
 from fairlead.controller.rounds import PlannedRound
+from fairlead.controller.service import Service
 from fairlead.controller.state import Core
 from fairlead.controller.stuck import PATIENCE
 from fairlead.controller.wire import ServerError
@@ -69,6 +70,8 @@ def run(
     log_to: TextIO,
     once: bool = False,
     lease: LeaseName | None = None,
+    listen: str = "",
+    log_format: Format = "json",
     bind_patience: timedelta = PATIENCE,
 ) -> int:
     """Runs until it is told to stop.
@@ -78,20 +81,25 @@ def run(
         log_to: takes the log.
         once: whether to stop as soon as nothing is under way.
         lease: decides who of several writes; absent, we do.
+        listen: `HOST:PORT` to serve metrics and probes on; nowhere where it is empty.
+        log_format: how the log is written.
         bind_patience: how long kube-scheduler may fail to bind a pod before something is done.
 
     Returns:
         The exit status: 0, or 1 when the server does not let us read what we need.
+
+    Raises:
+        ListenError: `listen` cannot be used.
     """
-    return asyncio.run(_Loop(access, log_to, once, lease, bind_patience).run())
+    return asyncio.run(_Loop(access, Journal(log_to, log_format), once, lease, bind_patience).run(listen))
 
 
 class _Loop:
     def __init__(
-        self, access: Access, log_to: TextIO, once: bool, lease: LeaseName | None, bind_patience: timedelta
+        self, access: Access, journal: Journal, once: bool, lease: LeaseName | None, bind_patience: timedelta
     ) -> None:
         self._access = access
-        self._log_to = log_to
+        self._journal = journal
         self._once = once
         self._lease = lease
         self._bind_patience = bind_patience
@@ -112,11 +120,16 @@ class _Loop:
         self._in_doubt = False
         """Whether nobody knows what became of a write that was answered, or not, since we were told to stop."""
 
-    async def run(self) -> int:
+        self._service = Service(lambda: self._core, self._leads, self._unready, self._log)
+        self._decisions = 0
+
+    async def run(self, listen: str) -> int:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._end, name.name)
-        self._log("start", server=self._access.server)
+        self._log("start", server=self._access.server, version=fairlead.__version__)
+        if listen:
+            await self._service.start(listen)
         async with Client(self._access, self._log) as client:
             self._client = client
             electing = await self._begin_election()
@@ -127,6 +140,7 @@ class _Loop:
                     await self._turn()
             finally:
                 await self._finish(electing)
+                await self._service.stop()
         return 1 if self._failed else 0
 
     async def _begin_election(self) -> asyncio.Task[None] | None:
@@ -216,14 +230,29 @@ class _Loop:
         if self._stop:
             return
         self._core, self._in_step = _new_core(self._bind_patience), False
+        self._service.metrics.forget()
         while not self._events.empty():
             self._events.get_nowait()
         self._watch(KINDS)
         self._events.put_nowait(None)
 
+    def _leads(self) -> bool:
+        return self._elector is None or self._elector.leads
+
     @property
     def _may_decide(self) -> bool:
-        return not self._unlisted and (self._elector is None or self._elector.leads)
+        return not self._unlisted and self._leads()
+
+    def _unready(self) -> str:
+        """Why we could not go on at once if we led."""
+        missing = [kind for kind in KINDS if kind not in self._readable]
+        if missing:
+            return f"not listed yet: {', '.join(missing)}"
+        if self._unlisted or not self._core.synced:
+            return "listing anew what another has written"
+        if self._elector is not None and not self._elector.reachable:
+            return "the lease cannot be reached"
+        return ""
 
     def _write_limit(self) -> float:
         """How many seconds a write that is begun now may take; 0 where none may be begun."""
@@ -236,23 +265,25 @@ class _Loop:
         core = self._core
         now = datetime.now(UTC)
         while not self._events.empty():
-            event = self._events.get_nowait()
-            if event is not None:
-                core.handle(event, now)
+            self._handle(core, self._events.get_nowait(), now)
         if core.synced and not self._in_step:
             self._in_step = True
             self._log("synced")
         if self._stop or not self._may_decide:
             return
-        started = asyncio.get_running_loop().time()
-        writes = await asyncio.to_thread(core.decide, now)
-        took = asyncio.get_running_loop().time() - started
+        async with self._service.deciding():
+            started = asyncio.get_running_loop().time()
+            writes = await asyncio.to_thread(core.decide, now)
+            took = asyncio.get_running_loop().time() - started
+        self._service.metrics.count(core.tally.take())
         if core is not self._core:
             return  # the lead was lost meanwhile
         if writes:
-            self._log("decided", writes=len(writes), milliseconds=round(took * 1000, 1))
+            self._decisions += 1
+            self._log("decided", decision=self._decisions, writes=len(writes), milliseconds=round(took * 1000, 1))
         for write in writes:
-            task = asyncio.create_task(self._send(write))
+            about = {"units": core.units_of(write), "decision": self._decisions}
+            task = asyncio.create_task(self._send(write, about))
             self._writes.add(task)
             task.add_done_callback(self._writes.discard)
         idle = core.synced and self._events.empty() and not (writes or self._writes or core.busy)
@@ -266,19 +297,25 @@ class _Loop:
             event = await asyncio.wait_for(self._events.get(), delay)
         except TimeoutError:
             return
-        if event is not None:
-            self._core.handle(event, datetime.now(UTC))
+        self._handle(self._core, event, datetime.now(UTC))
 
-    async def _send(self, write: Write) -> None:
+    def _handle(self, core: Core, event: Event | None, now: datetime) -> None:
+        if event is not None:
+            self._service.metrics.note(event)
+            core.handle(event, now)
+
+    async def _send(self, write: Write, about: dict[str, Any]) -> None:
         async with self._slots:
             limit = self._write_limit()
             if not limit:
                 return  # whoever leads next decides anew
-            answer = await self._client.send(write, limit)
-        fields: dict[str, Any] = {"object": f"{write.kind} {write.key}"}
+            self._service.metrics.sent(write)
+            with self._service.metrics.write.labels(write.purpose).time():
+                answer = await self._client.send(write, limit)
+        fields: dict[str, Any] = {"object": f"{write.kind} {write.key}", **about}
         if write.purpose == "say":
-            about = write.body["involvedObject"]
-            fields = {"object": f"Pod {about['namespace']}/{about['name']}", "message": write.body["message"]}
+            told = write.body["involvedObject"]
+            fields |= {"object": f"Pod {told['namespace']}/{told['name']}", "message": write.body["message"]}
         if isinstance(answer, Refused):
             fields |= {"status": answer.status, "problem": answer.message}
         outcome = _DONE[write.purpose] if isinstance(answer, Written) else f"not {_DONE[write.purpose]}"
@@ -289,8 +326,9 @@ class _Loop:
         self._events.put_nowait(answer)
 
     def _log(self, event: str, **fields: Any) -> None:
-        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-        print(msgspec.json.encode(line).decode(), file=self._log_to, flush=True)
+        self._journal(event, **fields)
+        if event == "watch ended":
+            self._service.metrics.watch_ended(fields["kind"])
 
 
 def _new_core(bind_patience: timedelta) -> Core:

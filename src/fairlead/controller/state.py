@@ -36,10 +36,7 @@ from fairlead.controller.events import (
     Written,
 )
 from fairlead.controller.following import Following
-from fairlead.controller.grouping import (
-    UnitError,
-    finished,
-)
+from fairlead.controller.grouping import UnitError, finished
 from fairlead.controller.moves import Mover, is_open
 from fairlead.controller.placing import Placer
 from fairlead.controller.readiness import Readiness
@@ -48,9 +45,11 @@ from fairlead.controller.roster import Roster
 from fairlead.controller.rounds import Answer, MakeRound
 from fairlead.controller.store import Store
 from fairlead.controller.stuck import PATIENCE as BIND_PATIENCE
+from fairlead.controller.tally import Tally, kind_of, pending
 from fairlead.controller.telling import SAY_AGAIN, tell, too_soon
 from fairlead.controller.tidying import Tidier
 from fairlead.controller.unit import Unit, UnitPlan, adopted, agrees, planned_from
+from fairlead.placement import Cluster
 from fairlead.resource import KubeObject, Node, Pod, PodGroup, ResourceClaim
 
 SETTLE: Final = timedelta(milliseconds=5)
@@ -61,6 +60,8 @@ FIRST_DELAY: Final = timedelta(seconds=1)
 LAST_DELAY: Final = timedelta(seconds=60)
 _LOCKED_FIRST: Final = timedelta(milliseconds=50)
 _LOCKED_LAST: Final = timedelta(seconds=5)
+_REFUSALS: Final = 2
+"""How many refusals by the API server are nothing that a pod has to be told: while it starts it refuses everybody."""
 _QUIET: Final = 8
 """Up to how many refusals by the lock, one after another, are nothing that a pod has to be told."""
 
@@ -90,6 +91,7 @@ class Core:
         self._timers: dict[str, datetime] = {}
         self._retries: dict[tuple[str, str], datetime] = {}
         self._doubts: dict[tuple[str, str], int] = {}
+        self.tally = Tally()
 
     @property
     def synced(self) -> bool:
@@ -112,6 +114,25 @@ class Core:
             return min((*self._retries.values(), *([self._mover.wake] if self._mover.wake else [])), default=None)
         others = [at for at in (self._mover.wake, self._rescuer.wake, self._tidier.wake) if at is not None]
         return min((*self._timers.values(), *self._retries.values(), *others), default=None)
+
+    @property
+    def pending(self) -> dict[str, tuple[int, int]]:
+        """The units that have gated pods, and these pods, by reason (`tally.PENDING`)."""
+        return pending(self._roster.units.values(), self._waiting)
+
+    @property
+    def devices(self) -> Cluster:
+        """Nodes, devices and what is held, without pods."""
+        store = self._store
+        return Cluster(store.nodes, store.slices, store.classes, list(store.held_claims()), store.taint_rules)
+
+    def units_of(self, write: Write) -> list[str]:
+        """The names of the units that a write is about, for the log."""
+        key = f"{write.namespace}/{write.body['involvedObject']['name']}" if write.purpose == "say" else write.key
+        if write.kind == "ResourceClaim":
+            return [unit.name for unit in self._roster.users_of(key)]
+        unit = self._roster.unit_of(key)
+        return [unit.name] if unit is not None else []
 
     def handle(self, event: Event, now: datetime) -> None:
         """Takes note of an event."""
@@ -237,6 +258,7 @@ class Core:
             if status == UNKNOWN_OUTCOME:
                 continue
             if unit.plan is not None and not (write.kind == "ResourceClaim" and write.key not in unit.plan.claims):
+                self.tally.replans["conflict" if status in (404, 409) else "refused"] += 1
                 unit.plan = None
                 self._more_room = True
             if status not in (404, 409):
@@ -244,7 +266,7 @@ class Core:
                 locked = patches.LOCK in event.message
                 unit.not_before = now + (_soon(unit.failures) if locked else _delay(unit.failures))
                 unit.trouble = f"the API server refused to {_VERBS[write.purpose]} {write.key}: {event.message}"
-                if locked and unit.failures <= _QUIET:
+                if unit.failures <= (_QUIET if locked else _REFUSALS):
                     unit.trouble = ""
 
     def _unsaid(self, event: Refused, now: datetime) -> None:
@@ -254,8 +276,10 @@ class Core:
         if event.status == 409 or unit is None:
             self._doubts.pop((write.kind, write.key), None)
             return
+        again = now + self._pause(event)
         unit.told.discard(write.uid)
-        self._at(unit, now + self._pause(event))
+        unit.said_at = again - SAY_AGAIN  # by then the reason may be another one
+        self._at(unit, again)
 
     def _pause(self, event: Refused) -> timedelta:
         """How long to wait before a write is made again: longer each time, and as long as the server asks."""
@@ -299,6 +323,7 @@ class Core:
         if unit.plan is not None and self._readiness.valid(unit, unit.plan):
             return not self._carry_out(unit, unit.plan, now, writes) and self._start(unit, now, writes)
         if unit.plan is not None:
+            self.tally.replans["overtaken"] += 1
             unit.plan = None
             self._more_room = True
         return self._start(unit, now, writes)
@@ -342,6 +367,7 @@ class Core:
         gated = self._readiness.gated(unit)
         steps = next_steps(self._store, plan, {claim.key for claim in self._readiness.releasable(unit, gated)}, now)
         if steps is None:
+            self.tally.replans["overtaken"] += 1
             unit.plan = None
             self._more_room = True
             return False
@@ -374,6 +400,7 @@ class Core:
             self._following.settled(unit)
 
     def _answered(self, unit: Unit, answer: Answer, now: datetime, writes: list[Write]) -> None:
+        self.tally.decisions[kind_of(unit), "placed" if answer.placements else "waiting"] += 1
         if answer.placements:
             unit.plan = planned_from(answer.placements, self._store.pod_group)
             self._waiting.discard(unit.name)

@@ -191,15 +191,9 @@ class ClusterState:
         taken = self._taken.pop(key)
         self.claims.keep(key, taken.claims)
         self.claims.belongs(taken.pod)
-        pod = replace(taken.pod, spec=replace(taken.pod.spec, node_name=taken.node.name))
+        taken.node.remove(taken.needs)
         self.placed.remove(taken.pod)
-        self.placed.add(pod, taken.node.labels)
-        self._pods[key] = pod
-        self._on.setdefault(taken.node.name, {})[id(pod)] = pod
-        self._counted[id(pod)] = taken.node, taken.needs
-        self._name_claims(pod)
-        if self.costs:
-            self._count_again((key,))
+        self._arrive(replace(taken.pod, spec=replace(taken.pod.spec, node_name=taken.node.name)))
 
     def lift(self, pod: Pod, claims: Iterable[ResourceClaim]) -> None:
         """Takes a pod that has a node off it, until `put_back`; `claims` are its claims without devices.

@@ -10,6 +10,7 @@ seconds to wait, on which clients of Kubernetes try again by themselves.
 
 from __future__ import annotations
 
+import zlib
 from typing import Final
 
 import msgspec
@@ -18,8 +19,8 @@ from fairlead.controller.events import version_of
 from fairlead.controller.lock.index import Index, taken
 from fairlead.resource import Model, ResourceClaim, decode_hook
 
-RETRY_SECONDS: Final = 1
-"""What who cannot be answered now is told to wait."""
+_RETRY: Final = (1, 2, 3, 4, 5)
+"""Seconds of which who cannot be answered now is told one: thousands may wait, and must not come back all at once."""
 _SHOWN: Final = 3
 """Conflicts that a message names."""
 
@@ -123,7 +124,7 @@ def review(index: Index | None, request: Request, now: float) -> Response:
         return Response(request.uid, True)
     if index is None:
         text = f"claim {after.key}: who holds which device is not known here now, try again"
-        details = Details(retry_after_seconds=RETRY_SECONDS)
+        details = Details(retry_after_seconds=_RETRY[zlib.crc32(request.uid.encode()) % len(_RETRY)])
         return Response(request.uid, False, Status(503, "ServiceUnavailable", text, details=details))
     found = index.conflicts(after, wanted)
     if found:
