@@ -27,6 +27,7 @@ import test_controller as cluster  # noqa: E402 - found through the path above
 from locked import Lock, Observer, locked  # noqa: E402
 
 from kube import ControlPlane, add_cluster  # noqa: E402
+from kube.api import wait_for  # noqa: E402
 
 _LIMIT, _STILL = 600.0, 30.0
 """Seconds for all pods to be bound, and without a change after which a run is over."""
@@ -63,6 +64,8 @@ def measure(plane: ControlPlane, namespace: str, count: int, lock: Lock | None) 
             if now != bound:
                 bound, last = now, time.monotonic()
         cpu = {name: round(after[1] - before.get(name, (0, 0))[1], 1) for name, after in plane.usage().items()}
+    wait_for(lambda: observer.given >= bound or observer.problem, 120, "the observer to have seen all events")
+    observer.ended = True
     name = "with the lock" if lock is not None else "without"
     print(f"{name:14} {bound} of {count} bound after {last - began:.1f} s, CPU seconds {cpu}", flush=True)
     print(f"{'':14} held twice at some moment: {len({device for device, _ in observer.twice})} devices", flush=True)

@@ -267,11 +267,19 @@ class Observer(threading.Thread):
         self.given = 0
         """How often a claim got devices."""
         self.problem: Exception | None = None
+        self.ended = False
+        """To be set by who wants no more."""
 
     def run(self) -> None:
+        since = ""
         try:
-            for event in self._api.watch(f"{GROUP}/resourceclaims"):
-                self._take(event)
+            while not self.ended:
+                # The server ends watches of clients that are too slow; the next one begins where this one ended.
+                for event in self._api.watch(f"{GROUP}/resourceclaims", since):
+                    self._take(event)
+                    since = event["object"]["metadata"]["resourceVersion"]
+                    if self.ended:
+                        break
         except Exception as error:  # who started this asks for it
             self.problem = error
 

@@ -124,9 +124,13 @@ def test_what_was_held_twice_before_is_told_and_nobody_else_gets_it(lock: Lock) 
     paths = claims(lock, "twice", "a b c")
     lock.unregister()
     device = ("twice.example.com", "twice-000", "gpu-0")
+    observer = Observer(api)
+    observer.start()
     for path in paths[:2]:
         wait_for(lambda path=path: tried(lock, path, device), 20, "the API server to stop asking the lock")
     lock.register()
+    wait_for(lambda: (device, ("twice/a", "twice/b")) in observer.twice, 20, "the observer to notice")
+    observer.ended = True
     wait_for(lambda: events(lock, "twice"), 20, "the Events")
     told = events(lock, "twice")
     assert {one["involvedObject"]["name"] for one in told} == {"a", "b"}
@@ -187,9 +191,10 @@ def test_two_writers_never_give_a_device_twice_though_the_lock_is_killed(lock: L
         assert second.name != first.name
         lock.start(first.name)
         wait_for(lambda: len(cluster.bound(lock.plane.api, "both")) == count, 120, "every pod to be bound", 0.5)
+    wait_for(lambda: observer.given >= count or observer.problem, 60, "the observer to have seen all events")
+    observer.ended = True
     assert observer.problem is None
     assert observer.twice == []
-    assert observer.given >= count
     assert sum(1 for device, holders in observer.held.items() if device[0] == "both.example.com" and holders) == count
 
 

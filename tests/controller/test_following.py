@@ -7,6 +7,7 @@ that of the other one, occupancy of every node included. `snapshot` says what co
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -18,13 +19,18 @@ from play import Play
 from test_interleavings import ORDINARY, TROUBLE
 
 import builders
+from fairlead.controller import Core, Placing
 from fairlead.controller.rounds import Answer, PlannedRound
-from fairlead.controller.snapshot import snapshot
-from fairlead.controller.unit import Unit
-from fairlead.resource import PlannedPod
+from fairlead.controller.snapshot import counted_claims, snapshot
+from fairlead.controller.unit import Unit, UnitPlan
+from fairlead.placement.wiring import COMPACT
+from fairlead.resource import PlannedPod, ResourceClaim
 from states import got, same
 
 HARDWARE = ("heartbeat", "label", "resize", "cordon", "lose_node", "gain_node", "devices", "fabric", "taint", "classes")
+
+
+PLAIN = Placing()
 
 
 class Followed(Play):
@@ -32,13 +38,18 @@ class Followed(Play):
 
     asked = 0
 
+    def __init__(self, placing: Placing) -> None:
+        self.placing = placing
+        super().__init__()
+
     def _begin(self) -> None:
         super()._begin()
-        core = self.core
+        numbers = itertools.count()
+        core = self.core = Core(self.placing.rounds(lambda: f"share-{self.kills}-{next(numbers)}"))
         place = core._following.place
 
         def both(unit: Unit, pods: Sequence[PlannedPod], released: Collection[str], reasons: bool) -> Answer:
-            made = PlannedRound(snapshot(core._store, core._plans(), released), lambda: "share")
+            made = self.placing.rounds(lambda: "share")(snapshot(core._store, core._plans(), released))
             expected = made.place(pods)
             answer = place(unit, pods, released, reasons)
             self.asked += 1
@@ -160,9 +171,9 @@ class Followed(Play):
         self.pod(name, 1 + choice % 2, containers=[container], **fields)
 
 
-def play_of(chance: random.Random) -> Followed:
+def play_of(chance: random.Random, placing: Placing) -> Followed:
     """Some nodes, and pods of every kind."""
-    play = Followed()
+    play = Followed(placing)
     for number in range(chance.randint(1, 3)):
         play.node(f"node-{number}", chance.randint(1, 4), {"zone": f"z{number % 2}"})
     for number in range(chance.randint(1, 5)):
@@ -181,10 +192,10 @@ def play_of(chance: random.Random) -> Followed:
     return play
 
 
-def story(seed: int, steps: int = 250) -> Followed:
+def story(seed: int, steps: int = 250, placing: Placing = PLAIN) -> Followed:
     """A long story out of a seed."""
     chance = random.Random(seed)
-    play = play_of(chance)
+    play = play_of(chance, placing)
     for _ in range(chance.randint(0, steps)):
         kind = chance.random()
         actions = ORDINARY if kind < 0.75 else TROUBLE if kind < 0.88 else (*HARDWARE, "odd_pod")
@@ -201,6 +212,13 @@ def test_the_planner_that_follows_answers_as_a_new_one(seed: int) -> None:
     play.decide()
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_with_policies_for_nodes_and_devices_too(seed: int) -> None:
+    play = story(seed, placing=Placing("best-fit", COMPACT))
+    play.decide()
+
+
 def test_the_stories_ask_the_planner_often() -> None:
     """So that the law above says something."""
     assert sum(story(seed).asked for seed in range(20)) > 100
@@ -208,7 +226,7 @@ def test_the_stories_ask_the_planner_often() -> None:
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_plan_that_is_given_up_leaves_nothing(lost: bool) -> None:
-    play = Followed()
+    play = Followed(PLAIN)
     play.node("node-0", 2)
     play.pod("a", 2)
     while play.deliver():
@@ -221,3 +239,35 @@ def test_a_plan_that_is_given_up_leaves_nothing(lost: bool) -> None:
     play.pod("b", 2)
     play.settle()
     assert play.bound() == {"b": "node-0"}
+
+
+def test_where_plans_of_one_claim_contradict_each_other_all_that_they_name_is_taken() -> None:
+    def planned(pod: str, *devices: str) -> UnitPlan:
+        results = [{"request": "gpu", "driver": builders.DRIVER, "pool": "p", "device": name} for name in devices]
+        status = {"allocation": {"devices": {"results": results}}, "reservedFor": [{"resource": "pods", "uid": pod}]}
+        made = builders.convert(ResourceClaim, {**builders.claim(builders.request("gpu"), name="c"), "status": status})
+        return UnitPlan({pod: pod}, {pod: "node-0"}, {"ml/c": made}, {})
+
+    free = builders.convert(ResourceClaim, builders.claim(builders.request("gpu"), name="c"))
+    counted = counted_claims(free, [planned("a", "gpu-0"), planned("b", "gpu-1"), planned("c", "gpu-0")], ())
+    taken = [one.status.allocation.devices.results[0].device for one in counted if one.status.allocation is not None]
+    assert sorted(taken) == ["gpu-0", "gpu-1"]
+    assert len({one.key for one in counted}) == 2
+
+
+def test_a_policy_that_keeps_room_for_typical_pods_learns_them_from_those_that_run() -> None:
+    play = Play()
+    play.core = Core(Placing("pack").rounds(lambda: "share"))
+    for number in range(4):
+        play.node(f"node-{number}", 4)
+    for number in range(3):
+        play.pod(f"early-{number}", 2)
+        play.settle()
+    round_ = play.core._following._round
+    assert isinstance(round_, PlannedRound)
+    policy = round_._policy
+    assert policy is not None
+    assert [len(one.claims) for one in policy._typical] == [1]
+    play.pod("late", 4)
+    play.settle()
+    assert set(play.bound()) == {"early-0", "early-1", "early-2", "late"}

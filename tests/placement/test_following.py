@@ -83,7 +83,9 @@ class Model:
         if kind == "parts" and chance.random() < 0.8:
             # Devices and their counters are in two slices of one pool.
             sets = builders.counters(set={"memory": str(chance.randint(1, 6))})
-            other = builders.slice_([], pool=name, name=f"{name}-sets", count=2, generation=1, sharedCounters=sets, **reached)
+            other = builders.slice_(
+                [], pool=name, name=f"{name}-sets", count=2, generation=1, sharedCounters=sets, **reached
+            )
             self.slices[f"{name}-sets"] = read(ResourceSlice, other)
             return read(ResourceSlice, builders.slice_(members, pool=name, name=f"{name}-gpu", count=2, **reached))
         made = builders.slice_(members, pool=name, name=f"{name}-gpu", generation=generation, **reached)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
 import click
 
 from fairlead.cli.group import BAD_INPUT
+from fairlead.cli.placing import policy_option, wiring_options
 from fairlead.cli.reach import access_options
+from fairlead.placement.wiring import DevicePolicy
+from fairlead.topology import Rules
 
 
 @click.command(short_help="Allocate devices in a live cluster.")
@@ -35,6 +39,8 @@ from fairlead.cli.reach import access_options
     metavar="SECONDS",
     help="How long kube-scheduler may fail to bind a pod before it is moved, evicted or told.",
 )
+@policy_option
+@partial(wiring_options, more="")
 @click.option("--listen", default="", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
 @click.option(
     "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to write the log."
@@ -47,6 +53,9 @@ def controller(
     lease_namespace: str,
     lease_name: str,
     bind_patience: float,
+    policy: str | None,
+    devices: DevicePolicy | None,
+    rules: Rules | None,
     listen: str,
     log_format: Literal["json", "text"],
 ) -> None:
@@ -66,9 +75,10 @@ def controller(
     Examples:
       fairlead controller --kubeconfig ~/.kube/config
       fairlead controller --leader-elect --lease-namespace gpu-team
+      fairlead controller --policy pack --devices compact --topology wiring.yaml
       fairlead controller --listen 127.0.0.1:8080 --log-format text
     """
-    from fairlead.controller import AccessError, LeaseName, ListenError, find_access, run
+    from fairlead.controller import AccessError, LeaseName, ListenError, Placing, find_access, run
 
     try:
         access = find_access(kubeconfig, context)
@@ -77,8 +87,9 @@ def controller(
         raise SystemExit(BAD_INPUT) from None
     elects = not once and (access.inside if elect is None else elect)
     lease = LeaseName(lease_namespace, lease_name) if elects else None
+    placing, patience = Placing(policy, devices, rules), timedelta(seconds=bind_patience)
     try:
-        status = run(access, sys.stderr, once, lease, listen, log_format, timedelta(seconds=bind_patience))
+        status = run(access, sys.stderr, once, lease, listen, log_format, patience, placing)
     except ListenError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None

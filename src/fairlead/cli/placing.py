@@ -35,8 +35,13 @@ def parse_devices(ctx: click.Context, param: click.Parameter, value: str | None)
     return DEVICE_POLICIES[value] if value is not None else None
 
 
-def wiring_options(command: Command) -> Command:
-    """`--devices` and `--topology`: which devices of a node are better, and what is known of its wiring."""
+def wiring_options(command: Command, more: str = " Also shows what they are worth.") -> Command:
+    """`--devices` and `--topology`: which devices of a node are better, and what is known of its wiring.
+
+    Args:
+        command: gets the options.
+        more: what else the help of `--devices` says.
+    """
     command = click.option(
         "--topology",
         "rules",
@@ -50,8 +55,7 @@ def wiring_options(command: Command) -> Command:
         callback=parse_devices,
         type=click.Choice(list(DEVICE_POLICIES)),
         help="Which devices of a node a pod gets, where it does not say so in an annotation: the first, as Kubernetes "
-        "gives them; those that talk fastest; or those that are farthest apart. Also shows what they are worth. "
-        "[default: first-fit]",
+        f"gives them; those that talk fastest; or those that are farthest apart.{more} [default: first-fit]",
     )(command)
 
 
@@ -62,9 +66,14 @@ def placement_options(command: Command) -> Command:
         default=True,
         help="Whether the pods of a gang are placed whole or not at all, or one by one. [default: whole]",
     )(command)
+    return policy_option(command, " Also shows what the choice scored.")
+
+
+def policy_option(command: Command, more: str = "") -> Command:
+    """`--policy`: which of the nodes that fit takes a pod; `more` is what else its help says."""
     return click.option(
         "--policy",
         type=click.Choice(NODE_POLICIES),
-        help="Which of the nodes that fit takes a pod that stands alone; docs/policies.md says what each optimises. "
-        "Also shows what the choice scored. [default: first-fit]",
+        help="Which of the nodes that fit takes a pod that stands alone; docs/policies.md says what each optimises."
+        f"{more} [default: first-fit]",
     )(command)

@@ -24,6 +24,7 @@ from fairlead.controller.events import (
 from fairlead.controller.figures import DeviceFigures, device_figures
 from fairlead.controller.grouping import GROUP, GROUP_SIZE
 from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
+from fairlead.controller.policies import Placing
 from fairlead.controller.probes import ListenError, split_address
 from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
 from fairlead.controller.run import LeaseName, run
@@ -56,6 +57,7 @@ __all__ = [
     "ListenError",
     "MakeRound",
     "Opened",
+    "Placing",
     "PlannedRound",
     "Purpose",
     "Refused",

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from fairlead.placement import Advisor, Cluster, ClusterState, GangPlanner, Placement, Planner, Policy
+from fairlead.placement import Advisor, Cluster, ClusterState, GangPlanner, Placement, Planner
+from fairlead.placement.packing import NodePolicy, typical_pods
 from fairlead.placement.planning import place_unit
 from fairlead.placement.wiring import DevicePolicy
-from fairlead.resource import DeviceClass, PlannedPod
+from fairlead.resource import DeviceClass, PlannedPod, running_pods
 from fairlead.topology import Rules, Tree
 
 _SHOWN: Final = 3
@@ -58,7 +59,7 @@ class PlannedRound:
         self,
         cluster: Cluster,
         share_id: Callable[[], str],
-        policy: Policy | None = None,
+        policy: NodePolicy | None = None,
         devices: DevicePolicy | None = None,
         rules: Rules | None = None,
     ) -> None:
@@ -67,10 +68,29 @@ class PlannedRound:
         self._planner = Planner(cluster, self._advisor, share_id, devices, rules)
         self._gangs = GangPlanner(self._planner)
         self.state = self._planner.state
+        self._policy = policy
+        self._expected_from = 0
+        """How many pods had a node when it was last worked out which pods are typical."""
+        self._expect()
 
     def begin(self) -> None:
         """Begins with other units."""
         self._advisor.begin()
+        self._expect()
+
+    def _expect(self) -> None:
+        """Tells a policy that keeps room for typical pods which these are: those like the pods that run.
+
+        That looks at all of them, so it is done when they have become twice as many, or half as many.
+        """
+        pods = self.state.pods
+        if self._policy is None or not self._policy.scoring.measured:
+            return
+        if self._expected_from <= 2 * len(pods) and len(pods) <= 2 * self._expected_from:
+            return
+        self._expected_from = len(pods)
+        running = running_pods(pods, self.state.claims.all, ())
+        self._policy.expect(typical_pods([one.planned for one in running if one.planned.claims]))
 
     def set_classes(self, classes: Iterable[DeviceClass]) -> None:
         """Replaces all device classes."""

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TextIO
 
 import fairlead
@@ -25,7 +26,7 @@ from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector
 from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Listed, Purpose, Refused, Write, Written
 from fairlead.controller.journal import Format, Journal
-from fairlead.controller.rounds import PlannedRound
+from fairlead.controller.policies import Placing
 from fairlead.controller.service import Service
 from fairlead.controller.state import Core
 from fairlead.controller.stuck import PATIENCE
@@ -73,6 +74,7 @@ def run(
     listen: str = "",
     log_format: Format = "json",
     bind_patience: timedelta = PATIENCE,
+    placing: Placing = Placing(),  # noqa: B008 - an immutable value
 ) -> int:
     """Runs until it is told to stop.
 
@@ -84,6 +86,7 @@ def run(
         listen: `HOST:PORT` to serve metrics and probes on; nowhere where it is empty.
         log_format: how the log is written.
         bind_patience: how long kube-scheduler may fail to bind a pod before something is done.
+        placing: which policies pods are placed by.
 
     Returns:
         The exit status: 0, or 1 when the server does not let us read what we need.
@@ -91,19 +94,20 @@ def run(
     Raises:
         ListenError: `listen` cannot be used.
     """
-    return asyncio.run(_Loop(access, Journal(log_to, log_format), once, lease, bind_patience).run(listen))
+    core = partial(Core, placing.rounds(random_share_id), bind_patience)
+    return asyncio.run(_Loop(access, Journal(log_to, log_format), once, lease, core).run(listen))
 
 
 class _Loop:
     def __init__(
-        self, access: Access, journal: Journal, once: bool, lease: LeaseName | None, bind_patience: timedelta
+        self, access: Access, journal: Journal, once: bool, lease: LeaseName | None, new_core: Callable[[], Core]
     ) -> None:
         self._access = access
         self._journal = journal
         self._once = once
         self._lease = lease
-        self._bind_patience = bind_patience
-        self._core = _new_core(bind_patience)
+        self._new_core = new_core
+        self._core = new_core()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._watches: dict[Kind, asyncio.Task[None]] = {}
         self._writes: set[asyncio.Task[None]] = set()
@@ -229,7 +233,7 @@ class _Loop:
         cut.add_done_callback(self._cuts.discard)
         if self._stop:
             return
-        self._core, self._in_step = _new_core(self._bind_patience), False
+        self._core, self._in_step = self._new_core(), False
         self._service.metrics.forget()
         while not self._events.empty():
             self._events.get_nowait()
@@ -329,7 +333,3 @@ class _Loop:
         self._journal(event, **fields)
         if event == "watch ended":
             self._service.metrics.watch_ended(fields["kind"])
-
-
-def _new_core(bind_patience: timedelta) -> Core:
-    return Core(lambda snapshot: PlannedRound(snapshot, random_share_id), bind_patience)

@@ -96,7 +96,7 @@ class Content:
         return known
 
     def columns(self, names: Iterable[str]) -> tuple[int, ...]:
-        """The numbers of the base, and of those attributes among some that devices of the slice have, as they spell them.
+        """The numbers of the base, and of those attributes among some that devices of the slice have under that name.
 
         Equal for slices of which these attributes have the same values, device by device.
         """

@@ -164,6 +164,11 @@ class Inventory:
         """
         return self._changes.mark, self._changes.since(since)
 
+    @property
+    def mark(self) -> int:
+        """What `changes` is to be asked with to learn of later ones."""
+        return self._changes.mark
+
     def view(
         self, node_name: str, labels: Mapping[str, str] | None = None, declared: frozenset[str] = frozenset()
     ) -> NodeView:

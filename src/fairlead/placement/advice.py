@@ -127,6 +127,8 @@ class Advisor:
         """The order of nodes that the other policy brings."""
         self._search = Search(cluster)
         self._known: dict[tuple[object, ...], tuple[Sequence[Decision], list[str], Help | None]] = {}
+        self._fruitless: dict[int, tuple[object, Sequence[Decision]]] = {}
+        """By candidates that come as a whole, the decisions on them: what fitted nothing is not looked at again."""
         self._searches = 0
         self.advice: dict[str, Help] = {}
         """By `namespace/name` of pods without a node: the smallest change that would have given it one."""
@@ -139,10 +141,15 @@ class Advisor:
     def begin(self) -> None:
         """Begins with other pods: no advice is there, and as many searches may be made as in the beginning."""
         self.advice.clear()
+        self._fruitless.clear()
         self._searches = 0
 
     def choose(self, pod: PlannedPod, candidates: Iterable[Candidate]) -> Candidate | None:
         """The other policy's choice."""
+        known = self._fruitless.get(id(candidates))
+        if known is not None:
+            self._advise(pod, known[1])
+            return None
         tried: list[Candidate] = []
 
         def noted() -> Iterator[Candidate]:
@@ -153,10 +160,15 @@ class Advisor:
         chosen = self._policy.choose(pod, noted())
         if chosen is None:
             decisions = [c.decision for c in tried if c.decision is not None and not c.decision.fits]
-            best = self._best(pod, decisions)
-            if best is not None:
-                self.advice[pod.pod.key] = best
+            if isinstance(candidates, tuple):
+                self._fruitless[id(candidates)] = candidates, decisions
+            self._advise(pod, decisions)
         return chosen
+
+    def _advise(self, pod: PlannedPod, decisions: Sequence[Decision]) -> None:
+        best = self._best(pod, decisions)
+        if best is not None:
+            self.advice[pod.pod.key] = best
 
     def _best(self, pod: PlannedPod, decisions: Sequence[Decision]) -> Help | None:
         held = tuple(used.claim.key for used in pod.claims if used.claim.status.allocation is not None)

@@ -55,6 +55,11 @@ class Claims:
         """The claim of that name; None where there is none yet."""
         return self._present.get(key)
 
+    @property
+    def all(self) -> list[ResourceClaim]:
+        """Every claim."""
+        return list(self._present.values())
+
     def present(self, claim: ResourceClaim) -> ResourceClaim:
         """A claim in its present state; itself where nothing is known of it."""
         return self._present.get(claim.key, claim)

@@ -14,7 +14,7 @@ the reasons, and those are remembered (`surveys`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 
 from fairlead.allocator import Decision, Wanted
@@ -87,7 +87,8 @@ class Planner:
             if searched and not reasons:
                 return Placement(pod)
             survey = self._surveys.of(task)
-            chosen = self._policy.choose(pod, self._candidates(task, survey))
+            tried = survey.fruitless if survey.fruitless is not None else self._candidates(task, survey)
+            chosen = self._policy.choose(pod, tried)
             if chosen is not None:
                 return self._take(task, chosen)
             if not reasons:
@@ -174,6 +175,14 @@ class Planner:
         """
         task = self._tasks.of(pod)
         return lambda name: self._attempts.refusal(task, self.state.nodes[name])
+
+    def condition(self, pod: PlannedPod) -> Hashable:
+        """Equal for pods that a node refuses alike, devices aside; None for a pod of which that depends on others.
+
+        Raises:
+            PlacementRefusedError: it fits on no node.
+        """
+        return self._tasks.of(pod).condition
 
     def remove(self, pod: PlannedPod) -> None:
         """Gives back what a placed pod took, as if it had never been placed.

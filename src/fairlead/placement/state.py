@@ -11,7 +11,7 @@ device classes, after which nothing that is known of shapes of claims holds any 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -74,6 +74,11 @@ class ClusterState:
         self._taken: dict[str, _Taken] = {}
         for pod in cluster.pods:
             self._arrive(pod)
+
+    @property
+    def pods(self) -> Collection[Pod]:
+        """The pods that have a node."""
+        return self._pods.values()
 
     # What the cluster does
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from fairlead.placement.attempts import Attempts
 from fairlead.placement.policy import Candidate
+from fairlead.placement.reader import Reader
 from fairlead.placement.reasons import Finding, Obstacle, add_up
 from fairlead.placement.state import ClusterState
 from fairlead.placement.task import Task, Tasks
@@ -22,7 +23,7 @@ _KEPT: Final = 64
 class Survey:
     """What was found for one kind of pod."""
 
-    __slots__ = ("_findings", "_marks", "_obstacles", "entries")
+    __slots__ = ("_findings", "_obstacles", "_reader", "entries", "fruitless")
 
     def __init__(self, state: ClusterState) -> None:
         self.entries: dict[str, Candidate | Finding] = {}
@@ -30,26 +31,20 @@ class Survey:
         self._findings: dict[str, tuple[Finding, ...]] = {}
         """By node, why the pod does not fit."""
         self._obstacles: tuple[Obstacle, ...] | None = None
-        self._marks = _marks(state)
+        self._reader = Reader(state)
+        self.fruitless: tuple[Candidate, ...] | None = None
+        """All candidates, none of which fits, where nothing has changed since that was found; the same object then."""
 
-    def catch_up(self, state: ClusterState) -> None:
+    def catch_up(self) -> None:
         """Forgets what was found on the nodes that changed."""
-        marks = _marks(state)
-        if marks == self._marks:
+        changed = self._reader.changed()
+        if changed == []:
             return
-        inventory, moved, laid_out = self._marks
-        changed = (state.inventory.changes(inventory)[1], state.moved.since(moved), state.laid_out.since(laid_out))
-        self._marks = marks
-        self._obstacles = None
-        for names in changed:
-            if names is None:
-                self.entries.clear()
-                self._findings.clear()
-                return
-            self._forget(names)
-
-    def _forget(self, names: Iterable[str]) -> None:
-        for name in names:
+        self._obstacles = self.fruitless = None
+        if changed is None:
+            self.entries.clear()
+            self._findings.clear()
+        for name in changed or ():
             self.entries.pop(name, None)
             self._findings.pop(name, None)
 
@@ -91,11 +86,14 @@ class Surveys:
         survey = self._kept.get(key) if key is not None else None
         if survey is None:
             return Survey(self._state)
-        survey.catch_up(self._state)
+        survey.catch_up()
         return survey
 
     def keep(self, task: Task, survey: Survey) -> None:
-        """Remembers the survey of a pod that fits nowhere."""
+        """Remembers the survey of a pod that fits nowhere, for which every node was looked at."""
+        if survey.fruitless is None:
+            entries = [survey.entries.get(name) for name in self._state.nodes]
+            survey.fruitless = tuple([one for one in entries if isinstance(one, Candidate)])
         key = self._key(task)
         if key is not None:
             self._kept.pop(key, None)
@@ -111,10 +109,6 @@ class Surveys:
         if task.condition is None or task.plugins or task.wishes.constraints or self._state.costs:
             return None
         return task.condition, tuple([self._tasks.wanted(claim).shape for claim in task.open])
-
-
-def _marks(state: ClusterState) -> tuple[int, int, int]:
-    return state.inventory.changes(0)[0], state.moved.mark, state.laid_out.mark
 
 
 def _findings(task: Task, attempts: Attempts, entry: Candidate | Finding | None) -> tuple[Finding, ...]:

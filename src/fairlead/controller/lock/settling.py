@@ -94,6 +94,8 @@ class Settler:
     async def _settle(self, key: str, base: int, since: float | None) -> bool:
         """Settles the writes for a version of a claim; returns whether that worked."""
         namespace, _, name = key.rpartition("/")
+        if since is None and await self._came(key, namespace, name, base):
+            return True  # only our watch is behind
         body = {"metadata": {"annotations": {ANNOTATION: f"{self._identity}/{next(self._numbers)}"}}}
         async with self._slots:
             answer = await self._client.send(Write("touch", "ResourceClaim", namespace, name, "", base, body))
@@ -112,15 +114,34 @@ class Settler:
             return False
         return await self._read(key, namespace, name, base)
 
+    async def _came(self, key: str, namespace: str, name: str, base: int) -> bool:
+        """Whether the storage has a later version already, or the claim no more."""
+        found = await self._get(namespace, name)
+        if found is None:
+            self._index.settled(key, base)
+        elif isinstance(found, ResourceClaim) and version_of(found) > base:
+            self._index.answered(found, clock())
+        else:
+            return False
+        return True
+
     async def _read(self, key: str, namespace: str, name: str, base: int) -> bool:
         """Settles what is certain by now to have come or to come never."""
-        try:
-            answer = await self._client.request("GET", f"{_RESOURCE}/namespaces/{namespace}/resourceclaims/{name}")
-            self._index.answered(msgspec.json.decode(answer, type=ResourceClaim, dec_hook=decode_hook), clock())
-        except ServerError as error:
-            if error.status != 404:
-                return False
-        except (aiohttp.ClientError, TimeoutError, OSError, AccessError, msgspec.DecodeError):
+        found = await self._get(namespace, name)
+        if isinstance(found, ResourceClaim):
+            self._index.answered(found, clock())
+        elif found is not None:
             return False
         self._index.settled(key, base)
         return True
+
+    async def _get(self, namespace: str, name: str) -> ResourceClaim | Exception | None:
+        """A claim as the storage has it, None where it has none, or why that is not known."""
+        async with self._slots:
+            try:
+                answer = await self._client.request("GET", f"{_RESOURCE}/namespaces/{namespace}/resourceclaims/{name}")
+                return msgspec.json.decode(answer, type=ResourceClaim, dec_hook=decode_hook)
+            except ServerError as error:
+                return None if error.status == 404 else error
+            except (aiohttp.ClientError, TimeoutError, OSError, AccessError, msgspec.DecodeError) as error:
+                return error

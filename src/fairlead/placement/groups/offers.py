@@ -46,6 +46,18 @@ class Kind:
     """Numbers of pods of each role that fit on such a node by what they need beside devices."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a node is to the gang, as long as nothing on it changes."""
+
+    key: Hashable
+    """Equal for nodes of one kind."""
+    kind: Kind | None
+    """None where it can hold no pod of the gang."""
+    trimmed: bool
+    """Whether it could hold more pods together than were looked at."""
+
+
 class Surveyor:
     """Looks at nodes for one gang."""
 
@@ -74,7 +86,8 @@ class Surveyor:
         self._allocator = allocator
         self._pickers = pickers
         self._rules = rules
-        self._matches = matches
+        self.matches = tuple(matches)
+        """What devices of all pods are to have in common."""
         self._apart = keep_apart(roles)
         self._numbers: dict[Hashable, int] = {}
         self._counts: dict[int, tuple[tuple[int, ...], ...]] = {}
@@ -82,17 +95,33 @@ class Surveyor:
         self.trimmed = False
         """Whether a node could hold more pods together than were looked at: what does not fit then may fit still."""
 
-    def kind(self, view: NodeView, node: NodeState, allowed: Sequence[bool]) -> int | None:
-        """The number of the node's kind; None where it can hold no pod of the gang.
+    @property
+    def question(self) -> Hashable:
+        """What `look` depends on beside the node, and which pods it refuses."""
+        return self._shapes, tuple([len(role.pods) for role in self._roles]), tuple(map(tuple, self._apart))
+
+    def kind(self, look: Look) -> int | None:
+        """The number of a node's kind; None where it can hold no pod of the gang."""
+        self.trimmed |= look.trimmed
+        if look.kind is None:
+            return None
+        number = self._numbers.get(look.key)
+        if number is None:
+            number = self._numbers[look.key] = len(self.kinds)
+            self.kinds.append(look.kind)
+        return number
+
+    def look(self, view: NodeView, node: NodeState, allowed: Sequence[bool]) -> Look:
+        """Looks at a node.
 
         Args:
             view: its devices.
             node: what else it has.
             allowed: by role, whether its pods may run there.
         """
-        most, vectors = self._vectors(node, allowed)
+        most, vectors, trimmed = self._vectors(node, allowed)
         if not vectors:
-            return None
+            return Look((), None, trimmed)
         occupancy = view.occupancy
         setting = Setting.of(view, self._rules)
         taken: Hashable = ()
@@ -109,11 +138,8 @@ class Surveyor:
         matched = self.matched(view)
         shared_values = tuple([tuple(values_of(view, one).items()) for one in matched])
         key = (likeness, taken, setting.kind, most, shared_values)
-        number = self._numbers.get(key)
-        if number is None:
-            number = self._numbers[key] = len(self.kinds)
-            self.kinds.append(Kind(view, setting.wiring, matched, ~occupancy.held & (1 << view.size) - 1, vectors))
-        return number
+        kind = Kind(view, setting.wiring, matched, ~occupancy.held & (1 << view.size) - 1, vectors)
+        return Look(key, kind, trimmed)
 
     def _asked(self, view: NodeView) -> tuple[Hashable, int]:
         """What the gang's claims have in common with those on other nodes, and the devices that they could use."""
@@ -128,7 +154,7 @@ class Surveyor:
 
     def matched(self, view: NodeView) -> tuple[Matched, ...]:
         """The gang-wide matches, on a node."""
-        return tuple([Matched(one.attribute, self._concerned(view, one)) for one in self._matches])
+        return tuple([Matched(one.attribute, self._concerned(view, one)) for one in self.matches])
 
     def _concerned(self, view: NodeView, match: MatchAsked) -> int:
         mask = 0
@@ -150,8 +176,13 @@ class Surveyor:
                     mask |= slot.mask | slot.all_mask
         return mask
 
-    def _vectors(self, node: NodeState, allowed: Sequence[bool]) -> tuple[Hashable, tuple[tuple[int, ...], ...]]:
-        """The numbers of pods of each role that fit on a node, and what is equal for equal ones."""
+    def _vectors(self, node: NodeState, allowed: Sequence[bool]) -> tuple[Hashable, tuple[tuple[int, ...], ...], bool]:
+        """The numbers of pods of each role that fit on a node.
+
+        Returns:
+            What is equal for equal numbers, the numbers, and whether there are more that are not looked at.
+        """
+        trimmed = False
         most = []
         for number, role in enumerate(self._roles):
             room = _room(node, role) if allowed[number] else 0
@@ -160,16 +191,16 @@ class Surveyor:
             known = self._counts.get(most[0])
             if known is None:
                 known = self._counts[most[0]] = tuple((count,) for count in range(1, most[0] + 1))
-            return most[0], known
+            return most[0], known, False
         while _count(most) > _MOST_TOGETHER:
             most[most.index(max(most))] -= 1
-            self.trimmed = True
+            trimmed = True
         vectors = tuple(
             vector
             for vector in product(*[range(count + 1) for count in most])
             if any(vector) and self._fits(node, vector)
         )
-        return vectors, vectors
+        return vectors, vectors, trimmed
 
     def _fits(self, node: NodeState, vector: Sequence[int]) -> bool:
         for one, count in enumerate(vector):
@@ -219,7 +250,7 @@ class Surveyor:
 
     def offers(self, rail_sets: Sequence[Rails]) -> list[Offer]:
         """What each kind holds, for each set of rails and values, and without regard to rails."""
-        values = combinations_of(self._matches, [(kind.view, kind.matched) for kind in self.kinds])
+        values = combinations_of(self.matches, [(kind.view, kind.matched) for kind in self.kinds])
         aligned = [Alignment(rails, chosen) for rails in rail_sets for chosen in values]
         made = [Offer(alignment, 0, self._by_kind(alignment)) for alignment in aligned]
         made = [offer for offer in made if offer.kinds]

@@ -21,6 +21,7 @@ from fairlead.placement.gangs import Placement as Chosen
 from fairlead.placement.groups.alignment import Alignment, within
 from fairlead.placement.groups.ask import AskError, GangAsk, ask_of
 from fairlead.placement.groups.homes import Home, homes_of, others
+from fairlead.placement.groups.looks import Looks
 from fairlead.placement.groups.offers import Surveyor, sites_of
 from fairlead.placement.groups.release import releases
 from fairlead.placement.groups.roles import PodRole, roles_of
@@ -53,6 +54,7 @@ class GangPlanner:
     def __init__(self, planner: Planner) -> None:
         """Takes the nodes of the planner, which places the pods and keeps what they take."""
         self._planner = planner
+        self._looks = Looks(planner)
         self._trees: dict[tuple[str, ...], Tree] = {}
         self._laid_out = planner.state.laid_out.mark
 
@@ -156,14 +158,7 @@ class GangPlanner:
         ]
         pickers = [planner.picker(role.first) for role in roles]
         surveyor = Surveyor(roles, wanted, planner.site.allocator, pickers, self._planner.rules, ask.match)
-        refusals = [planner.refusals(role.first) for role in roles]
-        kinds: dict[str, int | None] = {}
-        for name, node in planner.site.nodes.items():
-            if home.nodes is not None and name not in home.nodes:
-                continue
-            allowed = [refuses(name) is None for refuses in refusals]
-            view = planner.view(name) if any(allowed) else None
-            kinds[name] = surveyor.kind(view, node, allowed) if view is not None else None
+        kinds = self._looks.kinds(surveyor, roles, home.nodes)
         sites = sites_of(tree, [level.name for level in tree.levels], kinds)
         slices = None
         if ask.slices is not None and (level := _known(tree, [ask.slices.level])):

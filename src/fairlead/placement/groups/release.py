@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from fairlead.allocator import decide
 from fairlead.allocator.moves import standing
+from fairlead.allocator.slot import bits
 from fairlead.placement.gangs import Shortage
 from fairlead.placement.groups.roles import PodRole
 from fairlead.placement.planner import Planner
@@ -34,7 +35,7 @@ def releases(planner: Planner, roles: Sequence[PodRole], shortage: Shortage, tre
             continue
         problem = planner.site.allocator.problem(view, tuple([claim.shape for claim in wanted]))
         owners: dict[str, set[str]] = {}
-        for number in range(view.size):
+        for number in bits(view.occupancy.held | view.occupancy.started):
             for claim in view.holders(number):
                 owners.setdefault(planner.claims.owner_of(claim), set()).add(claim)
         for owner, held in owners.items():
@@ -56,6 +57,5 @@ def _nodes(tree: Tree, level: str | None, domains: Sequence[tuple[str, ...]]) ->
     if level is None or not domains:
         return list(tree.paths)
     depth = next((at for at, one in enumerate(tree.levels) if one.name == level), len(tree.levels) - 1)
-    return [
-        name for name, path in tree.paths.items() if tuple(part for part in path[: depth + 1] if part) in set(domains)
-    ]
+    among = set(domains)
+    return [name for name, path in tree.paths.items() if tuple([part for part in path[: depth + 1] if part]) in among]

@@ -60,6 +60,8 @@ class NodePolicy:
         self._rng = rng or Random(0)
         self._explain = explain
         self._site: Site | None = None
+        self._outdated = False
+        """Whether other pods are typical than when it was attached."""
         self._ranks: Ranks | None = None
         self._offered: dict[str, Scored] = {}
         """By name, the nodes that were proposed for the pod that is being placed."""
@@ -74,6 +76,7 @@ class NodePolicy:
         if self._site is not None and self._site is not site:
             raise ValueError("a node policy serves one planner; make another one for another planner")
         self._site = site
+        self._outdated = False
         names = list(self._order) if self._order is not None else sorted(site.nodes)
         missing = site.nodes.keys() - set(names)
         if missing:
@@ -84,12 +87,19 @@ class NodePolicy:
         )
         self._ranks = Ranks(site, self.scoring, measure, names)
 
+    def expect(self, typical: Sequence[TypicalPod]) -> None:
+        """Keeps room for other pods from the next one on; every node is looked at once for that."""
+        self._typical = tuple(typical)
+        self._outdated = True
+
     def catch_up(self) -> None:
         """Takes note of what changed of nodes and in the inventory.
 
         Raises:
             InventoryError: a node selector in the slices cannot be evaluated.
         """
+        if self._outdated and self._site is not None:
+            self.attach(self._site)
         self._attached.catch_up()
 
     def propose(self, needs: PodNeeds, wanted: Sequence[Wanted]) -> Iterator[Proposal]:
