@@ -65,7 +65,9 @@ class Placer:
         options = [(some, near) for some in choices(pods, size - len(others)) for near in nearness]
         for number, (some, near) in enumerate(options, start=1):
             steered = some if near is None else [only_on(pod, near) for pod in some]
-            answer = self._following.place(unit, steered, released, explained and number == len(options))
+            # What the other pods hold is not given back by a plan for these.
+            free = released.intersection(used.claim.key for pod in some for used in pod.claims)
+            answer = self._following.place(unit, steered, free, explained and number == len(options))
             if answer.placements:
                 break
         return dataclasses.replace(answer, reason=readable(answer.reason))
