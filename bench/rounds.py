@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import msgspec
 
-from fairlead.controller import KINDS, Core, Event, Gone, Listed, PlannedRound, Seen, Write
+from fairlead.controller import KINDS, Core, Event, Gone, Listed, PlannedRound, Seen, Write, memory
 from fairlead.resource import DeviceClass, Node, Pod, ResourceClaim, ResourceSlice, decode_hook
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -140,6 +140,7 @@ def measure(nodes: int) -> None:
         core.handle(Listed(kind, objects[kind], 1), NOW)
     show("to take the lists", (time.perf_counter() - began) * 1000)
     show("first round, one pod", milliseconds(core, pending("first", 1, 1))[0])
+    memory.settle(again=False)
 
     def several(text: str, make: Callable[[int], Sequence[Event]], times: int = 9) -> None:
         figures, writes = [], 0
@@ -185,6 +186,7 @@ def replaced(item: Any) -> Any:
 
 def main() -> None:
     """Prints a table for each size."""
+    memory.prepare()
     for nodes in [int(text) for text in sys.argv[1:]] or [1000, 5000]:
         measure(nodes)
 

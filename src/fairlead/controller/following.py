@@ -42,6 +42,8 @@ class Following:
         self._units = units
         self._make_round = make_round
         self._round: Round | None = None
+        self.made = 0
+        """How many planners were made so far."""
         self._plans: dict[str, UnitPlan] = {}
         """By unit, the plans that count."""
         self._of_claims: dict[str, dict[str, UnitPlan]] = {}
@@ -60,6 +62,7 @@ class Following:
             self._round.begin()
             return
         self._store.take_touched()
+        self.made += 1
         self._round = self._make_round(snapshot(self._store, self._plans.values(), ()))
         self._pods.clear()
         for touched in self._dirty.values():

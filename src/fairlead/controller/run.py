@@ -21,6 +21,7 @@ from typing import Any, Final, TextIO
 
 import fairlead
 from fairlead.allocator.result import random_share_id
+from fairlead.controller import memory
 from fairlead.controller.access import Access
 from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector
@@ -94,6 +95,7 @@ def run(
     Raises:
         ListenError: `listen` cannot be used.
     """
+    memory.prepare()
     core = partial(Core, placing.rounds(random_share_id), bind_patience)
     return asyncio.run(_Loop(access, Journal(log_to, log_format), once, lease, core).run(listen))
 
@@ -108,6 +110,8 @@ class _Loop:
         self._lease = lease
         self._new_core = new_core
         self._core = new_core()
+        self._planners: tuple[Core, int] | None = None
+        """The core, and how many planners it had made, when memory was last settled."""
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._watches: dict[Kind, asyncio.Task[None]] = {}
         self._writes: set[asyncio.Task[None]] = set()
@@ -282,6 +286,9 @@ class _Loop:
         self._service.metrics.count(core.tally.take())
         if core is not self._core:
             return  # the lead was lost meanwhile
+        if core.planners and (planners := (core, core.planners)) != self._planners:
+            memory.settle(again=self._planners is not None)
+            self._planners = planners
         if writes:
             self._decisions += 1
             self._log("decided", decision=self._decisions, writes=len(writes), milliseconds=round(took * 1000, 1))

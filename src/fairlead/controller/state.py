@@ -108,6 +108,11 @@ class Core:
         )
 
     @property
+    def planners(self) -> int:
+        """How many planners were made so far: each knows the whole cluster."""
+        return self._following.made
+
+    @property
     def wake(self) -> datetime | None:
         """When `decide` has something to do though no event came."""
         if self._mover.active:

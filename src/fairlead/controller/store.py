@@ -60,6 +60,8 @@ class Store:
         self._listed: set[Kind] = set()
         self._own: dict[tuple[str, str], Own] = {}
         self._touched: dict[Kind, dict[str, None]] = {kind: {} for kind in KINDS}
+        self._in_group: dict[str, dict[str, Pod]] = {}
+        """By PodGroup, the pods that name it."""
 
     def take_touched(self) -> dict[Kind, dict[str, None]]:
         """The names of objects that changed, or may hold something else, since somebody last asked.
@@ -100,6 +102,7 @@ class Store:
             self._touched[kind].pop(item.key, None)
         self._touched[kind][item.key] = None
         self._objects[kind][item.key] = item
+        self._regroup(known, item)
         self._settle(kind, item.key)
         return known, item
 
@@ -110,6 +113,7 @@ class Store:
             return known, known
         self._touched[kind][item.key] = None
         del self._objects[kind][item.key]
+        self._regroup(known, None)
         self._settle(kind, item.key)
         return known, None
 
@@ -178,13 +182,20 @@ class Store:
 
     def in_group(self, key: str) -> list[Pod]:
         """The pods, as the watch shows them, that name a PodGroup."""
-        namespace, _, name = key.rpartition("/")
-        return [
-            pod
-            for pod in cast("list[Pod]", list(self._objects["Pod"].values()))
-            if pod.spec.scheduling_group is not None
-            and (pod.namespace, pod.spec.scheduling_group.pod_group_name) == (namespace, name)
-        ]
+        return list(self._in_group.get(key, {}).values())
+
+    def _regroup(self, known: KubeObject | None, item: KubeObject | None) -> None:
+        """Takes note of the PodGroup that a pod named, and of the one that it names."""
+        for pod, comes in ((known, False), (item, True)):
+            if not isinstance(pod, Pod) or pod.spec.scheduling_group is None:
+                continue
+            group = f"{pod.namespace}/{pod.spec.scheduling_group.pod_group_name}"
+            if comes:
+                self._in_group.setdefault(group, {})[pod.key] = pod
+            elif group in self._in_group:
+                self._in_group[group].pop(pod.key, None)
+                if not self._in_group[group]:
+                    del self._in_group[group]
 
     def node(self, name: str) -> Node | None:
         """A node."""

@@ -108,7 +108,7 @@ class Chooser:
             id(problem),
             setting.kind,
             taken._replace(free=taken.free & full, payable=taken.payable & full),
-            view.on_node,
+            view.on_node & ~view.occupancy.held,  # a score looks at devices beyond those that may be given, too
             stock(view.occupancy),
         )
         question = _Question(self._allocator, view, claims, across, problem, accept)
