@@ -99,15 +99,20 @@ class Plans:
             rare += how in RARE
             deaths += how.startswith("kill")
             chosen.append((how, where))
-        return [self._aimed(how, where) for how, where in chosen]
+        taken: set[tuple[str, int]] = set()
+        return [self._aimed(how, where, taken) for how, where in chosen]
 
-    def _aimed(self, how: str, where: str) -> Fault:
+    def _aimed(self, how: str, where: str, taken: set[tuple[str, int]]) -> Fault:
+        """The fault at a request that has none yet."""
         self.tries[how, where] += 1
         # What did not come at a late request is tried at the first.
         last = _LAST_NUMBER[where.partition(" ")[0]] if self.tries[how, where] == 1 else 1
         number = self.chance.randint(1, last)
         if where.startswith("list"):
-            number = 2 if where != "list Pod" and self.chance.random() < 0.5 else 1
+            number = 1
+        while (where, number) in taken:
+            number += 1
+        taken.add((where, number))
         return Fault(how, where, number)
 
     def done(self, faults: list[Fault]) -> None:

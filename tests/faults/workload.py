@@ -46,16 +46,14 @@ class Unit:
     gang: bool = False
     shared: int = 0
     """Devices of a claim that all its pods share."""
+    names: list[str] = field(default_factory=list)
+    """The names of all its pods."""
     wanted: set[str] = field(default_factory=set)
     """The names of the pods that are to be there."""
 
     def __post_init__(self) -> None:
+        self.names = [f"{self.name}-{number}" for number in range(self.size)]
         self.wanted = set(self.names)
-
-    @property
-    def names(self) -> list[str]:
-        """The names of all its pods."""
-        return [f"{self.name}-{number}" for number in range(self.size)]
 
     @property
     def count(self) -> int:
@@ -161,19 +159,15 @@ def not_ours(seen: Observer) -> list[str]:
     return found
 
 
-def leaked(seen: Observer, restarted: bool) -> list[str]:
-    """What is left of claims when all pods are gone.
-
-    Where the API server was killed meanwhile, Kubernetes' garbage collector may forget the claim of a pod that was
-    deleted and made anew under the same name while it was not watching; such a claim may stay, but hold nothing.
-    """
+def leaked(seen: Observer) -> list[str]:
+    """What is left of claims when all pods are gone."""
     found = []
     with seen.lock:
         for key, claim in seen.claims.items():
             status, meta = claim.get("status", {}), claim["metadata"]
             if status.get("allocation") or status.get("reservedFor"):
                 found.append(f"{key} still has devices or is reserved")
-            elif meta.get("deletionTimestamp") or (meta.get("ownerReferences") and not restarted):
+            elif meta.get("deletionTimestamp") or meta.get("ownerReferences"):
                 found.append(f"{key} is still there, finalizers {meta.get('finalizers', [])}")
     return found
 
