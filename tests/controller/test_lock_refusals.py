@@ -73,6 +73,7 @@ def test_other_refusals_keep_their_longer_pauses() -> None:
     to_the_allocation(play)
     refused(play, 403, "claims are forbidden")
     play.decide()
+    assert play.outbox == [], "nothing is said of a first refusal, nor is it tried again at once"
     assert play.core.wake is not None
     assert play.core.wake - play.now >= timedelta(seconds=1)
 
