@@ -34,7 +34,7 @@ def hardware(nodes: int) -> Iterator[Json]:
     """Nodes with twenty devices each, sixteen to a rack."""
     for number in range(nodes):
         name = f"node-{number:04d}"
-        yield fake_node(name, {"topology.fairlead.dev/rack": f"rack-{number // 16:03d}"})
+        yield fake_node(name, {"cloud.provider.com/topology-rack": f"rack-{number // 16:03d}"})
         devices = [
             {
                 "name": f"acc-{device:02d}",

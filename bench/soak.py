@@ -30,7 +30,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
-import test_controller as cluster  # noqa: E402 - found through the path above
+import running as cluster  # noqa: E402 - found through the path above
 
 from kube import ApiError, ControlPlane, add_cluster  # noqa: E402
 from kube.api import Json  # noqa: E402

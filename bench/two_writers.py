@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
-import test_controller as cluster  # noqa: E402 - found through the path above
+import running as cluster  # noqa: E402 - found through the path above
 from locked import Lock, Observer, locked  # noqa: E402
 
 from kube import ControlPlane, add_cluster  # noqa: E402

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from kube import ControlPlane
 from kube.api import Api, wait_for
@@ -14,24 +17,11 @@ from kube.nodes import fake_node
 
 GATE = {"name": "fairlead.dev/allocation"}
 GROUP = "/apis/resource.k8s.io/v1"
-RULES = [
-    {"apiGroups": [""], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]},
-    {
-        "apiGroups": ["resource.k8s.io"],
-        "resources": ["resourceclaims", "resourceslices", "deviceclasses", "devicetaintrules"],
-        "verbs": ["get", "list", "watch"],
-    },
-    {"apiGroups": ["scheduling.k8s.io"], "resources": ["podgroups"], "verbs": ["get", "list", "watch"]},
-    {
-        "apiGroups": ["resource.k8s.io"],
-        "resources": ["resourceclaims", "resourceclaims/status", "resourceclaims/binding"],
-        "verbs": ["patch"],
-    },
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
-]
-"""All that docs/controller.md says the controller needs."""
+MANIFEST = Path(__file__).parent.parent.parent / "deploy" / "manifests" / "10-rights.yaml"
+RULES: list[dict[str, Any]] = next(
+    one["rules"] for one in yaml.safe_load_all(MANIFEST.read_text()) if one["kind"] == "ClusterRole"
+)
+"""All the rights that the manifests give the controller in every namespace."""
 
 
 def start(plane: ControlPlane, *options: str) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import test_controller as cluster
+import running as cluster
 from locked import FAIRLEAD, GROUP, REGISTRATION, SYSTEM, Lock, Observer, give, locked
 
 from kube import ApiError, ControlPlane, add_cluster
