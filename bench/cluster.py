@@ -95,20 +95,24 @@ class Bound:
     def __init__(self, plane: ControlPlane, namespace: str, expected: int) -> None:
         self._names: set[str] = set()
         self._expected = expected
+        self._api = plane.api
+        self._path = f"/api/v1/namespaces/{namespace}/pods"
         self.all = threading.Event()
-        events = plane.api.watch(f"/api/v1/namespaces/{namespace}/pods", fieldSelector="spec.nodeName!=")
-        self._thread = threading.Thread(target=self._count, args=[events], daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._count, daemon=True).start()
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def _count(self, events: Iterator[Json]) -> None:
-        for event in events:
-            self._names.add(event["object"]["metadata"]["name"])
-            if len(self._names) == self._expected:
-                self.all.set()
-                return
+    def _count(self) -> None:
+        since = self._api.get(self._path, limit="1")["metadata"]["resourceVersion"]
+        while len(self._names) < self._expected:
+            # The server ends the watch of a process that is too busy to read it.
+            for event in self._api.watch(self._path, since, fieldSelector="spec.nodeName!="):
+                since = event["object"]["metadata"]["resourceVersion"]
+                self._names.add(event["object"]["metadata"]["name"])
+                if len(self._names) == self._expected:
+                    break
+        self.all.set()
 
 
 @contextmanager
