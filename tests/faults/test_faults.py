@@ -58,6 +58,7 @@ class Run:
         self.chance = random.Random(seed)
         self.plans = Plans(self.chance)
         self.injected: Counter[tuple[str, str]] = Counter()
+        self.began = time.monotonic()
         self.scenarios = self.bound = self.waited = 0
         self.seconds: Counter[str] = Counter()
         self.before: list[Fault] = []
@@ -73,11 +74,10 @@ class Run:
 
     def inject(self, wanted: int) -> None:
         """Runs scenarios until so many faults were injected in all."""
-        began, before = time.monotonic(), self.count
         while self.count < wanted:
             self.scenario()
             if self.scenarios % 10 == 0:
-                rate = (self.count - before) / (time.monotonic() - began) * 60
+                rate = self.count / (time.monotonic() - self.began) * 60
                 print(f"{self.scenarios} scenarios, {self.count} faults, {rate:.0f} a minute", flush=True)
 
     def scenario(self) -> None:
@@ -89,6 +89,8 @@ class Run:
         self.scenarios += 1
         units = draw(self.chance)
         faults = self.plans.next(FAULTS)
+        if self.rig.controllers > 1:  # one of them does not know what the other has given out
+            faults += [Fault("hold events", "watch ResourceClaim", number) for number in (1, 12, 30)]
         remade: set[str] = set()
         self.seen.wrong.clear()
         self.rig.wrong.clear()
@@ -225,11 +227,10 @@ def run(plane: ControlPlane) -> Iterator[Run]:
     seed = int(os.environ.get("FAIRLEAD_SEED", random.SystemRandom().randrange(2**32)))
     print(f"\nFAIRLEAD_SEED={seed}", flush=True)
     made = Run(plane, seed)
-    began = time.monotonic()
     yield made
     made.rig.stop()
     made.seen.stop()
-    minutes = (time.monotonic() - began) / 60
+    minutes = (time.monotonic() - made.began) / 60
     rate = made.count / minutes
     print(f"\n{made.table()}")
     print(f"{made.count} faults in {made.scenarios} scenarios, {minutes:.1f} minutes, {rate:.0f} a minute")
