@@ -41,7 +41,9 @@ class Journal:
         else:
             rest = " ".join(f"{name}={_shown(value)}" for name, value in fields.items())
             line = f"{head['time']} {level.upper():<7} {event}{': ' if rest else ''}{rest}"
-        print(line, file=self._to, flush=True)
+        # One write: lines of several processes in one file stay whole.
+        self._to.write(f"{line}\n")
+        self._to.flush()
 
 
 def _shown(value: Any) -> str:
