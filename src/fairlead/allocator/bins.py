@@ -1,6 +1,7 @@
 """The ways to fill one bin: a block of the ledger as it matters for packing.
 
-A block is a GPU with its partitions, or a device that serves many. Only ways that leave no room for more are of interest. They are computed once for all blocks that look alike.
+A block is a GPU with its partitions, or a device that serves many. Only ways that leave no room for more are of
+interest. They are computed once for all blocks that look alike.
 """
 
 from __future__ import annotations
@@ -36,15 +37,11 @@ class Bin(NamedTuple):
     items: tuple[Item, ...]
     """Other devices."""
 
-    def has_room(self, counts: Counts, repeats: Counts) -> bool:
-        """Whether the device that serves many can serve all this."""
-        needs = dict(self.shares)
-        wanted = [(needs.get(kind, -1), count) for kind, count in enumerate(counts) if count]
-        if any(need < 0 for need, _ in wanted) or any(map(_more, counts, repeats)):
-            return False
+    def fits(self, counts: Counts) -> bool:
+        """Whether the accounts of the device that serves many have what so many shares cost."""
         for width, place in self.fields:
             field = (1 << width) - 1
-            if sum([(need >> place & field) * count for need, count in wanted]) > self.left >> place & field:
+            if sum([(need >> place & field) * counts[kind] for kind, need in self.shares]) > self.left >> place & field:
                 return False
         return True
 
@@ -94,12 +91,16 @@ class Bins:
         return Bin(left, fields, shares, tuple(sorted(items)))
 
     def ways(self, one: Bin, most: Counts) -> list[Counts]:
-        """What a bin can serve, by kind, up to what is wanted at most; without what another way has as well."""
+        """What a bin can serve, by kind, up to what is wanted at most; without what another way has as well.
+
+        Raises:
+            TooManyError: there are too many ways.
+        """
         known = self._ways.get((one, most))
         if known is None:
             guards = sum([1 << place + width for width, place in one.fields])
-            made = self._shared_ways(one, most, guards) if one.shares else self._item_ways(one, most, guards)
-            known = self._ways[one, most] = sorted(made, reverse=True)
+            known = self._shared_ways(one, most, guards) if one.shares else self._item_ways(one, most, guards)
+            self._ways[one, most] = known
         return known
 
     def _shared_ways(self, one: Bin, most: Counts, guards: int) -> list[Counts]:
@@ -125,7 +126,7 @@ class Bins:
         ]
         if len(full) > _WAYS:
             raise TooManyError
-        return full
+        return sorted(full, reverse=True)
 
     def _item_ways(self, one: Bin, most: Counts, guards: int) -> list[Counts]:
         reached = {(one.left, (0,) * len(most))}
@@ -139,11 +140,7 @@ class Bins:
             if len(more) > _WAYS:
                 raise TooManyError
             reached = more
-        return _largest({counts for _, counts in reached})
-
-
-def _more(mine: int, theirs: int) -> bool:
-    return mine > theirs
+        return sorted(_largest({counts for _, counts in reached}), reverse=True)
 
 
 def _largest(fillings: Iterable[Counts]) -> list[Counts]:

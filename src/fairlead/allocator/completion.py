@@ -49,10 +49,13 @@ _DECISIVE = 2
 _FEW = 4
 """Demands that a dead end can be blamed on together."""
 
-_STEPS_FOR_FAILURE = 30
+_STEPS_FOR_FAILURE = 150
 """Steps of an exact packing for each dead end that is met otherwise."""
 
-_FEW_FAILURES = 8
+_LEAST_EFFORT = 5
+"""How often that is halved where it decides nothing."""
+
+_FEW_FAILURES = 3
 """Dead ends before keeping most of an older completion is given up."""
 
 _DEEPEST = 400
@@ -83,6 +86,8 @@ class Completion:
         self._furthest = 0
         """How many choices the furthest way had since the search last began."""
         self._habits = Habits(moves)
+        self._vain = 0
+        """How much less effort an exact packing is worth, since it did not decide before."""
         self._adapting = False
         """Whether what is looked into is only a part of a question."""
         self._failures = 0
@@ -126,13 +131,13 @@ class Completion:
             try:
                 return self._solve([_copy(demand) for demand in joined], state, restricted)
             except _StartOverError:
+                if self._bounds.prices.learn(joined, state, _ROUNDS * self._patience):
+                    return False
+                self._patience *= 2
                 packed = self._packed(joined, state, restricted)
                 if packed is not None:
                     self._known[key] = packed
                     return packed
-                if self._bounds.prices.learn(joined, state, _ROUNDS * self._patience):
-                    return False
-                self._patience *= 2
 
     def _adapted(self, demands: list[Demand], state: State, restricted: int) -> bool:
         """Whether a completion is found that keeps most of an older one."""
@@ -161,11 +166,13 @@ class Completion:
 
     def _packed(self, demands: list[Demand], state: State, restricted: int) -> bool | None:
         """Whether there is room for all by exact packing, where that decides."""
-        packed = self._packing.look(demands, state, _STEPS_FOR_FAILURE * self._patience)
+        packed = self._packing.look(demands, state, _STEPS_FOR_FAILURE * self._patience >> self._vain)
+        if packed is True:
+            self._vain = min(self._vain + 1, _LEAST_EFFORT)
+            return None
+        self._vain = max(self._vain - 1, 0)
         if packed is None:
             return False
-        if packed is True:
-            return None
         self._habits.adopt(deal(packed, self._moves, state))
         patience = self._patience
         found = self._adapted(demands, state, restricted)

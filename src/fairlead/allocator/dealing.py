@@ -1,6 +1,6 @@
 """From room for everything that is wanted (`packing`) to devices for each demand: a first try at a completion.
 
-What a kind has of each block is dealt out to those first that want most of it, from the blocks that have most left,
+What a tariff has of each block is dealt out to those first that have least choice, from the blocks that have most left,
 since a demand wants different devices. Nothing here has to succeed: what is dealt is tried by `completion`.
 """
 
@@ -26,11 +26,12 @@ class _Deal:
         self._moves = moves
         self._left = state.left
         self._taken = state.taken & ~moves.shared
-        self._room = [
-            {block.devices: filling[kind] for block, filling in zip(packed.blocks, packed.fillings, strict=False)}
-            for kind in range(len(self._mixes.kinds))
-        ]
-        """By kind and devices of a block, how many of them are still to be dealt out."""
+        self._room: dict[int, dict[int, int]] = {}
+        """By tariff and devices of a block, how many of them are still to be dealt out."""
+        for block, filling in packed.fillings:
+            for (tariff, _), count in zip(packed.kinds, filling, strict=True):
+                room = self._room.setdefault(tariff, {})
+                room[block.devices] = room.get(block.devices, 0) + count
 
     def steps(self) -> list[Step]:
         inside = self._mixes.inside
@@ -48,7 +49,7 @@ class _Deal:
         for number in bits(candidates & ~self._mixes.in_blocks & ~self._taken)[: count - self._mixes.inside(option)]:
             chosen |= 1 << number
         if chosen.bit_count() < count:
-            room = self._room[self._mixes.kinds.index(self._mixes.kind(option))]
+            room = self._room.get(option[0], {})
             for devices in sorted(room, key=room.__getitem__, reverse=True):
                 here = devices & candidates & ~self._taken & ~chosen
                 while room[devices] > 0 and here and chosen.bit_count() < count:

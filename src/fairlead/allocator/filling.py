@@ -8,9 +8,10 @@ serves many, whether what remains has room in it is seen without them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import gt, mul
+from operator import mul
 
 from fairlead.allocator.bins import Bin, Bins, TooManyError
+from fairlead.allocator.courses import Course
 from fairlead.allocator.mixes import Counts
 
 _MOST_WEIGHTS = 3
@@ -23,8 +24,8 @@ class Filler:
     def __init__(self, bins: Bins) -> None:
         self._bins = bins
         self._failed: set[object] = set()
-        self._ends: dict[tuple[Bin, ...], int] = {}
-        """A number for each sequence of bins at the end."""
+        self._ends: dict[tuple[Course, ...], int] = {}
+        """A number for each sequence of courses at the end."""
         self._worths: dict[object, list[int]] = {}
         self._effort = 0
         self._steps = 0
@@ -33,7 +34,7 @@ class Filler:
     @property
     def steps(self) -> int:
         """How many steps were taken since the beginning."""
-        return self._steps + (self._bins.work - self._before >> 4)
+        return self._steps + self._bins.work - self._before
 
     def begin(self, effort: int, spent: int) -> None:
         """Starts counting steps.
@@ -44,98 +45,133 @@ class Filler:
         """
         self._effort, self._steps, self._before = effort, spent, self._bins.work
 
-    def fill(self, mix: Counts, bins: Sequence[Bin], repeats: Counts) -> list[Counts] | None:
+    def ends(self, courses: Sequence[Course]) -> list[int]:
+        """For each course, a number that is the same where it and all after it are."""
+        return [self._ends.setdefault(tuple(courses[place:]), len(self._ends)) for place in range(len(courses))]
+
+    def fill(
+        self, mix: Counts, courses: Sequence[Course], ends: Sequence[int], weights: Sequence[Counts], repeats: Counts
+    ) -> list[Counts] | None:
         """What goes into each bin so that the whole mix has room; None where it has none.
 
         Args:
             mix: what is wanted.
-            bins: the bins in the order in which they are filled.
-            repeats: by kind, how often a device that serves many can serve it.
+            courses: the bins in the order in which they are filled.
+            ends: of those courses.
+            weights: prices of kinds at which what is wanted is compared with what the bins could hold.
+            repeats: by kind, how many demands are of it.
 
         Raises:
             TooManyError: it took too many steps, or a bin has too many ways to be filled.
         """
-        most = tuple(map(min, mix, repeats))
-        lazy = bool(bins and bins[-1].shares)
-        ways = [self._bins.ways(one, most) for one in (bins[:-1] if lazy else bins)]
-        ends = [self._ends.setdefault(tuple(bins[place:]), len(self._ends)) for place in range(len(bins))]
-        weights = _weights(mix, bins)
-        worths = [
-            self._worth(one, most, weights, None if lazy and place + 1 == len(bins) else ways[place])
-            for place, one in enumerate(bins)
-        ]
+        lazy = bool(courses and courses[-1].bin.shares)
+        ways: list[list[Counts]] = []
+        worths: list[list[int]] = []
+        for place, course in enumerate(courses):
+            most = course.most(mix, repeats)
+            ours = [] if lazy and place + 1 == len(courses) else self._bins.ways(course.bin, most)
+            ways.append(ours)
+            worths.append(self._worth(course, most, weights, ours))
         # What all bins from each one on could hold at most.
-        for place in range(len(bins) - 2, -1, -1):
+        for place in range(len(courses) - 2, -1, -1):
             worths[place] = [here + later for here, later in zip(worths[place], worths[place + 1], strict=True)]
+        failed = self._failed
 
         def fill(place: int, rest: Counts) -> list[Counts] | None:
             if not any(rest):
                 return []
-            if place == len(bins):
+            if place == len(courses):
                 return None
-            if lazy and place + 1 == len(bins):
-                return [rest] if bins[place].has_room(rest, repeats) else None
-            key = rest, ends[place], repeats if any(map(gt, rest, repeats)) else None
-            if key in self._failed:
+            course = courses[place]
+            limits = repeats if course.bin.shares else rest
+            if lazy and place + 1 == len(courses):
+                return [rest] if _holds(course, rest, repeats) else None
+            key = rest, ends[place], tuple([r if r < n else -1 for n, r in zip(rest, repeats, strict=True)])
+            if key in failed:
                 return None
-            if not any(
-                sum(map(mul, rest, prices)) > worth for prices, worth in zip(weights, worths[place], strict=True)
-            ):
-                tried = set()
+            for prices, worth in zip(weights, worths[place], strict=True):
+                if sum(map(mul, rest, prices)) > worth:
+                    break
+            else:
+                tried: set[Counts] = set()
                 for way in ways[place]:
-                    after = tuple([max(0, wanted - served) for wanted, served in zip(rest, way, strict=True)])
-                    if after in tried:
+                    after = list(rest)
+                    for chain, count in zip(course.chains, way, strict=True):
+                        for kind in chain:
+                            served = min(count, after[kind], limits[kind])
+                            after[kind] -= served
+                            count -= served
+                    still = tuple(after)
+                    if still in tried:
                         continue
-                    tried.add(after)
+                    tried.add(still)
                     self._steps += 1
-                    if self.steps > self._effort:
+                    if self._steps > self._effort:
                         raise TooManyError
-                    later = fill(place + 1, after)
+                    later = fill(place + 1, still)
                     if later is not None:
-                        return [way, *later]
-            self._failed.add(key)
+                        return [tuple([a - b for a, b in zip(rest, still, strict=True)]), *later]
+            failed.add(key)
             return None
 
         return fill(0, mix)
 
-    def _worth(self, one: Bin, most: Counts, weights: Sequence[Counts], ways: Sequence[Counts] | None) -> list[int]:
+    def worth(self, courses: Sequence[Course], mix: Counts, weights: Sequence[Counts], repeats: Counts) -> list[int]:
+        """By weights, what all bins together could hold at most of the mix."""
+        total = [0] * len(weights)
+        for course in courses:
+            most = course.most(mix, repeats)
+            ways = [] if course.bin.shares else self._bins.ways(course.bin, most)
+            total = [a + b for a, b in zip(total, self._worth(course, most, weights, ways), strict=True)]
+        return total
+
+    def _worth(self, course: Course, most: Counts, weights: Sequence[Counts], ways: Sequence[Counts]) -> list[int]:
         """By weights, what the bin could hold at most."""
-        key = one, most, tuple(weights)
+        prices = tuple([tuple([max([weight[k] for k in chain]) for chain in course.chains]) for weight in weights])
+        key = course.bin, most, prices
         known = self._worths.get(key)
         if known is None:
-            if ways is None:
-                known = [_most_worth(one, most, prices) for prices in weights]
+            if ways:
+                known = [max([sum(map(mul, way, each)) for way in ways]) for each in prices]
             else:
-                known = [max([sum(map(mul, way, prices)) for way in ways], default=0) for prices in weights]
-                self._steps += len(ways) * len(weights) >> 5
+                known = [_most_worth(course.bin, most, each) for each in prices]
+            self._steps += len(ways) * len(weights) >> 5
             self._worths[key] = known
         return known
 
 
-def _weights(mix: Counts, bins: Sequence[Bin]) -> list[Counts]:
+def weights_of(kinds: int, courses: Sequence[Course]) -> list[Counts]:
     """Prices of kinds: each kind alone, all the same, and what they cost in some of the bins."""
-    kinds = len(mix)
-    weights = [tuple([int(kind == other) for other in range(kinds)]) for kind in range(kinds) if mix[kind]]
+    weights = [tuple([int(kind == other) for other in range(kinds)]) for kind in range(kinds)]
     weights.append((1,) * kinds)
-    costs = {}
-    for one in bins:
-        if one.shares and len(one.fields) == 1:
-            needs = dict(one.shares)
-            costs[tuple([needs.get(kind, 0) if mix[kind] else 0 for kind in range(kinds)])] = None
+    costs: dict[Counts, None] = {}
+    for course in courses:
+        if course.bin.shares and len(course.bin.fields) == 1:
+            needs = dict(course.bin.shares)
+            cost = [0] * kinds
+            for place, chain in enumerate(course.chains):
+                for kind in chain:
+                    cost[kind] = needs[place]
+            costs[tuple(cost)] = None
     return weights + [cost for cost in costs if len(set(cost)) > 2][:_MOST_WEIGHTS]
+
+
+def _holds(course: Course, rest: Counts, repeats: Counts) -> bool:
+    """Whether the device that serves many has room for all this."""
+    counts = tuple([sum([rest[kind] for kind in chain]) for chain in course.chains])
+    return sum(counts) == sum(rest) and counts == course.most(rest, repeats) and course.bin.fits(counts)
 
 
 def _most_worth(one: Bin, most: Counts, prices: Counts) -> int:
     """What a device that serves many could hold at most, if shares could be cut."""
-    best = sum(map(mul, most, prices))
-    served = dict(one.shares)
+    best: int = sum(map(mul, most, prices))
     for width, place in one.fields:
         field = (1 << width) - 1
         left = one.left >> place & field
         worth = 0
         offers = sorted(
-            [(need >> place & field, kind) for kind, need in served.items() if most[kind] and prices[kind]],
-            key=lambda offer: offer[0] / prices[offer[1]],
+            [(need >> place & field, kind) for kind, need in one.shares if most[kind] and prices[kind]],
+            key=lambda offer: float(offer[0] / prices[offer[1]]),
         )
         for need, kind in offers:
             count = most[kind] if not need else min(most[kind], left // need)

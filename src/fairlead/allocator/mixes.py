@@ -41,6 +41,13 @@ class Mixes:
         options = {option: None for unit in units for plan in unit.plans for ours in plan for option in ours}
         self.kinds: list[Kind] = list(dict.fromkeys([self.kind(option) for option in options if self.inside(option)]))
         """The kinds, by their place in the counts."""
+        fewest: dict[Kind, int] = {}
+        for option in options:
+            if inside := self.inside(option):
+                kind = self.kind(option)
+                fewest[kind] = min(inside, fewest.get(kind, inside))
+        self._least = [fewest[kind] for kind in self.kinds]
+        """By kind, the fewest that a demand of it wants."""
         self._claims = _near_limit([demand for unit in units for demand in unit.demands], state)
         self._vectors = {option: self._vector(option) for option in options}
         self.packed: list[Unit] = []
@@ -60,7 +67,7 @@ class Mixes:
                     known[key] = self._ways_of(unit)
                 self._add(unit, known[key], most)
         self.repeats = self._most_demands()
-        """By kind, how many demands could be of it, and so how often a device that serves many can serve it."""
+        """By kind, how many demands could be of it."""
 
     def kind(self, option: Option) -> Kind:
         """The kind of what the option takes of devices that cost something."""
@@ -75,6 +82,10 @@ class Mixes:
         mixes = {mix[: len(self.kinds)] for mix in self._reached[-1]}
         ordered = sorted(mixes, key=lambda mix: (sum(mix), mix))
         return smallest(ordered) if len(ordered) <= _FEW else ordered
+
+    def demands(self, mix: Counts) -> Counts:
+        """By kind, how many demands are of it in the mix, at most; so often it is to be found on a device."""
+        return tuple([min(m, count // least) for m, count, least in zip(self.repeats, mix, self._least, strict=True)])
 
     def choices(self, mix: Counts) -> list[tuple[Demand, Option]]:
         """One way to come to this mix: an option for every demand of the packed units."""

@@ -14,21 +14,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import gt, mul
+from typing import Literal
 
-from fairlead.allocator.bins import Bins, TooManyError
+from fairlead.allocator.bins import Bin, Bins, TooManyError
+from fairlead.allocator.courses import Route, route_of
 from fairlead.allocator.demand import Demand
-from fairlead.allocator.filling import Filler
+from fairlead.allocator.filling import Filler, weights_of
 from fairlead.allocator.ledger import Block
-from fairlead.allocator.mixes import Counts, Mixes, covers
+from fairlead.allocator.mixes import Counts, Kind, Mixes, covers
 from fairlead.allocator.moves import Moves, State
 from fairlead.allocator.plans import units_of
 from fairlead.allocator.slot import Slot
 
-_STEPS = 4_000
+_STEPS = 1_000
 """Fillings that are looked at in vain in one decision before nothing more is proved this way at every step."""
 
 _REWARD = 500
 """Steps that a proof gives back beside its own."""
+
+_OVERHEAD = 40
+"""Steps that looking costs beside those taken."""
 
 _MIXES = 64
 """Ways to choose among alternatives and values that are looked at at every step."""
@@ -37,15 +43,22 @@ _MOST_MIXES = 1_024
 """And those that are looked at when much depends on it."""
 
 
+_WORTH_COMPARING = 8
+"""Mixes from which on it pays to look at the most promising ones first."""
+
+_FEW_REFUTED = 32
+"""Mixes without room with which others are compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Packed:
     """Room for one mix."""
 
     mixes: Mixes
     mix: Counts
-    blocks: Sequence[Block]
-    fillings: Sequence[Counts]
-    """What goes into each of the first blocks, by kind; nothing into the others."""
+    kinds: Sequence[Kind]
+    fillings: Sequence[tuple[Block, Counts]]
+    """What goes into blocks, by kind."""
 
 
 class Packing:
@@ -66,12 +79,12 @@ class Packing:
             return ()
         mixes, found = self._look(demands, state, _MIXES, _STEPS - self._spent)
         if found is not None or not mixes.packed:
-            self._spent += self._filler.steps
+            self._spent += self._filler.steps + _OVERHEAD
             return ()
         self._spent = max(0, self._spent - _REWARD)
         return tuple([demand.position for unit in mixes.packed for demand in unit.demands])
 
-    def look(self, demands: list[Demand], state: State, effort: int) -> Packed | bool | None:
+    def look(self, demands: list[Demand], state: State, effort: int) -> Packed | Literal[True] | None:
         """Where the demands find room; None where they do not, and True where that was not found out.
 
         Args:
@@ -81,37 +94,72 @@ class Packing:
         """
         return self._look(demands, state, _MOST_MIXES, effort)[1]
 
-    def _look(self, demands: list[Demand], state: State, most: int, effort: int) -> tuple[Mixes, Packed | bool | None]:
+    def _look(
+        self, demands: list[Demand], state: State, most: int, effort: int
+    ) -> tuple[Mixes, Packed | Literal[True] | None]:
         moves = self._moves
         ledger = moves.problem.ledger
         mixes = Mixes(units_of(moves.problem.rules, demands, state), ledger.in_blocks, state, most)
-        self._filler.begin(effort, mixes.work >> 3)
+        self._filler.begin(effort, mixes.work >> 2)
         if len(mixes.kinds) < 2:
             return mixes, True
         everything = 0
         for _, candidates in mixes.kinds:
             everything |= candidates
         kinds = [(self._slots[tariff], candidates) for tariff, candidates in mixes.kinds]
-        made = [
-            (self._bins.make(block, kinds, mixes.repeats, state), place)
-            for place, block in enumerate(ledger.blocks)
-            if block.devices & everything
-        ]
-        made.sort()
-        bins = [one for one, _ in made]
+        blocks = [block for block in ledger.blocks if block.devices & everything]
+        bins = [self._bins.make(block, kinds, mixes.repeats, state) for block in blocks]
+        devices = [block.devices for block in blocks]
+        routes: dict[tuple[tuple[int, ...], int], tuple[Route, list[int], list[Counts]]] = {}
         refuted: list[Counts] = []
         undecided = False
-        for mix in mixes.all():
+        for mix in self._promising(mixes, bins, devices):
             if any(covers(mix, other) for other in refuted):
                 continue
+            present = tuple([kind for kind, count in enumerate(mix) if count])
+            repeats = mixes.demands(mix)
+            free = sum([1 << kind for kind in present if repeats[kind] >= mix[kind]])
+            if (present, free) not in routes:
+                route = route_of(bins, devices, mixes.kinds, present, free)
+                weights = weights_of(len(present), route.courses)
+                routes[present, free] = route, self._filler.ends(route.courses), weights
+            route, ends, weights = routes[present, free]
+            wanted = tuple([mix[kind] for kind in route.kinds])
             try:
-                fillings = self._filler.fill(mix, bins, mixes.repeats)
+                fillings = self._filler.fill(
+                    wanted, route.courses, ends, weights, tuple([repeats[kind] for kind in route.kinds])
+                )
             except TooManyError:
                 if self._filler.steps > effort:
                     return mixes, True
                 undecided = True
                 continue
             if fillings is not None:
-                return mixes, Packed(mixes, mix, [ledger.blocks[place] for _, place in made], fillings)
-            refuted.append(mix)
+                filled = list(zip([blocks[place] for place in route.places], fillings, strict=False))
+                return mixes, Packed(mixes, mix, [mixes.kinds[kind] for kind in route.kinds], filled)
+            if len(refuted) < _FEW_REFUTED:
+                refuted.append(mix)
         return mixes, True if undecided else None
+
+    def _promising(self, mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int]) -> list[Counts]:
+        """The mixes that are not too much at any prices, those first that leave most."""
+        found = mixes.all()
+        if len(found) < _WORTH_COMPARING:
+            return found
+        most = tuple(map(max, *found))
+        route = route_of(bins, devices, mixes.kinds, range(len(most)), 0)
+        weights = weights_of(len(most), route.courses)
+        most = tuple([most[kind] for kind in route.kinds])
+        repeats = tuple([mixes.repeats[kind] for kind in route.kinds])
+        try:
+            worths = self._filler.worth(route.courses, most, weights, repeats)
+        except TooManyError:
+            return found
+        slack: list[tuple[float, Counts]] = []
+        for mix in found:
+            wanted = [mix[kind] for kind in route.kinds]
+            costs = [sum(map(mul, wanted, prices)) for prices in weights]
+            if not any(map(gt, costs, worths)):
+                share = max([cost / max(1, worth) for cost, worth in zip(costs, worths, strict=True)])
+                slack.append((share, mix))
+        return [mix for _, mix in sorted(slack)]
