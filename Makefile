@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: install demo test test-cluster test-faults lint format bench bench-allocator bench-placement bench-gangs \
-	bench-cluster kube kube-node manifests lock clean
+	bench-cluster kube kube-node manifests proto lock clean
 
 install: .venv/.installed
 
@@ -83,6 +83,10 @@ bench-gangs: .venv-optimize/.installed
 		-r requirements.lock -r bench/requirements-optimize.txt
 	.venv-optimize/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+# The messages of kubelet's protocol, made from kubelet.proto; what is made is checked in.
+proto: install
+	$(BIN)/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src src/fairlead/driver/kubelet.proto
 
 # Pins every dependency with its hashes, for all Python versions and platforms we support.
 lock:

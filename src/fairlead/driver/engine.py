@@ -153,6 +153,14 @@ class Engine:
         """
         return self._store.read().records()
 
+    def record(self, uid: str) -> Record | None:
+        """What is known of a claim now.
+
+        Raises:
+            StoreError: the state cannot be used.
+        """
+        return self._store.read().get(uid)
+
     def _repeats(self, claim: ResourceClaim, before: Record) -> bool:
         """Whether a claim is allocated as it was when it was prepared; it need not pass the other checks again."""
         allocation = claim.status.allocation

@@ -1,0 +1,280 @@
+"""One driver in the running process: the loop's side of the engine, of discovery and of health.
+
+The author's code runs in one thread of the driver's own, through which all calls pass in order; `watch` and `health`
+each have another. The loop fetches claims, hands them in, and writes what the driver says of its devices into claims'
+statuses afterwards: a status that cannot be written is tried again, it keeps no pod from starting.
+
+Nothing here is remembered that a new process would miss: what is prepared is in the store, what is there is discovered,
+and statuses of all prepared claims are written anew after a start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from fairlead.driver.api import Api, ApiError, apply_device_status, get_claim
+from fairlead.driver.author import Driver, Health, Pool, PrepareError
+from fairlead.driver.engine import Answer, Engine, Log
+from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, tainted
+from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
+from fairlead.driver.record import Record
+from fairlead.driver.services import ClaimRef, HealthOf
+from fairlead.driver.store import StoreError
+from fairlead.resource import encode_hook
+
+_Result = TypeVar("_Result")
+HEALTH_TIMEOUT: Final = 30
+"""Seconds after which kubelet forgets what it was told of a device's health."""
+_HEALTH_AGAIN: Final = 10.0
+_POLL_HEALTH: Final = 5.0
+_REDISCOVER: Final = 300.0
+"""Seconds between discoveries when nothing changes."""
+_REST: Final = 1.0
+"""Seconds between two discoveries at least."""
+_FIRST_DELAY, _LAST_DELAY = 0.5, 60.0
+_HOPELESS: Final = (404, 409, 422)
+"""Answers to a device status: the claim has gone, or is another one, or is not allocated any more."""
+
+
+class DriverPlugin:
+    """A driver, its engine and its view of the hardware; the `Plugin` of its services."""
+
+    def __init__(self, driver: Driver, engine: Engine, api: Api, node: str, log: Log) -> None:
+        """Starts nothing yet.
+
+        Args:
+            driver: the author's code.
+            engine: prepares for it.
+            api: the way to the API server.
+            node: the node's name.
+            log: is told what happens.
+        """
+        self.driver: Final = driver
+        self.tells_health: Final = type(driver).health is not Driver.health
+        self.changed: Final = asyncio.Event()
+        """Set when `pools` has news; whoever publishes clears it."""
+        self._engine: Final = engine
+        self._api = api
+        self._node = node
+        self._log = log
+        self._thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix=driver.name)
+        self._stop: Final = threading.Event()
+        self._look: Final = asyncio.Event()
+        self._told: Final = asyncio.Condition()
+        self._tracker: Final = HealthTracker(driver.name, driver.unhealthy_effect, node, Hysteresis())
+        self._conditions: dict[Key, Condition] = {}
+        self._heard_at = 0.0
+        self._recovered = False
+        self._unreported: asyncio.Queue[tuple[Record, float]] = asyncio.Queue()
+
+    @property
+    def pools(self) -> list[Pool]:
+        """What is to be published now."""
+        return tainted(self._engine.inventory.pools, self._conditions)
+
+    async def start(self) -> None:
+        """Discovers, and puts right what the last process left; trouble is told and tried again later."""
+        await self._discover()
+        await self._recover()
+
+    async def run(self) -> None:
+        """Follows the hardware and reports to claims, until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        watcher = threading.Thread(
+            target=self._watch, args=(lambda: loop.call_soon_threadsafe(self._look.set),), daemon=True
+        )
+        watcher.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._rediscover())
+                tasks.create_task(self._report())
+                if self.tells_health:
+                    tasks.create_task(self._ask_health())
+        finally:
+            self._stop.set()
+
+    def close(self) -> None:
+        """Waits for what the driver's thread is doing; nothing is begun any more."""
+        self._stop.set()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def prepare(self, claims: Sequence[ClaimRef]) -> dict[str, tuple[Answer, ...] | str]:
+        """For each claim's UID its devices, or why there are none."""
+        await self._recover()
+        fetched = await asyncio.gather(*(self._fetch(claim) for claim in claims))
+        return {ref.uid: await self._prepare(ref, claim) for ref, claim in zip(claims, fetched, strict=True)}
+
+    async def unprepare(self, claims: Sequence[ClaimRef]) -> dict[str, str]:
+        """For each claim's UID why it could not be unprepared; empty where it could."""
+        await self._recover()
+        done = {}
+        for ref in claims:
+            try:
+                await self._in_thread(self._engine.unprepare, ref.uid)
+                done[ref.uid] = ""
+            except (PrepareError, StoreError) as error:
+                self._log("not unprepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(error))
+                done[ref.uid] = f"ResourceClaim {ref.namespace}/{ref.name}: {error}"
+        return done
+
+    async def health(self) -> AsyncIterator[Sequence[HealthOf]]:
+        """The health of all devices, again whenever it changes, and often enough that it does not grow stale."""
+        while True:
+            told = self._conditions
+            if time.time() - self._heard_at < HEALTH_TIMEOUT:  # what is older had better be forgotten
+                yield [
+                    HealthOf(pool, name, one.healthy, one.message, int(self._heard_at), HEALTH_TIMEOUT)
+                    for (pool, name), one in sorted(told.items())
+                ]
+            try:
+                async with self._told, asyncio.timeout(_HEALTH_AGAIN):
+                    await self._told.wait_for(lambda before=told: self._conditions is not before)  # type: ignore[misc]
+            except TimeoutError:
+                continue
+
+    async def serving(self) -> bool:
+        """Whether claims can be prepared at all: the store can be read."""
+        try:
+            await asyncio.to_thread(self._engine.records)
+        except StoreError:
+            return False
+        return True
+
+    async def _in_thread(self, work: Callable[..., _Result], *args: Any) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+
+    async def _fetch(self, ref: ClaimRef) -> Any:
+        try:
+            return await get_claim(self._api, ref.namespace, ref.name)
+        except ApiError as error:
+            return error
+        except msgspec.MsgspecError as error:
+            return ApiError(0, f"the API server's answer cannot be read: {error}")
+
+    async def _prepare(self, ref: ClaimRef, claim: Any) -> tuple[Answer, ...] | str:
+        label = f"ResourceClaim {ref.namespace}/{ref.name}"
+        try:
+            if isinstance(claim, ApiError):
+                raise PrepareError(f"{label}: cannot be read from the API server: {claim}")
+            answers: tuple[Answer, ...] = await self._in_thread(self._engine.prepare, claim, ref.uid)
+        except (PrepareError, StoreError) as error:
+            self._log("not prepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(error))
+            return str(error)
+        except Exception as error:  # one claim of a request must not take the others with it
+            self._log("a bug in the kit", claim=ref.uid, problem=repr(error), trace=traceback.format_exc())
+            return f"{label}: {type(error).__name__}: {error}"
+        if record := await self._in_thread(self._engine.record, ref.uid):
+            self._unreported.put_nowait((record, _FIRST_DELAY))
+        return answers
+
+    async def _recover(self) -> None:
+        """Puts right what the last process left, once; tried again with each call until it can be done."""
+        if self._recovered:
+            return
+        try:
+            for problem in await self._in_thread(self._engine.recover):
+                self._log("could not be put right", problem=problem)
+            records = await self._in_thread(self._engine.records)
+        except StoreError as error:
+            self._log("state cannot be used", problem=str(error))
+            return
+        self._recovered = True
+        for record in records:
+            if record.state == "completed":
+                self._unreported.put_nowait((record, _FIRST_DELAY))
+
+    async def _discover(self) -> bool:
+        """Whether discovery worked; what was known stays where it did not."""
+        try:
+            self._engine.inventory = await self._in_thread(self._look_at_hardware)
+        except DiscoveryError as error:
+            self._log("discovery failed", problem=str(error))
+            return False
+        await self._publish()
+        return True
+
+    def _look_at_hardware(self) -> Inventory:
+        try:
+            return make_inventory(self.driver.discover(), self._node)
+        except DiscoveryError:
+            raise
+        except Exception as error:  # whatever the author's code raises
+            self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
+            raise DiscoveryError(f"{type(error).__name__}: {error}") from error
+
+    async def _publish(self) -> None:
+        conditions = self._tracker.conditions(self._engine.inventory)
+        self.changed.set()
+        if conditions != self._conditions:
+            self._conditions = conditions
+            async with self._told:
+                self._told.notify_all()
+
+    async def _rediscover(self) -> None:
+        delay = 0.0
+        while True:
+            try:
+                async with asyncio.timeout(delay or _REDISCOVER):
+                    await self._look.wait()
+            except TimeoutError:
+                pass
+            self._look.clear()
+            delay = 0.0 if await self._discover() else min(max(delay * 2, _FIRST_DELAY), _LAST_DELAY)
+            await asyncio.sleep(_REST)
+
+    def _watch(self, changed: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            try:
+                self.driver.watch(changed, self._stop)
+                return
+            except Exception as error:  # whatever the author's code raises
+                self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
+                self._stop.wait(_LAST_DELAY)
+
+    async def _ask_health(self) -> None:
+        while True:
+            try:
+                reports: list[Health] = await asyncio.to_thread(lambda: list(self.driver.health()))
+                self._tracker.report(reports, time.monotonic())
+                self._heard_at = time.time()
+                if self._tracker.conditions(self._engine.inventory) != self._conditions:
+                    await self._publish()
+            except Exception as error:  # whatever the author's code raises
+                self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
+            await asyncio.sleep(_POLL_HEALTH)
+
+    async def _report(self) -> None:
+        """Writes what the driver says of its devices into claims' statuses."""
+        while True:
+            record, delay = await self._unreported.get()
+            devices = [_status(device) for device in record.devices if device.status is not None]
+            if not devices or await self._in_thread(self._engine.record, record.uid) != record:
+                continue
+            try:
+                await apply_device_status(
+                    self._api, self.driver.name, record.namespace, record.name, record.uid, devices
+                )
+            except ApiError as error:
+                self._log("device status not written", claim=f"{record.namespace}/{record.name}", problem=str(error))
+                if error.status not in _HOPELESS:
+                    again = (record, min(delay * 2, _LAST_DELAY))
+                    asyncio.get_running_loop().call_later(
+                        max(delay, error.retry_after), self._unreported.put_nowait, again
+                    )
+
+
+def _status(device: Any) -> dict[str, Any]:
+    result = device.result
+    value: dict[str, Any] = msgspec.to_builtins(device.status, enc_hook=encode_hook)
+    value |= {"driver": result.driver, "pool": result.pool, "device": result.device}
+    if result.share_id:
+        value["shareID"] = result.share_id
+    return value
