@@ -91,7 +91,8 @@ async def apply_device_status(
 
     Server-side apply: the list is a map by driver, pool, device and share, and each driver owns its entries. Needs
     `patch` on `resourceclaims/status`, and since 1.36 `associated-node:patch` on `resourceclaims/driver` for the
-    driver's name.
+    driver's name. An entry of another driver whose `data` is stored otherwise than the server writes JSON (with spaces,
+    by an update) counts as changed by any patch: the server then refuses ours with 422 (seen in 1.37.2).
 
     Raises:
         ApiError: it was not written.

@@ -180,13 +180,16 @@ class NetworkDeviceData(Model, frozen=True, gc=False):
 
 
 class AllocatedDeviceStatus(Model, frozen=True):
-    """What a driver, or a controller of binding conditions, says of an allocated device (KEP-4817)."""
+    """What a driver, or a controller of binding conditions, says of an allocated device (KEP-4817).
+
+    The API server writes `conditions: null` where there are none.
+    """
 
     driver: str
     pool: str
     device: str
     share_id: str | None = msgspec.field(default=None, name="shareID")
-    conditions: list[Condition] = []
+    conditions: list[Condition] | None = None
     data: Any = None
     network_data: NetworkDeviceData | None = None
 
