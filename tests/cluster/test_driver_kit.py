@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from driver_plane import NODE, driver_account, driver_plane
 
 from fairlead.driver.api import ApiError, apply_device_status, get_claim
 from fairlead.driver.author import Pool
@@ -27,65 +28,25 @@ from fairlead.resource import (
     NodeAllocatableResource,
     Quantity,
 )
-from kube import Api, ControlPlane, MissingProgramError, Options, fake_node, find_programs
+from kube import Api, ControlPlane
 
 pytestmark = pytest.mark.cluster
 
-DRIVER, NODE = "gpu.example.com", "node-1"
+DRIVER = "gpu.example.com"
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 CLAIMS = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
-RULES = [
-    {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
-    {
-        "apiGroups": ["resource.k8s.io"],
-        "resources": ["resourceslices"],
-        "verbs": ["get", "list", "watch", "create", "update", "delete"],
-    },
-    {"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims"], "verbs": ["get"]},
-    {"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims/status"], "verbs": ["patch"]},
-    {
-        "apiGroups": ["resource.k8s.io"],
-        "resources": ["resourceclaims/driver"],
-        "verbs": ["associated-node:patch"],
-        "resourceNames": [DRIVER],
-    },
-]
-"""All that a driver needs."""
 
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """An API server without anything that acts by itself, and a node."""
-    components = ("etcd", "kube-apiserver")
-    try:
-        find_programs(components)
-    except MissingProgramError as error:
-        pytest.skip(str(error))
-    with ControlPlane(Options(components=components, gates={})) as plane:
-        plane.api.create(fake_node(NODE))
+    with driver_plane() as plane:
         yield plane
 
 
 @pytest.fixture(scope="module")
 def account(plane: ControlPlane) -> Api:
-    """A driver's account; its token is bound to a pod on the node, as the token in the pod itself is."""
-    free = plane.service_account("driver", RULES)
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "driver", "namespace": "default"},
-        "spec": {"serviceAccountName": "driver", "nodeName": NODE, "containers": [{"name": "c", "image": "i"}]},
-    }
-    uid = plane.api.create(pod)["metadata"]["uid"]
-    bound = {"apiVersion": "v1", "kind": "Pod", "name": "driver", "uid": uid}
-    asked = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"expirationSeconds": 86400, "boundObjectRef": bound},
-    }
-    path = "/api/v1/namespaces/default/serviceaccounts/driver/token"
-    token = plane.api.request("POST", path, asked)["status"]["token"]
-    return Api(free.server, token, free.authority)
+    return driver_account(plane, DRIVER)
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "webhook": "fairlead.cli.webhook",
     "duplicates": "fairlead.cli.duplicates",
     "ungate": "fairlead.cli.ungate",
+    "node": "fairlead.cli.node",
     "demo": "fairlead.cli.demo",
 }
 """Each command's module; the command is the attribute of the same name."""

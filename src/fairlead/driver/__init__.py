@@ -1,1 +1,43 @@
-"""The kit for DRA drivers."""
+"""The kit for DRA drivers: the author writes a `Driver`, the kit does what every driver must do.
+
+What an author needs leaves here: `Driver` with the values that it takes and returns (`author`, `cdi`, `config`,
+`record`). `serve` runs drivers (`node`); it needs the extra `driver` (gRPC) and is imported when it is asked for, so
+that a driver's own tests need neither.
+
+Below: `engine` prepares, on `store` (what is prepared), `cdi` and `metadata` (what containers see), `claims` and
+`overlap` (checks). `plugin` joins it to the event loop, `server` and `services` to kubelet, `publisher` with the pure
+plan in `slices` to the API server. docs/decisions/013-driver-kit.md has the reasons.
+"""
+
+from fairlead.driver.author import (
+    Claim,
+    ClaimDevice,
+    Driver,
+    Effect,
+    Health,
+    Pool,
+    PreparedDevice,
+    PrepareError,
+)
+from fairlead.driver.cdi import DeviceNode, Edits, Hook, IntelRdt, Mount, NetDevice
+from fairlead.driver.config import Config
+from fairlead.driver.record import DeviceStatus
+
+__all__ = [
+    "Claim",
+    "ClaimDevice",
+    "Config",
+    "DeviceNode",
+    "DeviceStatus",
+    "Driver",
+    "Edits",
+    "Effect",
+    "Health",
+    "Hook",
+    "IntelRdt",
+    "Mount",
+    "NetDevice",
+    "Pool",
+    "PrepareError",
+    "PreparedDevice",
+]

@@ -125,6 +125,8 @@ class Driver(ABC):
     """The kinds of opaque configuration that users may write."""
     unhealthy_effect: Effect = "NoSchedule"
     """The effect of the taint `DRIVER/unhealthy`: NoExecute also ends the pods that use the device."""
+    recover_after: float = 30.0
+    """Seconds of good reports before a device counts as healthy again; longer for one that flaps."""
 
     @abstractmethod
     def discover(self) -> Pool | Iterable[Pool]:

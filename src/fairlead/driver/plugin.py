@@ -27,6 +27,7 @@ from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, ta
 from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
 from fairlead.driver.record import Record
 from fairlead.driver.services import ClaimRef, HealthOf
+from fairlead.driver.slices import Publication, problems_of
 from fairlead.driver.store import StoreError
 from fairlead.resource import encode_hook
 
@@ -69,7 +70,9 @@ class DriverPlugin:
         self._stop: Final = threading.Event()
         self._look: Final = asyncio.Event()
         self._told: Final = asyncio.Condition()
-        self._tracker: Final = HealthTracker(driver.name, driver.unhealthy_effect, node, Hysteresis())
+        self._tracker: Final = HealthTracker(
+            driver.name, driver.unhealthy_effect, node, Hysteresis(driver.recover_after, 20 * driver.recover_after)
+        )
         self._conditions: dict[Key, Condition] = {}
         self._heard_at = 0.0
         self._recovered = False
@@ -110,7 +113,10 @@ class DriverPlugin:
         """For each claim's UID its devices, or why there are none."""
         await self._recover()
         fetched = await asyncio.gather(*(self._fetch(claim) for claim in claims))
-        return {ref.uid: await self._prepare(ref, claim) for ref, claim in zip(claims, fetched, strict=True)}
+        # Shielded: kubelet may give up waiting, what is begun comes to its end.
+        return {
+            ref.uid: await asyncio.shield(self._prepare(ref, claim)) for ref, claim in zip(claims, fetched, strict=True)
+        }
 
     async def unprepare(self, claims: Sequence[ClaimRef]) -> dict[str, str]:
         """For each claim's UID why it could not be unprepared; empty where it could."""
@@ -203,12 +209,16 @@ class DriverPlugin:
 
     def _look_at_hardware(self) -> Inventory:
         try:
-            return make_inventory(self.driver.discover(), self._node)
+            found = make_inventory(self.driver.discover(), self._node)
         except DiscoveryError:
             raise
         except Exception as error:  # whatever the author's code raises
             self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
             raise DiscoveryError(f"{type(error).__name__}: {error}") from error
+        of = Publication(self.driver.name, self._node, "", self.tells_health)
+        if problems := problems_of(of, found.pools):
+            raise DiscoveryError("; ".join(map(str, problems[:5])))
+        return found
 
     async def _publish(self) -> None:
         conditions = self._tracker.conditions(self._engine.inventory)

@@ -49,7 +49,14 @@ class HealthOf:
     timeout: int
 
 
-class Plugin(Protocol):
+class Serving(Protocol):
+    """What says whether it works."""
+
+    async def serving(self) -> bool:
+        """Whether claims can be prepared at all."""
+
+
+class Plugin(Serving, Protocol):
     """What the services call."""
 
     async def prepare(self, claims: Sequence[ClaimRef]) -> dict[str, tuple[Answer, ...] | str]:
@@ -60,9 +67,6 @@ class Plugin(Protocol):
 
     def health(self) -> AsyncIterator[Sequence[HealthOf]]:
         """The health of all devices, again whenever it changes, and often enough that it does not grow stale."""
-
-    async def serving(self) -> bool:
-        """Whether claims can be prepared at all."""
 
 
 def plugin_services(plugin: Plugin, with_health: bool) -> list[grpc.GenericRpcHandler]:
@@ -95,7 +99,7 @@ def plugin_services(plugin: Plugin, with_health: bool) -> list[grpc.GenericRpcHa
     return [*services, check_service(plugin)]
 
 
-def check_service(plugin: Plugin) -> grpc.GenericRpcHandler:
+def check_service(plugin: Serving) -> grpc.GenericRpcHandler:
     """grpc.health.v1: whether the driver works; for kubelet's probes. Any name of a service is answered alike."""
 
     async def check(request: pb.CheckRequest, context: Any) -> pb.CheckResponse:

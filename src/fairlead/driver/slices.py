@@ -32,16 +32,20 @@ from fairlead.resource import (
     Device,
     ObjectMeta,
     OwnerReference,
+    Problem,
     ResourcePool,
     ResourceSlice,
     ResourceSliceSpec,
     to_builtins,
+    validate,
+    validate_pools,
 )
 
 DEVICES_MAX: Final = 128
 DEVICES_MAX_ADVANCED: Final = 64
 COUNTER_SETS_MAX: Final = 8
 _NAME_MAX: Final = 253
+_VERSION: Final = "resource.k8s.io/v1"
 _Item = TypeVar("_Item")
 _Content = tuple[list[Device], list[CounterSet]]
 _index = re.compile("([0-9a-f]{5,})-")
@@ -89,6 +93,20 @@ def plan(
     return writes + [SliceWrite("delete", item) for items in by_pool.values() for item in items]
 
 
+def problems_of(of: Publication, pools: Iterable[Pool]) -> list[Problem]:
+    """What the API server would say of these pools; it is better known before anything of them is written."""
+    slices = [write.item for write in plan(of, pools, [], {})]
+    found = [problem for item in slices for problem in validate(item)]
+    return found or validate_pools(slices)
+
+
+def driver_name_faults(name: str) -> str:
+    """Why this is no name of a driver; empty where it is one."""
+    spec = ResourceSliceSpec(driver=name, pool=ResourcePool("p", 1, 1), node_name="n")
+    item = ResourceSlice(metadata=ObjectMeta(name="s"), spec=spec)
+    return "; ".join(problem.reason for problem in validate(item) if problem.field == "spec.driver")
+
+
 def dropped_fields(sent: ResourceSlice, stored: ResourceSlice) -> list[str]:
     """Paths of what was sent and is not there: fields whose feature is off in the API server."""
     return sorted(set(_missing(to_builtins(sent)["spec"], to_builtins(stored)["spec"], "spec")))
@@ -116,7 +134,8 @@ def _plan_pool(of: Publication, pool: Pool, existing: list[ResourceSlice], remem
             writes.append(SliceWrite("update", replace(current[place], metadata=metadata, spec=specs[place])))
         else:
             metadata = ObjectMeta(name=slice_name(of, pool.name, place), owner_references=[_owner(of)])
-            writes.append(SliceWrite("create", ResourceSlice(metadata=metadata, spec=specs[place])))
+            item = ResourceSlice(api_version=_VERSION, kind="ResourceSlice", metadata=metadata, spec=specs[place])
+            writes.append(SliceWrite("create", item))
     return writes + [SliceWrite("delete", item) for item in obsolete]
 
 

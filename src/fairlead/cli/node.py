@@ -1,0 +1,135 @@
+"""`fairlead node`: the DRA drivers of a node."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from fairlead.cli.group import BAD_INPUT
+
+if TYPE_CHECKING:
+    from fairlead.driver import Driver
+    from fairlead.driver.http import HttpApi
+    from fairlead.driver.node import NodeOptions
+
+
+@click.command(short_help="Run the DRA drivers of a node.")
+@click.option(
+    "--driver",
+    "drivers",
+    multiple=True,
+    required=True,
+    metavar="NAME[=ARGUMENT]",
+    help="A driver, may be repeated: simulated=FILE[,node=NAME][,faults=FILE][,recover=SECONDS], or your own, as "
+    "package.module:Class.",
+)
+@click.option(
+    "--node-name",
+    envvar="NODE_NAME",
+    default=lambda: socket.gethostname().lower(),
+    metavar="NAME",
+    help="The node's name. Absent: NODE_NAME, then the host's name.",
+)
+@click.option(
+    "--pod-uid",
+    envvar="POD_UID",
+    default="",
+    metavar="UID",
+    help="UID of this pod, for updates without a gap: a new instance starts before the old one ends. Absent: POD_UID.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(),
+    metavar="PATH",
+    help="How to reach the API server. Absent: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
+)
+@click.option(
+    "--plugins-dir",
+    type=click.Path(path_type=Path),
+    default="/var/lib/kubelet/plugins",
+    show_default=True,
+    help="Where drivers have their folders; the same path on the host.",
+)
+@click.option(
+    "--registry-dir",
+    type=click.Path(path_type=Path),
+    default="/var/lib/kubelet/plugins_registry",
+    show_default=True,
+    help="Where kubelet looks for drivers.",
+)
+@click.option(
+    "--cdi-dir",
+    type=click.Path(path_type=Path),
+    default="/var/run/cdi",
+    show_default=True,
+    help="Where the container runtime reads CDI files.",
+)
+@click.option("--health", "check", default="", metavar="HOST:PORT", help="Serve grpc.health.v1 there, for probes.")
+def node(
+    drivers: Sequence[str],
+    node_name: str,
+    pod_uid: str,
+    kubeconfig: str | None,
+    plugins_dir: Path,
+    registry_dir: Path,
+    cdi_dir: Path,
+    check: str,
+) -> None:
+    """Publish the devices of this node and prepare them for pods, with any number of drivers in one process.
+
+    The log is on stderr, one line of JSON for each event. Exit status: 0 when it was told to stop, 2 when a driver, a
+    socket or the configuration cannot be used.
+
+    \b
+    Examples:
+      fairlead cluster h100:nodes=1 > hardware.yaml
+      fairlead node --driver simulated=hardware.yaml --node-name worker-1
+      fairlead node --driver my_drivers.fpga:FpgaDriver --pod-uid $POD_UID
+    """
+    try:
+        import grpc  # noqa: F401
+    except ImportError:
+        click.echo("Error: fairlead node needs gRPC: pip install 'fairlead[driver]'", err=True)
+        raise SystemExit(BAD_INPUT) from None
+    from fairlead.controller import AccessError, find_access
+    from fairlead.driver.http import HttpApi
+    from fairlead.driver.node import NodeOptions
+    from fairlead.driver.sockets import SocketError
+    from fairlead.drivers import DriverArgumentError, make
+
+    options = NodeOptions(
+        node_name, pod_uid, plugins_dir.absolute(), registry_dir.absolute(), cdi_dir.absolute(), check
+    )
+    try:
+        made = [driver for text in drivers for driver in make(text, node_name)]
+        access = find_access(kubeconfig)
+        asyncio.run(_run(made, HttpApi(access.server, access.tls, access.token), options))
+    except (AccessError, DriverArgumentError, SocketError) as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(BAD_INPUT) from None
+
+
+async def _run(drivers: Sequence[Driver], api: HttpApi, options: NodeOptions) -> None:
+    from fairlead.driver.node import serve
+
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with api:
+        _log("start", node=options.node, drivers=[driver.name for driver in drivers])
+        await serve(drivers, api, options, _log, stop)
+        _log("stop")
+
+
+def _log(event: str, **fields: Any) -> None:
+    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
+    print(msgspec.json.encode(line).decode(), file=sys.stderr, flush=True)

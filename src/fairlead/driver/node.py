@@ -1,0 +1,183 @@
+"""Hosts the drivers of a node in one process, from the first socket to the last.
+
+Each driver has its own thread, sockets, store and publisher; what goes wrong in one is told, and that one is started
+again, while the others go on. When told to stop, drivers leave kubelet first and then finish what they are at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import grpc.aio
+
+from fairlead.driver.api import Api
+from fairlead.driver.author import Driver
+from fairlead.driver.cdi import DEFAULT_FOLDER, SpecFolder
+from fairlead.driver.engine import Engine, Log
+from fairlead.driver.metadata import MetadataFolder
+from fairlead.driver.plugin import DriverPlugin
+from fairlead.driver.publisher import Publisher
+from fairlead.driver.server import GRACE, KubeletServer
+from fairlead.driver.services import check_service
+from fairlead.driver.slices import driver_name_faults
+from fairlead.driver.sockets import PLUGINS, REGISTRY, Instance, SocketError, endpoints
+from fairlead.driver.store import Store, boot_id
+
+_AGAIN: Final = 5.0
+"""Seconds before a driver that failed is started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """Where the drivers run."""
+
+    node: str
+    """The node's name."""
+    pod_uid: str = ""
+    """Of the pod that they run in; empty where no second instance is ever started beside this one."""
+    plugins: Path = PLUGINS
+    registry: Path = REGISTRY
+    cdi: Path = DEFAULT_FOLDER
+    check: str = ""
+    """HOST:PORT for grpc.health.v1, for kubelet's probes; empty for none."""
+    boot: str = field(default_factory=boot_id)
+
+
+class _Hosted:
+    """One driver, from its first socket to its last."""
+
+    def __init__(self, driver: Driver, api: Api, options: NodeOptions, order: float, log: Log) -> None:
+        def told(event: str, **fields: object) -> None:
+            log(event, driver=driver.name, **fields)
+
+        folder = options.plugins / driver.name
+        self.driver: Final = driver
+        self.log: Final = told
+        self._sockets: Final = endpoints(driver.name, options.pod_uid, options.plugins, options.registry)
+        self._instance: Final = Instance(folder, options.pod_uid, order)
+        store = Store(folder, options.boot)
+        metadata = MetadataFolder(driver.name, folder)
+        self._engine: Final = Engine(driver, store, SpecFolder(driver.name, options.cdi), metadata, told)
+        self.plugin: Final = DriverPlugin(driver, self._engine, api, options.node, told)
+        self._publisher: Final = Publisher(
+            api,
+            driver.name,
+            options.node,
+            lambda: self.plugin.pools,
+            self.plugin.changed,
+            self.plugin.tells_health,
+            self._instance.is_youngest,
+            told,
+        )
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Serves until it is cancelled."""
+        self._instance.acquire(self._sockets)
+        server = KubeletServer(self.driver.name, self.plugin, self._sockets, self.plugin.tells_health, self._registered)
+        try:
+            for path in self._instance.bury():
+                self.log("removed a dead instance's socket", path=str(path))
+            await self.plugin.start()
+            await server.start()
+            self.log("listening", socket=str(self._sockets.service))
+            ready.set()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.plugin.run())
+                tasks.create_task(self._publisher.run())
+        finally:
+            await asyncio.shield(server.stop(GRACE))
+            await asyncio.to_thread(self.plugin.close)
+            self._instance.release()
+
+    def _registered(self, taken: bool, why: str) -> None:
+        self.log("registered" if taken else "not registered by kubelet", **({} if taken else {"problem": why}))
+
+
+class _AllOf:
+    """Serving when every driver is."""
+
+    def __init__(self) -> None:
+        self.plugins: dict[str, DriverPlugin] = {}
+        self.wanted = 0
+
+    async def serving(self) -> bool:
+        """Whether all drivers are up and can prepare."""
+        if len(self.plugins) < self.wanted:
+            return False
+        return all([await plugin.serving() for plugin in self.plugins.values()])
+
+
+async def serve(drivers: Sequence[Driver], api: Api, options: NodeOptions, log: Log, stop: asyncio.Event) -> None:
+    """Runs drivers until `stop` is set.
+
+    Args:
+        drivers: with names that differ.
+        api: the way to the API server.
+        options: where they run.
+        log: is told what happens; every event of a driver has its name.
+        stop: ends it: registrations go at once, calls that are under way come to their end.
+
+    Raises:
+        SocketError: a driver cannot listen, because of its name, its paths, or another instance.
+    """
+    names = [driver.name for driver in drivers]
+    for name in names:
+        if names.count(name) > 1:
+            raise SocketError(f"driver {name}: is given twice")
+        if faults := driver_name_faults(name):
+            raise SocketError(f"driver {name!r}: {faults}")
+        endpoints(name, options.pod_uid, options.plugins, options.registry)
+    together = _AllOf()
+    together.wanted = len(names)
+    probes = await _probes(options.check, together) if options.check else None
+    order = time.time()
+    tasks = [asyncio.create_task(_keep(driver, api, options, order, log, together)) for driver in drivers]
+    stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()  # a driver ends by itself only when it can not listen
+    finally:
+        for task in (stopping, *tasks):
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+        if probes is not None:
+            await probes.stop(0)
+
+
+async def _keep(driver: Driver, api: Api, options: NodeOptions, order: float, log: Log, together: _AllOf) -> None:
+    """Runs one driver, again and again; a driver that never came up cannot, and says why."""
+    ready = asyncio.Event()
+    while True:
+        hosted = _Hosted(driver, api, options, order, log)
+        together.plugins[driver.name] = hosted.plugin
+        try:
+            await hosted.run(ready)
+        except (SocketError, OSError) as error:
+            if not ready.is_set():
+                raise SocketError(f"driver {driver.name}: {error}") from None
+            log("failed", driver=driver.name, problem=str(error))
+        except Exception as error:
+            log("failed", driver=driver.name, problem=repr(error), trace=traceback.format_exc())
+        with suppress(KeyError):
+            del together.plugins[driver.name]
+        await asyncio.sleep(_AGAIN)
+
+
+async def _probes(address: str, together: _AllOf) -> grpc.aio.Server:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((check_service(together),))
+    try:
+        server.add_insecure_port(address)
+        await server.start()
+    except RuntimeError as error:
+        raise SocketError(f"{address}: cannot be listened on: {error}") from None
+    return server
