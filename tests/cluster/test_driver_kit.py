@@ -28,7 +28,7 @@ from fairlead.resource import (
     NodeAllocatableResource,
     Quantity,
 )
-from kube import Api, ControlPlane
+from kube import Api, ControlPlane, fake_node
 
 pytestmark = pytest.mark.cluster
 
@@ -63,7 +63,7 @@ class Published:
 
     def __init__(self, api: Any, plane: ControlPlane, *pools: Pool) -> None:
         self.plane = plane
-        self.pools = list(pools)
+        self.pools: list[Pool] | None = list(pools)
         self.changed = asyncio.Event()
         self.log: list[tuple[str, dict[str, object]]] = []
         self.youngest = True
@@ -178,6 +178,38 @@ def test_what_others_do_to_the_slices_is_repaired(plane: ControlPlane, account: 
             await here.slices(lambda found: devices_of(found) == ["gpu-0", "gpu-1"])
             await asyncio.to_thread(plane.api.patch, path, {"metadata": {"ownerReferences": []}})
             await here.slices(lambda found: all("ownerReferences" in item["metadata"] for item in found))
+
+    asyncio.run(story())
+
+
+def test_what_is_not_known_yet_removes_nothing(plane: ControlPlane, account: Api) -> None:
+    async def story() -> None:
+        async with http(account) as api:
+            async with published(api, plane, Pool(gpus(2), name=NODE)) as here:
+                await here.slices(lambda found: len(found) == 1)
+            async with published(api, plane) as here:
+                here.pools = None
+                here.changed.set()
+                assert await here.quiet() == 0
+                assert len(plane.api.items(SLICES)) == 1
+                here.publish(Pool(gpus(3), name=NODE))
+                await here.slices(lambda found: len(devices_of(found)) == 3)
+
+    asyncio.run(story())
+
+
+def test_a_node_that_was_made_anew_owns_the_slices(plane: ControlPlane, account: Api) -> None:
+    def owner(items: list[dict[str, Any]]) -> str:
+        return str(items[0]["metadata"]["ownerReferences"][0]["uid"])
+
+    async def story() -> None:
+        async with http(account) as api, published(api, plane, Pool(gpus(2), name=NODE)) as here:
+            before = owner(await here.slices(lambda found: len(found) == 1))
+            plane.api.delete(f"/api/v1/nodes/{NODE}")
+            uid = plane.api.create(fake_node(NODE))["metadata"]["uid"]
+            assert uid != before
+            plane.api.clear(SLICES)  # as Kubernetes' garbage collector does
+            await here.slices(lambda found: len(found) == 1 and owner(found) == uid)
 
     asyncio.run(story())
 

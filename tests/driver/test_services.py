@@ -182,6 +182,30 @@ def test_many_calls_at_once(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_nothing_is_published_before_discovery_works(tmp_path: Path) -> None:
+    class Broken(Workshop):
+        fails = True
+
+        def discover(self) -> Any:
+            if self.fails:
+                raise RuntimeError("the hardware does not answer")
+            return super().discover()
+
+    async def story() -> None:
+        async with running(tmp_path, Broken) as here:
+            assert here.plugin.pools is None
+            plugin = await here.kubelet()
+            here.api.add(claim("u", result("gpu-1")))
+            assert await plugin.unprepare(("u", "claim-u")) == {"u": ""}
+            Broken.fails = False
+            here.plugin._look.set()  # as a driver's watch does
+            await until(lambda: here.plugin.pools is not None)
+            assert (await plugin.prepare(("u", "claim-u")))["u"][1] == ""
+            await plugin.close()
+
+    asyncio.run(story())
+
+
 def test_health(tmp_path: Path) -> None:
     Watched.reports = [Health("gpu-0", False, "fell off the bus"), Health("gpu-3", None, "no answer")]
 
@@ -197,7 +221,7 @@ def test_health(tmp_path: Path) -> None:
                     assert devices["gpu-3"] == (0, "no answer")
                     assert devices["half-0a"] == (2, "gpu-0: fell off the bus")
                     break
-            taints = {device.name: device.taints for pool in here.plugin.pools for device in pool.devices}
+            taints = {device.name: device.taints for pool in here.plugin.pools or [] for device in pool.devices}
             assert {name for name, of in taints.items() if of} == {"gpu-0", "half-0a", "half-0b", "half-0c"}
             assert taints["gpu-0"][0].key == f"{DRIVER}/unhealthy"
             await plugin.close()

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -36,6 +37,8 @@ HEALTH_TIMEOUT: Final = 30
 """Seconds after which kubelet forgets what it was told of a device's health."""
 _HEALTH_AGAIN: Final = 10.0
 _POLL_HEALTH: Final = 5.0
+_FIRST_HEALTH: Final = 10.0
+"""Seconds that the first report may take before devices are published without."""
 _REDISCOVER: Final = 300.0
 """Seconds between discoveries when nothing changes."""
 _REST: Final = 1.0
@@ -76,15 +79,21 @@ class DriverPlugin:
         self._conditions: dict[Key, Condition] = {}
         self._heard_at = 0.0
         self._recovered = False
+        self._known = False
+        self._published = engine.inventory
         self._unreported: asyncio.Queue[tuple[Record, float]] = asyncio.Queue()
 
     @property
-    def pools(self) -> list[Pool]:
-        """What is to be published now."""
-        return tainted(self._engine.inventory.pools, self._conditions)
+    def pools(self) -> list[Pool] | None:
+        """What is to be published now; None until devices and their health are known, so that no slice is removed and
+        no taint lifted only because the driver was started again."""
+        return tainted(self._engine.inventory.pools, self._conditions) if self._known else None
 
     async def start(self) -> None:
         """Discovers, and puts right what the last process left; trouble is told and tried again later."""
+        if self.tells_health:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hear(), _FIRST_HEALTH)
         await self._discover()
         await self._recover()
 
@@ -204,6 +213,7 @@ class DriverPlugin:
         except DiscoveryError as error:
             self._log("discovery failed", problem=str(error))
             return False
+        self._known = True
         await self._publish()
         return True
 
@@ -221,10 +231,11 @@ class DriverPlugin:
         return found
 
     async def _publish(self) -> None:
-        conditions = self._tracker.conditions(self._engine.inventory)
-        self.changed.set()
-        if conditions != self._conditions:
-            self._conditions = conditions
+        inventory = self._engine.inventory
+        conditions = self._tracker.conditions(inventory)
+        if conditions != self._conditions or inventory is not self._published:
+            self._conditions, self._published = conditions, inventory
+            self.changed.set()
             async with self._told:
                 self._told.notify_all()
 
@@ -251,15 +262,18 @@ class DriverPlugin:
 
     async def _ask_health(self) -> None:
         while True:
-            try:
-                reports: list[Health] = await asyncio.to_thread(lambda: list(self.driver.health()))
-                self._tracker.report(reports, time.monotonic())
-                self._heard_at = time.time()
-                if self._tracker.conditions(self._engine.inventory) != self._conditions:
-                    await self._publish()
-            except Exception as error:  # whatever the author's code raises
-                self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
             await asyncio.sleep(_POLL_HEALTH)
+            await self._hear()
+
+    async def _hear(self) -> None:
+        try:
+            reports: list[Health] = await asyncio.to_thread(lambda: list(self.driver.health()))
+        except Exception as error:  # whatever the author's code raises
+            self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
+            return
+        self._tracker.report(reports, time.monotonic())
+        self._heard_at = time.time()
+        await self._publish()
 
     async def _report(self) -> None:
         """Writes what the driver says of its devices into claims' statuses."""

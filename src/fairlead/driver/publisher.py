@@ -54,7 +54,7 @@ class Publisher:
         api: Api,
         driver: str,
         node: str,
-        pools: Callable[[], Sequence[Pool]],
+        pools: Callable[[], Sequence[Pool] | None],
         changed: asyncio.Event,
         taints_come: bool,
         is_youngest: Callable[[], bool],
@@ -66,7 +66,7 @@ class Publisher:
             api: the way to the API server.
             driver: its name.
             node: the node's name.
-            pools: what is to be published now.
+            pools: what is to be published now; None as long as that is not known.
             changed: set when `pools` has news; cleared here.
             taints_come: whether devices may get taints.
             is_youngest: whether this instance is to publish.
@@ -83,10 +83,7 @@ class Publisher:
         self._disturbed: Final = asyncio.Event()
         self._remembered: dict[str, tuple[ResourceSliceSpec, ResourceSliceSpec]] = {}
         self._repairs: deque[float] = deque()
-        self._node_uid = ""
         self._random: Final = random.Random()
-        self.rounds = 0
-        """Rounds that found all as it should be, or made it so."""
 
     async def run(self) -> None:
         """Publishes until it is cancelled."""
@@ -137,14 +134,16 @@ class Publisher:
 
     async def _round(self) -> int:
         """Makes the slices what they should be; how many writes that took."""
-        if not self._node_uid:
-            self._node_uid = await get_node_uid(self._api, self._node)
+        pools = self._pools()
+        if pools is None:
+            return 0
+        # Asked each time: a node that was made anew has another, and takes slices of the old one with it.
+        node_uid = await get_node_uid(self._api, self._node)
         existing, _ = await list_slices(self._api, self._driver, self._node)
-        of = Publication(self._driver, self._node, self._node_uid, self._taints_come)
-        writes = plan(of, self._pools(), existing, self._remembered)
+        of = Publication(self._driver, self._node, node_uid, self._taints_come)
+        writes = plan(of, pools, existing, self._remembered)
         for write in writes:
             await self._write(write)
-        self.rounds += 1
         return len(writes)
 
     async def _write(self, write: SliceWrite) -> None:
