@@ -25,8 +25,14 @@ sys.path += [str(HERE), str(HERE / "tests" / "driver")]
 
 from kubelet import Plugin, register  # noqa: E402
 
-from fairlead.resource import Device, ResourcePool, ResourceSlice, ResourceSliceSpec, write_yaml  # noqa: E402
-from fairlead.resource import ObjectMeta  # noqa: E402
+from fairlead.resource import (  # noqa: E402
+    Device,
+    ObjectMeta,
+    ResourcePool,
+    ResourceSlice,
+    ResourceSliceSpec,
+    write_yaml,
+)
 from kube import ControlPlane, Options, fake_node  # noqa: E402
 
 NODE = "node-1"

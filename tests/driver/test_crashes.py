@@ -17,6 +17,7 @@ import pytest
 from workshop import BOOT, Bench, Interrupting, claim, result
 
 from fairlead.driver.author import PrepareError
+from fairlead.driver.engine import Done, Outcome
 from fairlead.driver.files import Files
 from fairlead.driver.store import StoreError
 
@@ -30,6 +31,16 @@ def prepare_two(bench: Bench, files: Files | None) -> None:
     engine.recover()
     engine.prepare(A, "a")
     engine.prepare(B, "b")
+
+
+def prepare_together(bench: Bench, files: Files | None) -> None:
+    engine, _ = bench.engine(files=files)
+    engine.prepare_all([("a", A), ("b", B)], lambda uid, outcome: None)
+
+
+def unprepare_together(bench: Bench, files: Files | None) -> None:
+    engine, _ = bench.engine(files=files)
+    engine.unprepare_all(["a", "b"], lambda uid, outcome: None)
 
 
 def unprepare_one(bench: Bench, files: Files | None) -> None:
@@ -168,6 +179,17 @@ def test_unprepare(bench: Bench, tmp_path: Path) -> None:
     assert steps > 15
 
 
+def test_prepare_and_unprepare_of_claims_together(bench: Bench, tmp_path: Path) -> None:
+    for _ in killed_at_each_step(prepare_together, bench, nothing(bench)):
+        start_again(bench, None)
+        assert assert_whole(bench) in (set(), {"a", "b"})
+        assert_usable(bench)
+    for _ in killed_at_each_step(unprepare_together, bench, two_prepared(bench, tmp_path)):
+        start_again(bench, None)
+        assert assert_whole(bench) in (set(), {"a", "b"})
+        assert_usable(bench)
+
+
 def test_prepare_for_other_devices(bench: Bench, tmp_path: Path) -> None:
     for _ in killed_at_each_step(replace_one, bench, two_prepared(bench, tmp_path)):
         start_again(bench, None)
@@ -207,6 +229,30 @@ def test_killed_again_while_putting_right(bench: Bench, tmp_path: Path) -> None:
             assert_whole(bench)
         shutil.rmtree(saved)
     assert pairs > 300
+
+
+def test_a_step_that_fails_for_claims_together(bench: Bench) -> None:
+    """What is told of each claim is what is so afterwards."""
+    for at in range(1, 1000):
+        nothing(bench)()
+        files = Interrupting(at, errno.ENOSPC)
+        engine, _ = bench.engine(files=files)
+        told: dict[str, Outcome] = {}
+        try:
+            engine.prepare_all([("a", A), ("b", B)], told.__setitem__)
+        except StoreError:
+            assert told == {}
+        states = bench.states()
+        for uid, outcome in told.items():
+            assert (states.get(uid) == "completed") == isinstance(outcome, Done)
+        assert "completed" not in states.values() or told
+        if files.steps < at:
+            assert list(states.values()) == ["completed", "completed"]
+            return
+        engine, _ = bench.engine()
+        engine.recover()
+        assert_whole(bench)
+        assert_usable(bench)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EIO])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from workshop import DRIVER, NODE, Bench, ClockConfig, GpuConfig, claim, config, result
 
-from fairlead.driver.author import Pool, PrepareError
+from fairlead.driver.author import Claim, Pool, PreparedDevice, PrepareError
+from fairlead.driver.engine import Done, Outcome
 from fairlead.driver.inventory import DiscoveryError, make_inventory
 from fairlead.resource import Device, ObjectMeta, ResourceClaim
 
@@ -209,6 +212,47 @@ def test_a_claim_that_was_allocated_anew_is_prepared_anew(bench: Bench) -> None:
     engine.prepare(claim("u", result("gpu-2")), "u")
     assert bench.held() == {"gpu-2": "u"}
     assert next(iter(spec(bench, "u"))) == "u_0_gpu-2"
+
+
+def test_claims_together_are_told_one_by_one(bench: Bench) -> None:
+    engine, driver = bench.engine()
+    driver.fail = "gpu-2"
+    engine.prepare(claim("old", result("gpu-1")), "old")
+    jobs = [
+        ("new", claim("new", result("gpu-0"))),
+        ("failing", claim("failing", result("gpu-2"))),
+        ("old", claim("old", result("gpu-1"))),
+        ("double", claim("double", result("gpu-0"))),
+        ("last", claim("last", result("gpu-3"))),
+    ]
+    told: dict[str, Outcome] = {}
+    engine.prepare_all(jobs, told.__setitem__)
+    assert [uid for uid, outcome in told.items() if isinstance(outcome, Done)] == ["old", "new", "last"]
+    assert "in use by ResourceClaim ml/claim-new" in str(told["double"])
+    assert "gpu-2 does not answer" in str(told["failing"])
+    assert bench.held() == {"gpu-0": "new", "gpu-1": "old", "gpu-3": "last"}
+    gone: dict[str, PrepareError | None] = {}
+    driver.stuck = "gpu-3"
+    engine.unprepare_all(["old", "never", "last"], gone.__setitem__)
+    assert (gone["old"], gone["never"], str(gone["last"])) == (None, None, "gpu-3 is busy")
+    assert bench.states() == {"new": "completed", "last": "started"}
+
+
+def test_a_slow_device_keeps_only_the_claims_behind_it_waiting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, driver = bench.engine()
+    told: dict[str, Outcome] = {}
+    known_when_begun: dict[str, list[str]] = {}
+    prepare = driver.prepare
+
+    def slow(wanted: Claim) -> Iterable[PreparedDevice]:
+        known_when_begun[wanted.uid] = list(told)
+        time.sleep(0.11)
+        return prepare(wanted)
+
+    monkeypatch.setattr(driver, "prepare", slow)
+    jobs = [(f"u{number}", claim(f"u{number}", result(f"gpu-{number}"))) for number in range(3)]
+    engine.prepare_all(jobs, told.__setitem__)
+    assert known_when_begun == {"u0": [], "u1": ["u0"], "u2": ["u0", "u1"]}
 
 
 def test_metadata_for_containers(bench: Bench) -> None:

@@ -40,7 +40,7 @@ SAME = {
         "DeviceIdentifier": "DeviceIdentifier",
     },
 }
-"""Kubernetes' messages and ours, by the package that they are in; the older version of each package is equal but for a field."""
+"""Kubernetes' messages and ours, by the package that they are in; older versions are equal but for one field."""
 SHARE_ID = (5, 9, 1, True)
 """v1beta1 does not have it; a kubelet that knows no more passes over it."""
 OLDER = {"dra/v1beta1": "dra/v1", "dra-health/v1alpha1": "dra-health/v1"}

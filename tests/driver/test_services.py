@@ -42,13 +42,10 @@ class Running:
     def __init__(self, root: Path, driver: type[Workshop] = Workshop, uid: str = "") -> None:
         self.bench = Bench(root)
         self.api = Answers()
-        engine, _ = self.bench.engine()
-        self.driver = driver(self.bench.hardware)
-        engine._driver = self.driver  # type: ignore[misc]
-        self.engine = engine
+        self.engine, self.driver = self.bench.engine(kind=driver)
         self.heard: list[tuple[bool, str]] = []
         log: Callable[..., None] = lambda event, **fields: self.bench.log.append((event, fields))  # noqa: E731
-        self.plugin = DriverPlugin(self.driver, engine, self.api, NODE, log)
+        self.plugin = DriverPlugin(self.driver, self.engine, self.api, NODE, log)
         self.sockets = endpoints(DRIVER, uid, root / "p", root / "r")
         self.server = KubeletServer(
             DRIVER,
@@ -273,7 +270,7 @@ def test_a_rolling_update_leaves_no_gap(tmp_path: Path) -> None:
                 assert isinstance(old.driver, Watched)
                 old.driver.wait = wait
                 calling = asyncio.create_task(of_old.prepare(("u", "claim-u")))
-                await entered.wait()
+                await asyncio.wait_for(entered.wait(), 20)
                 stopping = asyncio.create_task(old.server.stop(30))
                 await until(lambda: not old.sockets.registration.exists())
                 busy = (await of_new.unprepare(("u", "claim-u")))["u"]

@@ -16,6 +16,7 @@ from fairlead.driver.files import Files
 from fairlead.driver.inventory import make_inventory
 from fairlead.driver.metadata import MetadataFolder
 from fairlead.driver.record import DeviceStatus
+from fairlead.driver.steps import Steps
 from fairlead.driver.store import Store
 from fairlead.resource import (
     AllocationResult,
@@ -143,19 +144,24 @@ class Bench:
         self.hardware.mkdir(parents=True, exist_ok=True)
         self.log: list[tuple[str, dict[str, object]]] = []
 
-    def engine(self, boot: str = BOOT, files: Files | None = None) -> tuple[Engine, Workshop]:
+    def engine(
+        self, boot: str = BOOT, files: Files | None = None, kind: type[Workshop] | None = None
+    ) -> tuple[Engine, Workshop]:
         """A newly started driver."""
         files = files or Unsynced()
-        driver = Workshop(self.hardware, files)
+        driver = (kind or Workshop)(self.hardware, files)
         engine = Engine(
             driver,
             Store(self.plugin, boot, files, patience=0.2),
-            SpecFolder(DRIVER, self.cdi, files),
-            MetadataFolder(DRIVER, self.plugin, files),
-            lambda event, **fields: self.log.append((event, fields)),
+            Steps(driver, SpecFolder(DRIVER, self.cdi, files), MetadataFolder(DRIVER, self.plugin, files), self._told),
+            self._told,
         )
-        engine.inventory = make_inventory(driver.discover(), NODE)
+        if kind is None:
+            engine.inventory = make_inventory(driver.discover(), NODE)
         return engine, driver
+
+    def _told(self, event: str, **fields: object) -> None:
+        self.log.append((event, fields))
 
     def specs(self) -> list[str]:
         return sorted(path.name for path in self.cdi.iterdir()) if self.cdi.is_dir() else []

@@ -197,7 +197,7 @@ class SpecFolder:
             pass  # not there, or not readable: writing says which
         self._files.make_folder(self.folder)
         # Not durable: after a loss of power the machine starts anew, and then nothing is prepared.
-        replace(self._files, path, data, durable=False)
+        replace(self._files, path, data)
 
     def remove(self, uid: str) -> None:
         """Removes a claim's file; nothing happens where there is none.

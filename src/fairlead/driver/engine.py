@@ -2,15 +2,18 @@
 
 Prepare, with the store's lock held from the first to the last step:
 
-1. the claim is checked against what was discovered and against all other claims;
-2. the record is saved as `started`;
-3. the author's code prepares the devices, the metadata files and the CDI file are written;
-4. the record is saved as `completed`, with all that containers need.
+1. the claims are checked against what was discovered and against all other claims;
+2. their records are saved as `started`;
+3. the author's code prepares their devices, the metadata files and the CDI files are written;
+4. the records are saved as `completed`, with all that containers need, and only then is anybody told.
 
-Unprepare goes back: saved as `started`, CDI file gone (no container starts with it any more), author's code, metadata
-files, record gone. A `started` record that is seen under the lock is therefore always what somebody left who died or
-failed: it is undone before anything else happens with the claim. Undoing is the same code in all cases, so it is run
-every day, and not only after a crash.
+Unprepare goes back: saved as `started`, side effects undone, records gone. A `started` record that is seen under the
+lock is therefore always what somebody left who died or failed: it is undone before anything else happens with the
+claim. Undoing is the same code in all cases, so it is run every day, and not only after a crash.
+
+Calls that wait for each other go through these steps together: waiting for the disk is most of what a claim takes, and
+a hundred claims wait as long as one. What has been done is saved every tenth of a second at least, so a slow device
+delays only the claims behind it.
 
 The store is authoritative, not the files beside it: these are made again from it, or removed, by `recover` and by every
 repeated prepare. After a reboot (another boot id) nothing is prepared whatever the records say: all are undone.
@@ -20,60 +23,54 @@ Knows neither network nor asyncio; one thread at a time calls it.
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 import msgspec
 
-from fairlead.driver.author import Claim, Driver, PreparedDevice, PrepareError
-from fairlead.driver.cdi import EditsError, SpecFolder, check
-from fairlead.driver.claims import for_author, read_claim
-from fairlead.driver.files import problem_of
+from fairlead.driver.author import Driver, PrepareError
+from fairlead.driver.claims import read_claim
 from fairlead.driver.inventory import Inventory
-from fairlead.driver.metadata import MetadataFolder
 from fairlead.driver.overlap import check_overlap, same_allocation
-from fairlead.driver.record import Record, RecordedDevice, completed, started
+from fairlead.driver.record import Record, RecordedDevice, started
+from fairlead.driver.steps import Answer, Log, Steps
 from fairlead.driver.store import Ledger, Store, StoreError
 from fairlead.resource import ResourceClaim
 
-_Values = ParamSpec("_Values")
-_Result = TypeVar("_Result")
-Log = Callable[..., None]
-"""Told what happened: an event's name, and fields."""
+_COMMIT: Final = 0.1
+"""Seconds for which what has been done may wait to be saved together with what comes next."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A device of a claim as kubelet is told of it."""
+class Done:
+    """A claim that is prepared: what kubelet is told, and what is written down."""
 
-    request: str
-    pool: str
-    device: str
-    cdi_ids: tuple[str, ...]
-    share_id: str | None
+    answers: tuple[Answer, ...]
+    record: Record
+
+
+Outcome = Done | PrepareError
 
 
 class Engine:
     """Preparing for one driver."""
 
-    def __init__(self, driver: Driver, store: Store, specs: SpecFolder, metadata: MetadataFolder, log: Log) -> None:
+    def __init__(self, driver: Driver, store: Store, steps: Steps, log: Log) -> None:
         """Touches nothing yet.
 
         Args:
             driver: the author's code.
             store: what is prepared.
-            specs: the runtime's folder.
-            metadata: where metadata files go.
+            steps: the side effects.
             log: is told what was put right.
         """
         self.inventory = Inventory()
         """What was discovered last; whoever discovers puts it here."""
         self._driver: Final = driver
         self._store: Final = store
-        self._specs: Final = specs
-        self._metadata: Final = metadata
+        self._steps: Final = steps
         self._log = log
 
     def recover(self) -> list[str]:
@@ -93,57 +90,104 @@ class Engine:
                         self._undo(ledger, record)
                         self._log("undone what was left half-way", claim=record.uid)
                     else:
-                        self._place(record)
-                except (PrepareError, EditsError, OSError, StoreError) as error:
-                    problems.append(f"{_label(record)} (uid {record.uid}): {_text(error)}")
-            known = {record.uid for record in ledger.prepared.records()}
+                        self._steps.place(record)
+                except (PrepareError, StoreError) as error:
+                    problems.append(f"{_label(record)} (uid {record.uid}): {error}")
             try:
-                for name in [*self._specs.sweep(known), *self._metadata.sweep(known)]:
+                for name in self._steps.sweep(set(ledger.prepared.claims)):
                     self._log("removed a file of an unknown claim", file=name)
-            except OSError as error:
-                problems.append(problem_of(error))
+            except PrepareError as error:
+                problems.append(str(error))
         return problems
 
     def prepare(self, claim: ResourceClaim, uid: str) -> tuple[Answer, ...]:
-        """Makes a claim's devices ready; where they are, says the same again.
-
-        Args:
-            claim: as the API server has it now.
-            uid: of the claim that kubelet asks for.
+        """Makes one claim's devices ready, as `prepare_all`.
 
         Raises:
-            PrepareError: it is not possible; whatever was begun has been undone, or will be before the next try.
+            PrepareError: it is not possible.
             StoreError: the state cannot be used.
         """
-        with self._store.locked() as ledger:
-            before = ledger.prepared.get(uid)
-            if before is not None and before.state == "completed" and self._repeats(claim, before):
-                return self._guarded(self._place, before)
-            record = read_claim(claim, uid, self._driver, self.inventory)
-            if before is not None:
-                self._guarded(self._undo, ledger, before)
-            check_overlap(record, ledger.prepared.records(), self.inventory)
-            ledger.save(ledger.prepared.having(record))
-            try:
-                done = completed(record, self._prepare(record))
-                answers = self._place(done)
-                ledger.save(ledger.prepared.having(done))
-            except (PrepareError, EditsError, OSError, StoreError) as error:
-                raise PrepareError(self._undone_after(error, ledger, record)) from error
-            return answers
+        outcomes: dict[str, Outcome] = {}
+        self.prepare_all([(uid, claim)], outcomes.__setitem__)
+        if isinstance(outcome := outcomes[uid], PrepareError):
+            raise outcome
+        return outcome.answers
 
     def unprepare(self, uid: str) -> None:
-        """Undoes what was prepared for a claim; nothing happens where nothing was. Needs no API server.
+        """Undoes what was prepared for one claim, as `unprepare_all`.
 
         Raises:
-            PrepareError: it is not possible now; kubelet asks again, and the devices stay with the claim.
+            PrepareError: it is not possible now.
             StoreError: the state cannot be used.
         """
+        outcomes: dict[str, PrepareError | None] = {}
+        self.unprepare_all([uid], outcomes.__setitem__)
+        if (outcome := outcomes[uid]) is not None:
+            raise outcome
+
+    def prepare_all(self, jobs: Sequence[tuple[str, ResourceClaim]], tell: Callable[[str, Outcome], None]) -> None:
+        """Makes the devices of claims ready; where they are, says the same again.
+
+        Args:
+            jobs: UIDs that kubelet asks for, each once, and the claims as the API server has them now.
+            tell: is called once for each UID, as soon as what it tells is on the disk. Of a claim that could not be
+                prepared, whatever was begun has been undone, or will be before the next try.
+
+        Raises:
+            StoreError: the state cannot be used; those who were not told share it.
+        """
         with self._store.locked() as ledger:
-            record = ledger.prepared.get(uid)
-            if record is None:
+            begun: list[Record] = []
+            for uid, claim in jobs:
+                try:
+                    if (repeated := self._begin(ledger, begun, uid, claim)) is not None:
+                        tell(uid, repeated)
+                except PrepareError as error:
+                    tell(uid, error)
+            if not begun:
                 return
-            self._guarded(self._undo, ledger, record)
+            ledger.save(ledger.prepared.having(*begun), new=True)
+            batch = _Batch(ledger, self._take_back, tell)
+            for record in begun:
+                try:
+                    done, answers = self._steps.do(record, self.inventory)
+                    batch.keep(Done(answers, done))
+                except PrepareError as error:
+                    batch.drop(record, self._take_back(record, error))
+                batch.save_now_and_then()
+            batch.save()
+
+    def unprepare_all(self, uids: Sequence[str], tell: Callable[[str, PrepareError | None], None]) -> None:
+        """Undoes what was prepared for claims; nothing happens where nothing was. Needs no API server.
+
+        Args:
+            uids: of the claims, each once.
+            tell: is called once for each, with what went wrong: kubelet asks again, and the devices stay with the
+                claim.
+
+        Raises:
+            StoreError: the state cannot be used; those who were not told share it.
+        """
+        with self._store.locked() as ledger:
+            found = [record for uid in uids if (record := ledger.prepared.get(uid)) is not None]
+            known = {record.uid for record in found}
+            for uid in uids:
+                if uid not in known:
+                    tell(uid, None)
+            if whole := [started(record) for record in found if record.state != "started"]:
+                # Before anything is undone: a crash must not leave a claim that looks whole.
+                ledger.save(ledger.prepared.having(*whole))
+            gone: list[str] = []
+            for record in found:
+                try:
+                    self._steps.undo(record, self.inventory)
+                    gone.append(record.uid)
+                except PrepareError as error:
+                    tell(record.uid, error)
+            if gone:
+                ledger.save(ledger.prepared.without(*gone))
+            for uid in gone:
+                tell(uid, None)
 
     def records(self) -> list[Record]:
         """What is known of all claims now.
@@ -161,6 +205,18 @@ class Engine:
         """
         return self._store.read().get(uid)
 
+    def _begin(self, ledger: Ledger, begun: list[Record], uid: str, claim: ResourceClaim) -> Done | None:
+        """Checks a claim and adds it to those that are begun; where it is prepared, says so."""
+        before = ledger.prepared.get(uid)
+        if before is not None and before.state == "completed" and self._repeats(claim, before):
+            return Done(self._steps.place(before), before)
+        record = read_claim(claim, uid, self._driver, self.inventory)
+        if before is not None:
+            self._undo(ledger, before)
+        check_overlap(record, [*ledger.prepared.records(), *begun], self.inventory)
+        begun.append(record)
+        return None
+
     def _repeats(self, claim: ResourceClaim, before: Record) -> bool:
         """Whether a claim is allocated as it was when it was prepared; it need not pass the other checks again."""
         allocation = claim.status.allocation
@@ -169,92 +225,69 @@ class Engine:
         now = [RecordedDevice(result=one) for one in allocation.devices.results if one.driver == self._driver.name]
         return same_allocation(before, msgspec.structs.replace(before, devices=now))
 
-    def _prepare(self, record: Record) -> list[RecordedDevice]:
-        claim = for_author(record, self._driver, self.inventory)
-        done = self._authors(record, self._all_prepared, claim)
-        return [_recorded(device, one) for device, one in zip(record.devices, done, strict=True)]
-
-    def _all_prepared(self, claim: Claim) -> list[PreparedDevice]:
-        """What the author's code prepared, in the order of the claim's devices."""
-        return _in_order(claim, self._driver.prepare(claim))
-
-    def _authors(
-        self, record: Record, work: Callable[_Values, _Result], *args: _Values.args, **named: _Values.kwargs
-    ) -> _Result:
-        """Calls the author's code: whatever it raises, the claim must not stay half prepared without a word."""
-        try:
-            return work(*args, **named)
-        except (PrepareError, OSError):
-            raise
-        except Exception as error:
-            self._log("the driver failed", claim=record.uid, problem=repr(error), trace=traceback.format_exc())
-            raise PrepareError(f"the driver failed: {type(error).__name__}: {error}") from error
-
-    def _place(self, record: Record) -> tuple[Answer, ...]:
-        """Puts the files of a completed claim in place, and says what kubelet is told."""
-        mounts = self._metadata.write(record)
-        named = {device.cdi_name: device.edits for device in record.devices if device.edits}
-        extra = {request: f"{record.uid}_metadata_{request}" for request in mounts}
-        self._specs.write(record.uid, named | {name: mounts[request] for request, name in extra.items()})
-        answers = []
-        for device in record.devices:
-            result = device.result
-            request = result.request.partition("/")[0]
-            names = [device.cdi_name] if device.edits else []
-            if request in extra:
-                names.append(extra.pop(request))  # once a request: its containers get all devices of it
-            ids = tuple(map(self._specs.device_id, names))
-            answers.append(Answer(request, result.pool, result.device, ids, result.share_id))
-        return tuple(answers)
-
     def _undo(self, ledger: Ledger, record: Record) -> None:
         if record.state != "started":
-            # Before anything is undone: a crash must not leave a claim that looks whole.
             ledger.save(ledger.prepared.having(started(record)))
-        self._specs.remove(record.uid)
-        self._authors(record, self._driver.unprepare, for_author(record, self._driver, self.inventory))
-        self._metadata.remove(record.uid)
+        self._steps.undo(record, self.inventory)
         ledger.save(ledger.prepared.without(record.uid))
 
-    def _undone_after(self, error: Exception, ledger: Ledger, record: Record) -> str:
-        """Undoes a claim that could not be prepared; what the user is told."""
-        text = f"{_label(record)}: {_text(error)}"
+    def _take_back(self, record: Record, error: Exception) -> tuple[bool, PrepareError]:
+        """Undoes a claim that could not be prepared: whether that worked, and what the user is told."""
+        text = f"{_label(record)}: {error}"
         try:
-            self._undo(ledger, record)
-        except (PrepareError, OSError, StoreError) as second:
-            return f"{text}; undoing it failed, too, and is tried again first next time: {_text(second)}"
-        return text
+            self._steps.undo(record, self.inventory)
+        except PrepareError as second:
+            return False, PrepareError(f"{text}; undoing it failed, too, and is tried again first next time: {second}")
+        return True, PrepareError(text)
 
-    def _guarded(self, work: Callable[_Values, _Result], *args: _Values.args, **named: _Values.kwargs) -> _Result:
-        """Turns trouble with files into an answer for kubelet."""
+
+class _Batch:
+    """Claims whose side effects are done and that wait to be saved, and those who wait to be told of them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        take_back: Callable[[Record, Exception], tuple[bool, PrepareError]],
+        tell: Callable[[str, Outcome], None],
+    ) -> None:
+        self._ledger = ledger
+        self._draft = ledger.prepared
+        self._take_back = take_back
+        self._tell = tell
+        self._waiting: dict[str, Outcome] = {}
+        self._saved_at = time.monotonic()
+
+    def keep(self, done: Done) -> None:
+        """A claim that is prepared."""
+        self._draft = self._draft.having(done.record)
+        self._waiting[done.record.uid] = done
+
+    def drop(self, record: Record, outcome: tuple[bool, PrepareError]) -> None:
+        """A claim that could not be prepared, and whether it was undone."""
+        undone, error = outcome
+        if undone:
+            self._draft = self._draft.without(record.uid)
+        self._waiting[record.uid] = error
+
+    def save_now_and_then(self) -> None:
+        """Saves when the last time is long enough ago."""
+        if time.monotonic() - self._saved_at > _COMMIT:
+            self.save()
+
+    def save(self) -> None:
+        """Saves, and tells those who wait. What cannot be saved is undone: nobody would know of it after a crash."""
+        waiting, self._waiting = self._waiting, {}
         try:
-            return work(*args, **named)
-        except OSError as error:
-            raise PrepareError(problem_of(error)) from error
+            self._ledger.save(self._draft)
+        except StoreError as error:
+            for uid, outcome in waiting.items():
+                if isinstance(outcome, Done):
+                    undone, waiting[uid] = self._take_back(outcome.record, error)
+                    self._draft = self._draft.without(uid) if undone else self._draft.having(started(outcome.record))
+        for uid, outcome in waiting.items():
+            self._tell(uid, outcome)
+        self._saved_at = time.monotonic()
 
 
 def _label(record: Record) -> str:
     return f"ResourceClaim {record.namespace}/{record.name}"
-
-
-def _text(error: Exception) -> str:
-    return problem_of(error) if isinstance(error, OSError) else str(error)
-
-
-def _in_order(claim: Claim, returned: Iterable[PreparedDevice]) -> list[PreparedDevice]:
-    found: dict[int, PreparedDevice] = {}
-    for one in returned:
-        if not any(one.device is device for device in claim.devices) or id(one.device) in found:
-            raise PrepareError(f"the driver prepared {one.device.name}, which the claim does not have, or twice")
-        found[id(one.device)] = one
-    if missing := [device.name for device in claim.devices if id(device) not in found]:
-        raise PrepareError(f"the driver did not prepare {', '.join(missing)}")
-    return [found[id(device)] for device in claim.devices]
-
-
-def _recorded(device: RecordedDevice, prepared: PreparedDevice) -> RecordedDevice:
-    try:
-        check(prepared.edits)
-    except EditsError as error:
-        raise EditsError(f"device {device.result.device}: {error}") from None
-    return msgspec.structs.replace(device, edits=prepared.edits, status=prepared.status, attributes=prepared.attributes)

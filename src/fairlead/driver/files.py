@@ -12,8 +12,9 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+Durable = Literal["no", "either", "new"]
 _LEFTOVER: Final = ".tmp"
 _ADVICE: Final = {
     errno.ENOSPC: "make room on that filesystem",
@@ -73,7 +74,7 @@ class Files:
             return
 
 
-def replace(files: Files, path: Path, data: bytes, *, mode: int = 0o644, durable: bool) -> None:
+def replace(files: Files, path: Path, data: bytes, *, mode: int = 0o644, durable: Durable = "no") -> None:
     """Gives a file new content, whole or not at all.
 
     Args:
@@ -81,7 +82,8 @@ def replace(files: Files, path: Path, data: bytes, *, mode: int = 0o644, durable
         path: the file; its folder must exist, and no other process may replace it at the same time.
         data: the new content.
         mode: permissions of the file.
-        durable: whether content and name must outlive a loss of power; a killed process loses neither in any case.
+        durable: what a loss of power must leave: `no` for anything, `either` for the old or the new content, `new` for
+            the new one. A killed process leaves the old or the new one in any case.
 
     Raises:
         OSError: it could not be written; what was there is unchanged.
@@ -91,7 +93,7 @@ def replace(files: Files, path: Path, data: bytes, *, mode: int = 0o644, durable
         handle = files.create(beside, mode)
         try:
             files.write(handle, data)
-            if durable:
+            if durable != "no":
                 files.sync(handle)
         finally:
             os.close(handle)
@@ -100,7 +102,7 @@ def replace(files: Files, path: Path, data: bytes, *, mode: int = 0o644, durable
         if beside.exists():
             beside.unlink()  # gives the space back: the disk may be full
         raise
-    if durable:
+    if durable == "new":
         files.sync_folder(path.parent)
 
 

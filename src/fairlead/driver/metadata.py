@@ -58,7 +58,7 @@ class MetadataFolder:
             self._files.make_folder(folder)
             data = b"".join(_render(version, record, devices) for version in _VERSIONS)
             if not path.exists() or path.read_bytes() != data:
-                replace(self._files, path, data, durable=False)
+                replace(self._files, path, data)
             inside = f"{_CONTAINER}/{_claim_path(record)}/{request}/{path.name}"
             mounts[request] = Edits(mounts=[Mount(host_path=str(path), container_path=inside, options=["ro", "bind"])])
         return mounts

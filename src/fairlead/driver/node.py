@@ -20,7 +20,7 @@ import grpc.aio
 from fairlead.driver.api import Api
 from fairlead.driver.author import Driver
 from fairlead.driver.cdi import DEFAULT_FOLDER, SpecFolder
-from fairlead.driver.engine import Engine, Log
+from fairlead.driver.engine import Engine
 from fairlead.driver.metadata import MetadataFolder
 from fairlead.driver.plugin import DriverPlugin
 from fairlead.driver.publisher import Publisher
@@ -28,6 +28,7 @@ from fairlead.driver.server import GRACE, KubeletServer
 from fairlead.driver.services import check_service
 from fairlead.driver.slices import driver_name_faults
 from fairlead.driver.sockets import PLUGINS, REGISTRY, Instance, SocketError, endpoints
+from fairlead.driver.steps import Log, Steps
 from fairlead.driver.store import Store, boot_id
 
 _AGAIN: Final = 5.0
@@ -64,7 +65,8 @@ class _Hosted:
         self._instance: Final = Instance(folder, options.pod_uid, order)
         store = Store(folder, options.boot)
         metadata = MetadataFolder(driver.name, folder)
-        self._engine: Final = Engine(driver, store, SpecFolder(driver.name, options.cdi), metadata, told)
+        steps = Steps(driver, SpecFolder(driver.name, options.cdi), metadata, told)
+        self._engine: Final = Engine(driver, store, steps, told)
         self.plugin: Final = DriverPlugin(driver, self._engine, api, options.node, told)
         self._publisher: Final = Publisher(
             api,

@@ -23,12 +23,14 @@ import msgspec
 
 from fairlead.driver.api import Api, ApiError, apply_device_status, get_claim
 from fairlead.driver.author import Driver, Health, Pool, PrepareError
-from fairlead.driver.engine import Answer, Engine, Log
+from fairlead.driver.batches import Batches
+from fairlead.driver.engine import Done, Engine
 from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, tainted
 from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
 from fairlead.driver.record import Record
 from fairlead.driver.services import ClaimRef, HealthOf
 from fairlead.driver.slices import Publication, problems_of
+from fairlead.driver.steps import Answer, Log
 from fairlead.driver.store import StoreError
 from fairlead.resource import encode_hook
 
@@ -81,6 +83,10 @@ class DriverPlugin:
         self._recovered = False
         self._known = False
         self._published = engine.inventory
+        self._preparing: Final = Batches(self._thread, engine.prepare_all, log)
+        self._unpreparing: Final = Batches(
+            self._thread, lambda jobs, tell: engine.unprepare_all([uid for uid, _ in jobs], tell), log
+        )
         self._unreported: asyncio.Queue[tuple[Record, float]] = asyncio.Queue()
 
     @property
@@ -121,24 +127,12 @@ class DriverPlugin:
     async def prepare(self, claims: Sequence[ClaimRef]) -> dict[str, tuple[Answer, ...] | str]:
         """For each claim's UID its devices, or why there are none."""
         await self._recover()
-        fetched = await asyncio.gather(*(self._fetch(claim) for claim in claims))
-        # Shielded: kubelet may give up waiting, what is begun comes to its end.
-        return {
-            ref.uid: await asyncio.shield(self._prepare(ref, claim)) for ref, claim in zip(claims, fetched, strict=True)
-        }
+        return dict(await asyncio.gather(*map(self._prepare, claims)))
 
     async def unprepare(self, claims: Sequence[ClaimRef]) -> dict[str, str]:
         """For each claim's UID why it could not be unprepared; empty where it could."""
         await self._recover()
-        done = {}
-        for ref in claims:
-            try:
-                await self._in_thread(self._engine.unprepare, ref.uid)
-                done[ref.uid] = ""
-            except (PrepareError, StoreError) as error:
-                self._log("not unprepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(error))
-                done[ref.uid] = f"ResourceClaim {ref.namespace}/{ref.name}: {error}"
-        return done
+        return dict(await asyncio.gather(*map(self._unprepare, claims)))
 
     async def health(self) -> AsyncIterator[Sequence[HealthOf]]:
         """The health of all devices, again whenever it changes, and often enough that it does not grow stale."""
@@ -174,21 +168,24 @@ class DriverPlugin:
         except msgspec.MsgspecError as error:
             return ApiError(0, f"the API server's answer cannot be read: {error}")
 
-    async def _prepare(self, ref: ClaimRef, claim: Any) -> tuple[Answer, ...] | str:
-        label = f"ResourceClaim {ref.namespace}/{ref.name}"
-        try:
-            if isinstance(claim, ApiError):
-                raise PrepareError(f"{label}: cannot be read from the API server: {claim}")
-            answers: tuple[Answer, ...] = await self._in_thread(self._engine.prepare, claim, ref.uid)
-        except (PrepareError, StoreError) as error:
-            self._log("not prepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(error))
-            return str(error)
-        except Exception as error:  # one claim of a request must not take the others with it
-            self._log("a bug in the kit", claim=ref.uid, problem=repr(error), trace=traceback.format_exc())
-            return f"{label}: {type(error).__name__}: {error}"
-        if record := await self._in_thread(self._engine.record, ref.uid):
-            self._unreported.put_nowait((record, _FIRST_DELAY))
-        return answers
+    async def _prepare(self, ref: ClaimRef) -> tuple[str, tuple[Answer, ...] | str]:
+        claim = await self._fetch(ref)
+        if isinstance(claim, ApiError):
+            outcome: Any = PrepareError(f"{_label(ref)}: cannot be read from the API server: {claim}")
+        else:
+            outcome = await self._preparing.ask(ref.uid, claim)
+        if isinstance(outcome, Done):
+            self._unreported.put_nowait((outcome.record, _FIRST_DELAY))
+            return ref.uid, outcome.answers
+        self._log("not prepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(outcome))
+        return ref.uid, str(outcome)
+
+    async def _unprepare(self, ref: ClaimRef) -> tuple[str, str]:
+        outcome = await self._unpreparing.ask(ref.uid, None)
+        if outcome is None:
+            return ref.uid, ""
+        self._log("not unprepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(outcome))
+        return ref.uid, f"{_label(ref)}: {outcome}"
 
     async def _recover(self) -> None:
         """Puts right what the last process left, once; tried again with each call until it can be done."""
@@ -293,6 +290,10 @@ class DriverPlugin:
                     asyncio.get_running_loop().call_later(
                         max(delay, error.retry_after), self._unreported.put_nowait, again
                     )
+
+
+def _label(ref: ClaimRef) -> str:
+    return f"ResourceClaim {ref.namespace}/{ref.name}"
 
 
 def _status(device: Any) -> dict[str, Any]:

@@ -30,8 +30,8 @@ from fairlead.driver.api import (
     update_slice,
 )
 from fairlead.driver.author import Pool
-from fairlead.driver.engine import Log
 from fairlead.driver.slices import Publication, SliceWrite, dropped_fields, plan
+from fairlead.driver.steps import Log
 from fairlead.resource import ResourceSliceSpec
 
 _FIRST_DELAY, _LAST_DELAY = 0.5, 60.0

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import grpc
 
 from fairlead.driver import kubelet_pb2 as pb
-from fairlead.driver.engine import Answer
+from fairlead.driver.steps import Answer
 
 PREPARING: Final = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
 HEALTH: Final = ("v1.DRAResourceHealth", "v1alpha1.DRAResourceHealth")

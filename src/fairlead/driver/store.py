@@ -2,8 +2,8 @@
 
 Invariants:
 
-* The file is replaced whole, and is on the disk before `save` returns. Whoever changes it holds the lock (`flock` of a
-  file that is never removed) and has read the file under that lock, for another instance may have written it.
+* The file is replaced whole, and a new claim is on the disk before `save` returns. Whoever changes it holds the lock
+  (`flock` of a file that is never removed) and has read the file under it, for another instance may have written it.
 * The first line is a header with format, length and checksum of the bytes that follow. The checksum is over bytes,
   never over values written again: another version of this program writes equal values differently.
 * `format` says which version wrote the file, `readers` the oldest format that a reader must know. A version that only
@@ -79,13 +79,13 @@ class Prepared:
         """
         return [_record(uid, bytes(raw)) for uid, raw in self.claims.items()]
 
-    def having(self, record: Record) -> Prepared:
-        """The same with a claim added or replaced."""
-        return replace(self, claims={**self.claims, record.uid: msgspec.Raw(_encode(record))})
+    def having(self, *records: Record) -> Prepared:
+        """The same with claims added or replaced."""
+        return replace(self, claims=self.claims | {record.uid: msgspec.Raw(_encode(record)) for record in records})
 
-    def without(self, uid: str) -> Prepared:
-        """The same without a claim."""
-        return replace(self, claims={key: raw for key, raw in self.claims.items() if key != uid})
+    def without(self, *uids: str) -> Prepared:
+        """The same without some claims."""
+        return replace(self, claims={key: raw for key, raw in self.claims.items() if key not in uids})
 
     def since(self, boot_id: str) -> Prepared:
         """The same after the machine was started anew: nothing is prepared, all of it may have left traces."""
@@ -166,10 +166,10 @@ class Store:
             self._last = data, prepared
         return prepared
 
-    def _save(self, prepared: Prepared) -> None:
+    def _save(self, prepared: Prepared, new: bool) -> None:
         data = _encode_file(prepared)
         try:
-            replace_file(self._files, self.path, data, mode=0o600, durable=True)
+            replace_file(self._files, self.path, data, mode=0o600, durable="new" if new else "either")
         except OSError as error:
             raise StoreError(_unwritable(self.path, error)) from None
         self._last = data, prepared
@@ -178,7 +178,7 @@ class Store:
 class Ledger:
     """The content of the store while its lock is held."""
 
-    def __init__(self, prepared: Prepared, save: Callable[[Prepared], None]) -> None:
+    def __init__(self, prepared: Prepared, save: Callable[[Prepared, bool], None]) -> None:
         self._prepared: Prepared = prepared
         self._save = save
 
@@ -187,13 +187,18 @@ class Ledger:
         """What the file says now."""
         return self._prepared
 
-    def save(self, prepared: Prepared) -> None:
-        """Gives the file a new content, which is on the disk when this returns.
+    def save(self, prepared: Prepared, new: bool = False) -> None:
+        """Gives the file a new content.
+
+        Args:
+            prepared: what it is to say.
+            new: whether a claim is in it that was not: then it must outlive a loss of power before anything is done for
+                the claim. All other changes need not: after a loss of power all claims are undone anyway.
 
         Raises:
             StoreError: it could not be written; the file says what it said before, or already the new.
         """
-        self._save(prepared)
+        self._save(prepared, new)
         self._prepared = prepared
 
 
