@@ -226,6 +226,22 @@ def test_health(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_an_open_health_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    Watched.reports = []
+
+    async def story() -> None:
+        async with running(tmp_path, Watched) as here:
+            plugin = await here.kubelet()
+            stream = plugin.watch()
+            assert "gpu-0" in await anext(stream)
+            async with asyncio.timeout(10):
+                await here.server.stop(40)
+                assert [one async for one in stream] == []
+            await plugin.close()
+
+    asyncio.run(story())
+
+
 def test_a_damaged_state_is_told_and_the_driver_stays_up(tmp_path: Path) -> None:
     async def story() -> None:
         bench = Bench(tmp_path)

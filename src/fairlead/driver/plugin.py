@@ -82,6 +82,7 @@ class DriverPlugin:
         self._heard_at = 0.0
         self._recovered = False
         self._known = False
+        self._left = False
         self._published = engine.inventory
         self._preparing: Final = Batches(self._thread, engine.prepare_all, log)
         self._unpreparing: Final = Batches(
@@ -136,7 +137,7 @@ class DriverPlugin:
 
     async def health(self) -> AsyncIterator[Sequence[HealthOf]]:
         """The health of all devices, again whenever it changes, and often enough that it does not grow stale."""
-        while True:
+        while not self._left:
             told = self._conditions
             if time.time() - self._heard_at < HEALTH_TIMEOUT:  # what is older had better be forgotten
                 yield [
@@ -145,9 +146,15 @@ class DriverPlugin:
                 ]
             try:
                 async with self._told, asyncio.timeout(_HEALTH_AGAIN):
-                    await self._told.wait_for(lambda before=told: self._conditions is not before)  # type: ignore[misc]
+                    await self._told.wait_for(lambda before=told: self._left or self._conditions is not before)  # type: ignore[misc]
             except TimeoutError:
                 continue
+
+    async def leave(self) -> None:
+        """Ends the streams of `health`: kubelet goes to another instance, or to none."""
+        self._left = True
+        async with self._told:
+            self._told.notify_all()
 
     async def serving(self) -> bool:
         """Whether claims can be prepared at all: the store can be read."""

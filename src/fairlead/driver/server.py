@@ -35,6 +35,7 @@ class KubeletServer:
             heard: is told whether kubelet took the driver, and if not, why.
         """
         self._sockets: Final = sockets
+        self._plugin: Final = plugin
         self._service = grpc.aio.server(options=_OPTIONS)
         self._service.add_generic_rpc_handlers(tuple(plugin_services(plugin, with_health)))
         self._registration = grpc.aio.server(options=_OPTIONS)
@@ -65,5 +66,6 @@ class KubeletServer:
         """
         await self._registration.stop(0)
         self._sockets.registration.unlink(missing_ok=True)
+        await self._plugin.leave()  # a stream would use up all of the grace
         await self._service.stop(grace)
         self._sockets.service.unlink(missing_ok=True)

@@ -68,6 +68,9 @@ class Plugin(Serving, Protocol):
     def health(self) -> AsyncIterator[Sequence[HealthOf]]:
         """The health of all devices, again whenever it changes, and often enough that it does not grow stale."""
 
+    async def leave(self) -> None:
+        """Ends the streams of `health`: kubelet goes to another instance, or to none."""
+
 
 def plugin_services(plugin: Plugin, with_health: bool) -> list[grpc.GenericRpcHandler]:
     """The services of the driver's own socket."""
