@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from driver_plane import NODE, driver_account, driver_plane
 
+from fairlead.controller.credentials import Credentials
 from fairlead.driver.api import ApiError, apply_device_status, get_claim
 from fairlead.driver.author import Pool
 from fairlead.driver.http import HttpApi
@@ -55,7 +56,8 @@ def no_slices(plane: ControlPlane) -> None:
 
 
 def http(account: Api) -> HttpApi:
-    return HttpApi(account.server, ssl.create_default_context(cafile=str(account.authority)), lambda: account.token)
+    tls = ssl.create_default_context(cafile=str(account.authority))
+    return HttpApi(account.server, tls, Credentials(account.token))
 
 
 class Published:
@@ -121,6 +123,11 @@ def devices_of(items: list[dict[str, Any]]) -> list[str]:
     return [device["name"] for item in items for device in item["spec"].get("devices", [])]
 
 
+def generations(items: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    pools = [item["spec"]["pool"] for item in items]
+    return sorted((pool["name"], pool["generation"]) for pool in pools)
+
+
 def test_slices_follow_the_devices(plane: ControlPlane, account: Api) -> None:
     async def story() -> None:
         counters = [CounterSet(name=f"c{i}", counters={"m": Counter(Quantity.parse("80Gi"))}) for i in range(9)]
@@ -135,11 +142,7 @@ def test_slices_follow_the_devices(plane: ControlPlane, account: Api) -> None:
             assert owner["uid"] == plane.api.get(f"/api/v1/nodes/{NODE}")["metadata"]["uid"]
             assert await here.quiet() == 4
             here.publish(Pool(gpus(3), name=NODE), Pool(gpus(1), name="second"))
-            after = await here.slices(lambda found: len(found) == 2)
-            assert {item["spec"]["pool"]["name"]: item["spec"]["pool"]["generation"] for item in after} == {
-                NODE: 2,
-                "second": 1,
-            }
+            await here.slices(lambda found: generations(found) == [(NODE, 2), ("second", 1)])
             here.publish(Pool([], name=NODE))
             await here.slices(lambda found: len(found) == 1 and devices_of(found) == [])
             assert all(event == "slice" for event, _ in here.log)

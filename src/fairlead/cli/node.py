@@ -112,7 +112,7 @@ def node(
     try:
         made = [driver for text in drivers for driver in make(text, node_name)]
         access = find_access(kubeconfig)
-        asyncio.run(_run(made, HttpApi(access.server, access.tls, access.token), options))
+        asyncio.run(_run(made, HttpApi(access.server, access.tls, access.credentials, access.server_name), options))
     except (AccessError, DriverArgumentError, SocketError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None
