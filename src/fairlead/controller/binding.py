@@ -17,9 +17,7 @@ def failed(claim: ResourceClaim) -> ResourceClaim | None:
     if allocation is None:
         return None
     said = {
-        (status.driver, status.pool, status.device): {
-            one.type for one in status.conditions or () if one.status == "True"
-        }
+        (status.driver, status.pool, status.device): {one.type for one in status.conditions if one.status == "True"}
         for status in claim.status.devices
     }
     results = [

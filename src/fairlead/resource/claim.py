@@ -3,14 +3,16 @@
 
 Absent and empty differ where the API tells them apart: `adminAccess: false` needs its feature, an absent one does
 not. `allocationMode` and `count` are kept as written; `fairlead.resource.defaults` fills them in as the API server
-does.
+does. The API server writes null for two lists when they are empty, `devices.requests` and `conditions` of a device
+status; they are read as empty lists.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from fairlead.resource.base import KubeObject, Model, NodeSelector
 from fairlead.resource.quantity import Quantity
@@ -101,9 +103,16 @@ class DeviceClaimConfiguration(Model, frozen=True):
 class DeviceClaim(Model, frozen=True):
     """`spec.devices`: requests, the constraints between them, and configuration."""
 
-    requests: list[DeviceRequest] = []
+    if TYPE_CHECKING:
+        requests: list[DeviceRequest] = []
+    else:
+        requests: list[DeviceRequest] | None = []
     constraints: list[DeviceConstraint] = []
     config: list[DeviceClaimConfiguration] = []
+
+    def __post_init__(self) -> None:
+        if self.requests is None:
+            force_setattr(self, "requests", [])
 
 
 class ResourceClaimSpec(Model, frozen=True):
@@ -180,18 +189,22 @@ class NetworkDeviceData(Model, frozen=True, gc=False):
 
 
 class AllocatedDeviceStatus(Model, frozen=True):
-    """What a driver, or a controller of binding conditions, says of an allocated device (KEP-4817).
-
-    The API server writes `conditions: null` where there are none.
-    """
+    """What a driver, or a controller of binding conditions, says of an allocated device (KEP-4817)."""
 
     driver: str
     pool: str
     device: str
     share_id: str | None = msgspec.field(default=None, name="shareID")
-    conditions: list[Condition] | None = None
+    if TYPE_CHECKING:
+        conditions: list[Condition] = []
+    else:
+        conditions: list[Condition] | None = []
     data: Any = None
     network_data: NetworkDeviceData | None = None
+
+    def __post_init__(self) -> None:
+        if self.conditions is None:
+            force_setattr(self, "conditions", [])
 
 
 class ResourceClaimStatus(Model, frozen=True):

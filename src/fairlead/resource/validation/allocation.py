@@ -105,7 +105,7 @@ def _check_device_status(errors: Errors, device: AllocatedDeviceStatus, allocate
         names = ("Driver", "Pool", "Device", "ShareID")
         shown = dict(zip(names, (part or "" for part in _key(device)), strict=True))
         errors.add(path, invalid(shown, "must be an allocated device in the claim"))
-    errors.limit(device.conditions or [], CONDITIONS_MAX, f"{path}.conditions")
+    errors.limit(device.conditions, CONDITIONS_MAX, f"{path}.conditions")
     if device.data is not None:
         check_raw(errors, device.data, f"{path}.data", DATA_MAX)
     network = device.network_data
