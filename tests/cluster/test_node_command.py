@@ -25,7 +25,7 @@ from kube import Api, ControlPlane
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "driver"))
 
-from kubelet import Plugin, register, text
+from kubelet import Plugin, dial, register, text
 
 pytestmark = pytest.mark.cluster
 
@@ -63,12 +63,13 @@ class Host:
         assert made.exit_code == 0
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, uid: str = "") -> subprocess.Popen[bytes]:
+    def start(self, uid: str = "", *more: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", "from fairlead.cli import main; main()", "node"]
         command += ["--driver", f"simulated={self.hardware},faults={self.faults},recover=8", "--node-name", NODE]
         command += ["--plugins-dir", str(self.root / "p"), "--registry-dir", str(self.registry)]
         command += ["--cdi-dir", str(self.cdi), "--kubeconfig", str(self.plane.folder / "driver.kubeconfig")]
         command += ["--pod-uid", uid] if uid else []
+        command += more
         with (self.root / "log").open("ab") as log:
             process = subprocess.Popen(command, stderr=log)
         self.processes.append(process)
@@ -148,9 +149,12 @@ async def closed(plugins: list[Plugin]) -> None:
 
 def test_a_claim_of_two_drivers_through_a_kill_and_a_stop(tmp_path: Path, plane: ControlPlane, account: Api) -> None:
     async def story(host: Host) -> None:
-        process = host.start()
+        process = host.start("", "--health", f"unix:{host.root}/probe.sock")
         plugins = await host.registered()
         assert [plugin.name for plugin in plugins] == [NET, GPU]
+        async with dial(f"{host.root}/probe.sock") as probe:
+            answer = await probe.unary_unary("/grpc.health.v1.Health/Check")(b"")
+        assert answer == b"\x08\x01"  # serving
         await until(lambda: {name: len(found) for name, found in host.published().items()} == {GPU: 8, NET: 8})
         nic = host.published()[NET][2]["name"]
         claim = host.claim("both", (GPU, "gpu-2"), (NET, nic))
