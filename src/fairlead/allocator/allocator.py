@@ -198,7 +198,7 @@ class Allocator:
         return decide(problem, view, standing(problem, view.unoccupied()), claims)
 
 
-_SPECS_KEPT = 10_000
+_SPECS_KEPT = 1_000
 
 
 def _nothing_is_free(view: NodeView, shapes: tuple[ClaimShape, ...]) -> bool:

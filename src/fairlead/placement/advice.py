@@ -27,7 +27,7 @@ _SEARCHES: Final = 50
 """For how many pods, pods in the very same situation counted once: a plan that mostly fails must not take long."""
 _EFFORT: Final = 100
 """How many of them on one node, for single changes."""
-_LOOKS_KEPT: Final = 20_000
+_LOOKS_KEPT: Final = 2_000
 _OF_CLAIM: Final = re.compile(r" of claim (\S+)")
 
 
