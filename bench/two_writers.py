@@ -82,7 +82,7 @@ def refusals(lock: Lock | None) -> Sequence[str]:
     """Who was refused, and with which status, once for each time."""
     if lock is None:
         return []
-    lines = [json.loads(line) for line in lock.log.read_text().splitlines() if '"refused"' in line]
+    lines = [json.loads(line) for line in lock.log.read_text().splitlines() if '"write refused"' in line]
     return [f"{line['user'].rpartition(':')[2]} {line['status']}" for line in lines]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,15 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     plane.stop(keep=failed)
     if failed:
         request.config.get_terminal_writer().line(f"\nlogs of the control plane are in {plane.folder / 'logs'}")
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The helm program."""
+    try:
+        return Path(found) if (found := shutil.which("helm")) else find_programs(["helm"])["helm"]
+    except MissingProgramError as error:
+        pytest.skip(f"{error} (python -m kube build helm)")
 
 
 @pytest.fixture(scope="session")

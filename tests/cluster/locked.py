@@ -50,6 +50,8 @@ class Replica:
 
     name: str
     port: int
+    metrics: str
+    """Address of its metrics."""
     process: subprocess.Popen[bytes]
 
     def kill(self) -> None:
@@ -89,12 +91,12 @@ class Lock:
                     "spec": pod,
                 }
             )
-        port = free_port()
+        port, metrics = free_port(), f"127.0.0.1:{free_port()}"
         command = [*FAIRLEAD, "webhook", f"--listen=127.0.0.1:{port}", f"--kubeconfig={self.kubeconfig}"]
-        command += [f"--cert={self.certificate}", f"--key={self.key}", f"--pod={SYSTEM}/{name}"]
+        command += [f"--cert={self.certificate}", f"--key={self.key}", f"--pod={SYSTEM}/{name}", f"--metrics={metrics}"]
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, stderr=log)
-        self.replicas[name] = Replica(name, port, process)
+        self.replicas[name] = Replica(name, port, metrics, process)
         return self.replicas[name]
 
     def labelled(self) -> list[str]:

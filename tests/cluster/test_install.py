@@ -313,15 +313,6 @@ def test_helm_installs_changes_and_removes_it(cluster: Cluster, helm: Path) -> N
     wait_for(lambda: ours(api) == [], 30, "the namespace to be gone")
 
 
-@pytest.fixture
-def helm() -> Path:
-    """The helm program."""
-    try:
-        return Path(found) if (found := shutil.which("helm")) else find_programs(["helm"])["helm"]
-    except MissingProgramError as error:
-        pytest.skip(f"{error} (python -m kube build helm)")
-
-
 def test_the_first_workload_of_the_guide(installed: Cluster) -> None:
     guide = (ROOT / "docs" / "install.md").read_text()
     (text,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import running as cluster
 from locked import FAIRLEAD, GROUP, REGISTRATION, SYSTEM, Lock, Observer, give, locked
+from test_operation import get, scraped
 
 from kube import ApiError, ControlPlane, add_cluster
 from kube.api import wait_for
@@ -84,6 +85,39 @@ def test_a_device_is_given_once_whatever_the_version_of_the_api(lock: Lock) -> N
     wait_for(lambda: not refusal(lock, "once", "c", "gpu-0"), 10, "the device that was given back")
 
 
+def test_metrics_of_the_one_that_answers_and_of_one_that_stands_by(lock: Lock) -> None:
+    claims(lock, "counted", "a b")
+    answering = lock.answering()
+    (waiting,) = [one for one in lock.replicas.values() if one is not answering]
+
+    def reviews(of: str) -> dict[str, float]:
+        found = scraped(of)
+        return {labels[0]: value for (name, labels), value in found.items() if name == "fairlead_lock_reviews_total"}
+
+    before, reviewed = reviews(answering.metrics), scraped(answering.metrics)["fairlead_lock_review_seconds_count", ()]
+    assert refusal(lock, "counted", "a", "gpu-0") == ""
+    assert "held by claim counted/a" in refusal(lock, "counted", "b", "gpu-0")
+    after, found = reviews(answering.metrics), scraped(answering.metrics)
+    assert {outcome: after[outcome] - before[outcome] for outcome in after} == {
+        "passed": 1,
+        "refused": 1,
+        "not known": 0,
+        "not understood": 0,
+    }
+    assert found["fairlead_lock_review_seconds_count", ()] - reviewed == 2
+    assert found["fairlead_lock_answers", ()] == 1
+    published = [one["spec"]["devices"] for one in lock.plane.api.items(f"{GROUP}/resourceslices")]
+    assert found["fairlead_lock_devices", ()] == sum(map(len, published))
+    assert found["fairlead_lock_claims", ()] == len(lock.plane.api.items(f"{GROUP}/resourceclaims"))
+    assert found["fairlead_lock_duplicates", ()] == 0
+    assert found["process_resident_memory_bytes", ()] > 0
+    idle = scraped(waiting.metrics)
+    assert idle["fairlead_lock_answers", ()] == 0
+    assert idle["fairlead_lock_devices", ()] == 0
+    assert set(reviews(waiting.metrics).values()) == {0}
+    assert get(waiting.metrics, "/readyz") == (200, "ok\n"), "who stands by is ready"
+
+
 def test_a_write_that_passes_the_lock_and_is_refused_by_another_webhook_keeps_its_device_only_for_a_while(
     lock: Lock,
 ) -> None:
@@ -115,6 +149,7 @@ def test_a_write_that_passes_the_lock_and_is_refused_by_another_webhook_keeps_it
         assert "nobody.example.com" in refusal(lock, "denied", "a", "gpu-0")
         assert "held by claim denied/a" in refusal(lock, "denied", "b", "gpu-0")
         wait_for(lambda: not refusal(lock, "denied", "b", "gpu-0"), 40, "the device that nobody got", 0.5)
+        assert scraped(lock.answering().metrics)["fairlead_lock_settled_total", ("overdue",)] >= 1
     finally:
         lock.plane.api.delete(f"{REGISTRATION}/nobody")
 
@@ -136,6 +171,8 @@ def test_what_was_held_twice_before_is_told_and_nobody_else_gets_it(lock: Lock) 
     assert {one["involvedObject"]["name"] for one in told} == {"a", "b"}
     assert "twice.example.com/twice-000/gpu-0 is held more than once: claims twice/a, twice/b" in told[0]["message"]
     assert "held by claims twice/a, twice/b" in refusal(lock, "twice", "c", "gpu-0")
+    held_twice = ("fairlead_lock_duplicates", ())
+    assert scraped(lock.answering().metrics)[held_twice] == 1
     user = {"apiGroup": "example.com", "resource": "pins", "name": "p", "uid": "1"}
     api.patch(f"{paths[0]}/status", {"status": {"reservedFor": [user]}})
     command = [*FAIRLEAD, "duplicates", f"--kubeconfig={lock.plane.kubeconfig}", "-o", "json"]
@@ -144,6 +181,7 @@ def test_what_was_held_twice_before_is_told_and_nobody_else_gets_it(lock: Lock) 
     assert [holder["claim"] for holder in json.loads(done.stdout)[0]["holders"]] == ["twice/a", "twice/b"]
     api.patch(f"{paths[0]}/status", {"status": {"reservedFor": None, "allocation": None}})
     wait_for(lambda: "held by claim twice/b" in refusal(lock, "twice", "c", "gpu-0"), 10, "a to be gone")
+    wait_for(lambda: scraped(lock.answering().metrics)[held_twice] == 0, 10, "the metrics to say so")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "[]\n")
 

@@ -60,6 +60,12 @@ def test_all_that_the_chart_makes_is_in_a_file(chart: ModuleType) -> None:
         ),
         pytest.param(["gate.enabled=false"], {"fairlead-gate", "fairlead-finalizer"}, set(), id="gate"),
         pytest.param(["metrics.serviceMonitor.enabled=true"], set(), {"ServiceMonitor"}, id="service-monitor"),
+        pytest.param(
+            ["metrics.serviceMonitor.enabled=true,webhook.enabled=true"],
+            set(),
+            {"ServiceMonitor", "ValidatingWebhookConfiguration", "FlowSchema", "Secret"},
+            id="lock",
+        ),
     ],
 )
 def test_parts_are_left_out_or_added(chart: ModuleType, options: list[str], gone: set[str], new: set[str]) -> None:

@@ -141,7 +141,8 @@ def test_a_cluster_that_cannot_be_reached_is_one_line_and_status_2(tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--listen", "9443"], "must be HOST:PORT, as in 0.0.0.0:9443"),
+        (["--listen", "9443"], "Error: --listen 9443: must be HOST:PORT"),
+        (["--listen", "127.0.0.1:0", "--metrics", "8080"], "Error: --metrics 8080: must be HOST:PORT"),
         (["--pod", "webhook-0"], "must be NAMESPACE/NAME"),
         (["--cert", "/nowhere/tls.crt"], "Error: /nowhere/tls.crt: No such file or directory"),
         (["--key", "{cert}"], "no certificate with its key"),

@@ -1,8 +1,9 @@
 """The log: one line for each event, as JSON for machines or as text for people.
 
-Every line has `time`, `level` and `event`; the fields after it depend on the event (docs/controller.md lists them). No
-field holds a token, a key or the body of a write. `object` is `KIND NAMESPACE/NAME`, `units` are the names of what is
-placed together, and `decision` numbers the decisions of this process: so all lines of one pod can be found.
+Every line has `time`, `level` and `event`; the fields after it depend on the event (docs/controller.md lists them, and
+docs/lock.md those of the lock). No field holds a token, a key or the body of a write. `object` is `KIND NAMESPACE/NAME`,
+`units` are the names of what is placed together, and `decision` numbers the decisions of this process: so all lines of
+one pod can be found.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ _WARNINGS: Final = frozenset(
     {"watch ended", "lead lost", "lease not reached", "not protected", "not allocated", "not released", "not opened"}
     | {"not told", "perhaps protected", "perhaps allocated", "perhaps released", "perhaps opened", "perhaps told"}
     | {"no figures"}
+    | {"not settled", "may not settle", "held twice", "answers no more", "label not set", "certificate not renewed"}
+    | {"not understood"}
 )
-_ERRORS: Final = frozenset({"refused", "election failed"})
+_ERRORS: Final = frozenset({"refused", "election failed", "failed"})
 
 
 class Journal:

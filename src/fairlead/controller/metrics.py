@@ -37,17 +37,23 @@ _LONG: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7
 _CONFLICT: Final = 409
 
 
+def new_registry() -> CollectorRegistry:
+    """A registry with what every process shows of itself: memory, CPU time, Python, our version."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    Info("fairlead_build", "The version that runs.", registry=registry).info({"version": fairlead.__version__})
+    return registry
+
+
 class Metrics:
     """One controller's figures."""
 
     def __init__(self) -> None:
         """Everything at zero."""
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
+        self.registry = registry = new_registry()
         self.levels = _Levels()
         registry.register(self.levels)
-        Info("fairlead_build", "The version that runs.", registry=registry).info({"version": fairlead.__version__})
         self._decisions = Counter(
             "fairlead_decisions", "Units that were planned.", ["unit", "outcome"], registry=registry
         )

@@ -69,6 +69,11 @@ class Index:
         return len(self._claims)
 
     @property
+    def devices(self) -> int:
+        """How many devices are published, in pools that are not complete too."""
+        return sum(len(item.spec.devices) for item in self._slices.values())
+
+    @property
     def inventory(self) -> Inventory:
         """What is published and held; to be read only."""
         return self._inventory
@@ -132,6 +137,7 @@ class Index:
     def settled(self, key: str, base: int) -> None:
         """Takes note that no write for version `base` of a claim, or for one before, can come any more."""
         self._settle(key, base + 1)
+        self._touched.add(key)
         self._count(key)
 
     def conflicts(self, claim: ResourceClaim, taken: Results) -> list[Conflict]:

@@ -17,25 +17,26 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
-
-import msgspec
 
 from fairlead.controller.access import Access
 from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector, clock
 from fairlead.controller.events import Event, Kind
+from fairlead.controller.journal import Format, Journal
 from fairlead.controller.lock.certificates import Certificates
 from fairlead.controller.lock.index import Index
 from fairlead.controller.lock.label import Label
+from fairlead.controller.lock.metrics import LockMetrics
 from fairlead.controller.lock.review import Request, Response, review
 from fairlead.controller.lock.server import Server
 from fairlead.controller.lock.settling import Settler
 from fairlead.controller.lock.telling import Teller
+from fairlead.controller.probes import Probes
 from fairlead.controller.wire import ServerError
 
 _KINDS: Final[tuple[Kind, ...]] = ("ResourceClaim", "ResourceSlice")
@@ -49,8 +50,8 @@ _FAREWELL: Final = 2.0
 class Options:
     """How to run."""
 
-    host: str
-    port: int
+    listen: str
+    """`HOST:PORT` of reviews and probes, with TLS."""
     certificate: Path
     key: Path
     lease_namespace: str
@@ -58,6 +59,9 @@ class Options:
     pod_namespace: str = ""
     pod_name: str = ""
     """Our pod, which is labelled while we answer; empty where we run outside of a cluster."""
+    metrics: str = ""
+    """`HOST:PORT` of the metrics, without TLS; empty for none."""
+    log_format: Format = "json"
     window: float = 75.0
     """Seconds after which a write that the API server had let pass has come or never will: more than its
     `--request-timeout`. Only looked at for claims that we are not allowed to write."""
@@ -76,7 +80,7 @@ def serve(access: Access, options: Options, log_to: TextIO) -> int:
 
     Raises:
         CertificateError: certificate or key cannot be used.
-        OSError: the address cannot be used.
+        ListenError: an address cannot be used.
     """
     return asyncio.run(_Webhook(access, options, log_to).run())
 
@@ -85,39 +89,52 @@ class _Webhook:
     def __init__(self, access: Access, options: Options, log_to: TextIO) -> None:
         self._access = access
         self._options = options
-        self._log_to = log_to
+        self._log = Journal(log_to, options.log_format)
+        self._metrics = LockMetrics()
         self._certificates = Certificates(options.certificate, options.key)
         self._index: Index | None = None
         """Who holds what, as soon as we know and as long as we lead."""
         self._stopping = asyncio.Event()
         self._failed = False
         self._term: asyncio.Task[None] | None = None
+        self._teller: Teller | None = None
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._end, name.name)
         options = self._options
-        server = Server(self._certificates, self._decide, self._problem, lambda: self._answers, self._log)
-        async with Client(self._access, self._log) as client:
-            self._client = client
+        server = Server(
+            self._certificates, self._decide, self._problem, lambda: self._answers, self._log, self._metrics
+        )
+        probes = Probes(self._metrics.registry, self._show, str, self._problem, "--metrics")
+        async with AsyncExitStack() as opened:
+            self._client = client = await opened.enter_async_context(Client(self._access, self._log))
             self._elector = Elector(
                 client, options.lease_namespace, options.lease_name, self._log, self._took_over, self._lost
             )
             self._label = Label(client, options.pod_namespace, options.pod_name, self._log)
-            await server.start(options.host, options.port)
-            self._log("start", server=self._access.server, listen=f"{options.host}:{options.port}")
+            listening = await server.start(options.listen)
+            opened.push_async_callback(server.stop)
+            metrics = await probes.start(options.metrics) if options.metrics else ""
+            opened.push_async_callback(probes.stop)
+            self._log("start", server=self._access.server, listen=listening, metrics=metrics)
             tasks = [asyncio.create_task(self._guarded(one)) for one in (self._elector.run, self._label.run)]
             try:
                 await self._stopping.wait()
             finally:
-                await self._finish(tasks, server)
+                await self._finish(tasks)
         self._log("stop")
         return 1 if self._failed else 0
 
     @property
     def _answers(self) -> bool:
         return self._index is not None and self._elector.leads
+
+    async def _show(self) -> None:
+        """Brings the metrics up to date."""
+        index = self._index if self._answers else None
+        self._metrics.show(index, self._teller.count if self._teller is not None else 0)
 
     def _problem(self) -> str:
         if self._stopping.is_set():
@@ -128,7 +145,7 @@ class _Webhook:
         response = review(self._index if self._answers else None, request, clock())
         if response.status is not None:
             self._log(
-                "refused",
+                "write refused",
                 status=response.status.code,
                 message=response.status.message,
                 user=request.user_info.username,
@@ -163,8 +180,9 @@ class _Webhook:
                 known.set()
 
         began = clock()
-        settler = Settler(self._client, index, self._elector.identity, self._options.window, self._log)
-        teller = Teller(self._client, index, self._log)
+        window = self._options.window
+        settler = Settler(self._client, index, self._elector.identity, window, self._log, self._metrics)
+        self._teller = teller = Teller(self._client, index, self._log)
         watches = [asyncio.create_task(self._guarded(partial(self._follow, kind, take))) for kind in _KINDS]
         try:
             await known.wait()
@@ -184,7 +202,7 @@ class _Webhook:
         try:
             await self._client.follow(kind, take)
         except ServerError as error:
-            self._log("refused by the API server", kind=kind, status=error.status, problem=str(error))
+            self._log("refused", kind=kind, status=error.status, problem=str(error))
             self._fail(f"may not read {kind}")
 
     # The end
@@ -207,7 +225,7 @@ class _Webhook:
             self._resign()
         self._stopping.set()
 
-    async def _finish(self, tasks: list[asyncio.Task[None]], server: Server) -> None:
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         """Gives the lead back, and goes on telling who asks to ask again, until nobody asks."""
         for task in tasks:
             task.cancel()
@@ -217,8 +235,3 @@ class _Webhook:
         await self._elector.release()
         if self._options.pod_name:
             await asyncio.sleep(_FAREWELL)
-        await server.stop()
-
-    def _log(self, event: str, **fields: Any) -> None:
-        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-        print(msgspec.json.encode(line).decode(), file=self._log_to, flush=True)

@@ -16,7 +16,9 @@ import msgspec
 from aiohttp import web
 
 from fairlead.controller.lock.certificates import Certificates
+from fairlead.controller.lock.metrics import LockMetrics
 from fairlead.controller.lock.review import Request, Response, read, write
+from fairlead.controller.probes import listen
 
 _BODY: Final = 16 * 2**20
 """Bytes of a review: a claim before and after, each at most what etcd takes."""
@@ -34,6 +36,7 @@ class Server:
         ready: Callable[[], str],
         answers: Callable[[], bool],
         log: Callable[..., Any],
+        metrics: LockMetrics,
     ) -> None:
         """Does nothing yet.
 
@@ -43,20 +46,22 @@ class Server:
             ready: empty, or what is the matter.
             answers: whether reviews are decided here.
             log: takes an event's name and fields.
+            metrics: counts reviews.
         """
         self._certificates = certificates
         self._decide = decide
         self._ready = ready
         self._answers = answers
         self._log = log
+        self._metrics = metrics
         self._runner: web.AppRunner | None = None
         self._renewing: asyncio.Task[None] | None = None
 
-    async def start(self, host: str, port: int) -> None:
-        """Listens.
+    async def start(self, address: str) -> str:
+        """Listens; returns the address, with the port that was found where it is 0.
 
         Raises:
-            OSError: the address cannot be used.
+            ListenError: the address cannot be used.
         """
         application = web.Application(client_max_size=_BODY)
         application.add_routes(
@@ -69,8 +74,9 @@ class Server:
         )
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=self._certificates.context).start()
+        listening = await listen(self._runner, address, context=self._certificates.context)
         self._renewing = asyncio.create_task(self._renew())
+        return listening
 
     async def stop(self) -> None:
         """Closes all connections; what is being answered is answered."""
@@ -85,12 +91,17 @@ class Server:
             self._certificates.renew(self._log)
 
     async def _review(self, request: web.Request) -> web.Response:
+        body = await request.read()
         try:
-            asked = read(await request.read())
+            with self._metrics.review.time():
+                decided = self._decide(read(body))
+                answer = write(decided)
         except msgspec.DecodeError as error:
             self._log("not understood", problem=str(error))
+            self._metrics.not_understood()
             return web.Response(status=400, text=f"no AdmissionReview: {error}\n")
-        return web.Response(body=write(self._decide(asked)), content_type="application/json")
+        self._metrics.decided(decided)
+        return web.Response(body=answer, content_type="application/json")
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

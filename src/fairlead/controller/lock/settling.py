@@ -23,6 +23,7 @@ from fairlead.controller.client import Client
 from fairlead.controller.elector import clock
 from fairlead.controller.events import UNKNOWN_OUTCOME, Refused, Write, version_of
 from fairlead.controller.lock.index import Index
+from fairlead.controller.lock.metrics import Cause, LockMetrics
 from fairlead.controller.wire import ServerError
 from fairlead.resource import ResourceClaim, decode_hook
 
@@ -40,7 +41,15 @@ _RESOURCE: Final = "/apis/resource.k8s.io/v1"
 class Settler:
     """Settles writes for one index."""
 
-    def __init__(self, client: Client, index: Index, identity: str, window: float, log: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        index: Index,
+        identity: str,
+        window: float,
+        log: Callable[..., None],
+        metrics: LockMetrics,
+    ) -> None:
         """Does nothing yet.
 
         Args:
@@ -49,12 +58,14 @@ class Settler:
             identity: unlike that of anybody else, and of any before.
             window: seconds after which a write that passed has come or never will.
             log: takes an event's name and fields.
+            metrics: counts what is settled.
         """
         self._client = client
         self._index = index
         self._identity = identity
         self._window = window
         self._log = log
+        self._metrics = metrics
         self._numbers = itertools.count(1)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -70,7 +81,7 @@ class Settler:
             for key in open_:
                 known = self._index.claim(key)
                 open_[key] = version_of(known) if known is not None else open_[key]
-            await self._settle_all(open_, since)
+            await self._settle_all(open_, since, "taking over")
             if open_:
                 self._log("not settled", claims=len(open_), first=next(iter(open_)))
                 await asyncio.sleep(_AGAIN)
@@ -81,15 +92,16 @@ class Settler:
         overdue = dict(self._index.overdue(clock() - _PATIENCE))
         if overdue:
             self._log("settling", claims=sorted(overdue))
-            await self._settle_all(overdue, None)
+            await self._settle_all(overdue, None, "overdue")
 
-    async def _settle_all(self, open_: dict[str, int], since: float | None) -> None:
+    async def _settle_all(self, open_: dict[str, int], since: float | None, cause: Cause) -> None:
         """Removes those that could be settled."""
         asked = list(open_.items())
         done = await asyncio.gather(*[self._settle(key, base, since) for key, base in asked])
         for (key, _), settled in zip(asked, done, strict=True):
             if settled:
                 del open_[key]
+                self._metrics.settled(cause)
 
     async def _settle(self, key: str, base: int, since: float | None) -> bool:
         """Settles the writes for a version of a claim; returns whether that worked."""

@@ -38,6 +38,10 @@ class Teller:
         self._log = log
         self._told: set[Duplicate] = set()
         self._everything = True
+        self._pools: set[PoolId] = set()
+        """Where something is held too often."""
+        self.count = 0
+        """How many devices, capacities and counters are held too often, as of the last turn."""
 
     async def tell(self) -> None:
         """Tells what was not told yet; looks at what changed since the last time only."""
@@ -47,9 +51,13 @@ class Teller:
         pools: set[PoolId] | None = None
         if not self._everything:
             claims = [self._index.claim(key) for key in touched]
-            pools = {pool for claim in claims if claim is not None for pool in pools_of(claim)}
+            # A claim that gave something back does not say any more where: what was found there is looked at again.
+            pools = {pool for claim in claims if claim is not None for pool in pools_of(claim)} | self._pools
         self._everything = False
         found = duplicates(self._index.inventory, pools, self._index.waiting)
+        self.count = len(found)
+        holders = [self._index.claim(holder.claim) for one in found for holder in one.holders]
+        self._pools = {pool for claim in holders if claim is not None for pool in pools_of(claim)}
         left = _MOST
         for one in found:
             if one in self._told:
