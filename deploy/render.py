@@ -31,8 +31,9 @@ FILES: Final = {
 """The manifests in the order in which `kubectl apply -f` of the folder takes them, and the chart's template of each."""
 LOCK: Final = {
     "10-rights": "webhook-rights",
-    "20-webhook": "webhook",
-    "30-registration": "webhook-registration",
+    "20-certificate": "webhook-certificate",
+    "30-webhook": "webhook",
+    "40-registration": "webhook-registration",
 }
 """The same of the folder `webhook`, which is applied by those who want the lock."""
 _HEADER: Final = "# Made from deploy/chart by deploy/render.py.\n"

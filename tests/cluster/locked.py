@@ -116,7 +116,7 @@ class Lock:
     def register(self, direct: bool = False) -> None:
         """Has the API server ask the lock; `direct`: past the front, only the replica that answers now."""
         port = self.answering().port if direct else self.port
-        (made,) = [one for one in documents("30-registration.yaml") if one["kind"].startswith("Validating")]
+        (made,) = [one for one in documents("40-registration.yaml") if one["kind"].startswith("Validating")]
         (webhook,) = made["webhooks"]
         webhook["clientConfig"] = {
             "url": f"https://127.0.0.1:{port}/review",

@@ -151,10 +151,13 @@ def test_the_charts_certificate_is_kept_and_changed_without_a_moment_in_which_th
         upgrade("--reuse-values", "--set-string=webhook.certificate.rotation=3")
         assert [new] == authorities(api)[1:], "the authority before, and not the one before that"
         lock.asked()
-        lock.folder.joinpath("tls.crt").write_text(first["tls.crt"])
-        lock.folder.joinpath("tls.key").write_text(first["tls.key"])
-    with lock.running():
+
+        cluster.helm(helm, "rollback", "fairlead", "1", f"--namespace={SYSTEM}")
+        assert secret(api) == first
+        assert bundle(api) == first["ca.crt"]
         lock.reach()
-        wait_for(lambda: "failed to verify certificate" in lock.said(), 20, "the first certificate to be refused")
+        wait_for(lambda: "failed to verify certificate" in lock.said(), 20, "a later certificate to be refused")
+        lock.mount()
+        lock.asked()
     cluster.helm(helm, "uninstall", "fairlead", f"--namespace={SYSTEM}")
     wait_for(lambda: lock.said() == "", 20, "nobody to be asked any more")

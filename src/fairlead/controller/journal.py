@@ -1,9 +1,9 @@
 """The log: one line for each event, as JSON for machines or as text for people.
 
 Every line has `time`, `level` and `event`; the fields after it depend on the event (docs/controller.md lists them, and
-docs/lock.md those of the lock). No field holds a token, a key or the body of a write. `object` is `KIND NAMESPACE/NAME`,
-`units` are the names of what is placed together, and `decision` numbers the decisions of this process: so all lines of
-one pod can be found.
+docs/lock.md those of the lock). No field holds a token, a key or the body of a write. `object` is
+`KIND NAMESPACE/NAME`, `units` are the names of what is placed together, and `decision` numbers the decisions of this
+process: so all lines of one pod can be found.
 """
 
 from __future__ import annotations
