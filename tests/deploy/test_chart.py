@@ -60,12 +60,6 @@ def test_all_that_the_chart_makes_is_in_a_file(chart: ModuleType) -> None:
         ),
         pytest.param(["gate.enabled=false"], {"fairlead-gate", "fairlead-finalizer"}, set(), id="gate"),
         pytest.param(["metrics.serviceMonitor.enabled=true"], set(), {"ServiceMonitor"}, id="service-monitor"),
-        pytest.param(
-            ["metrics.serviceMonitor.enabled=true,webhook.enabled=true"],
-            set(),
-            {"ServiceMonitor", "ValidatingWebhookConfiguration", "FlowSchema", "Secret"},
-            id="lock",
-        ),
     ],
 )
 def test_parts_are_left_out_or_added(chart: ModuleType, options: list[str], gone: set[str], new: set[str]) -> None:
@@ -73,6 +67,19 @@ def test_parts_are_left_out_or_added(chart: ModuleType, options: list[str], gone
     changed = objects(chart.render(*(f"--set={option}" for option in options)))
     assert gone <= {name for _, name in default.keys() - changed.keys()}
     assert new == {kind for kind, _ in changed.keys() - default.keys()}
+
+
+def test_the_lock_is_scraped_where_the_controller_is(chart: ModuleType) -> None:
+    made = objects(chart.render("--set=webhook.enabled=true,metrics.serviceMonitor.enabled=true,listen.port=9090"))
+    assert {name for kind, name in made if kind == "ServiceMonitor"} == {"fairlead-controller", "fairlead-webhook"}
+    selector = made["ServiceMonitor", "fairlead-webhook"]["spec"]["selector"]["matchLabels"]
+    endpoints = {one["port"] for one in made["ServiceMonitor", "fairlead-webhook"]["spec"]["endpoints"]}
+    services = {
+        name: {one["port"] for one in service["spec"]["ports"] if one["name"] in endpoints}
+        for (kind, name), service in made.items()
+        if kind == "Service" and selector.items() <= service["metadata"]["labels"].items()
+    }
+    assert services == {"fairlead-webhook": set(), "fairlead-webhook-metrics": {9090}}
 
 
 def test_values_reach_the_objects(chart: ModuleType) -> None:

@@ -12,10 +12,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from lock_objects import claim, result
+from lock_objects import index as index_of
 
 from builders import convert, counters, device, slice_
 from fairlead.cli import main
+from fairlead.controller.events import Gone, Seen
 from fairlead.controller.lock import duplicates
+from fairlead.controller.lock.standing import Standing
 from fairlead.inventory import Inventory
 from fairlead.resource import ResourceClaim, ResourceSlice, encode_hook
 from kube.certificates import Authority
@@ -133,6 +136,25 @@ def test_a_cluster_that_cannot_be_reached_is_one_line_and_status_2(tmp_path: Pat
     assert answer.exit_code == 2
     assert answer.output.startswith("Error: http://127.0.0.1:9")
     assert len(answer.output.splitlines()) == 1
+
+
+# What stands, look after look
+
+
+def test_what_is_held_twice_stands_until_it_is_given_back() -> None:
+    index = index_of([SHARED], [claim("a", 2, share(1, "6G")), claim("b", 3, share(2, "6G"))], 3)
+    standing = Standing(index)
+    (short,) = standing.look()
+    assert short.kind == "capacity"
+    assert standing.look() == [short], "nothing changed"
+    index.handle(Seen("ResourceClaim", claim("c", 4)))
+    assert standing.look() == [short], "something else changed"
+    index.handle(Seen("ResourceClaim", claim("a", 5)))
+    assert list(standing.look()) == []
+    index.handle(Seen("ResourceClaim", claim("a", 6, share(3, "9G"))))
+    (short,) = standing.look()
+    index.handle(Gone("ResourceClaim", claim("b", 7)))
+    assert list(standing.look()) == []
 
 
 # fairlead webhook

@@ -12,10 +12,10 @@ from typing import Final
 
 from fairlead.controller.client import Client
 from fairlead.controller.events import Refused
-from fairlead.controller.lock.duplicates import Duplicate, duplicates, pools_of
+from fairlead.controller.lock.duplicates import Duplicate
 from fairlead.controller.lock.index import Index
+from fairlead.controller.lock.standing import Standing
 from fairlead.controller.patches import About, event
-from fairlead.inventory import PoolId
 
 REASON: Final = "HeldTwice"
 _MOST: Final = 100
@@ -36,30 +36,18 @@ class Teller:
         self._client = client
         self._index = index
         self._log = log
+        self._standing = Standing(index)
         self._told: set[Duplicate] = set()
-        self._everything = True
-        self._pools: set[PoolId] = set()
-        """Where something is held too often."""
-        self.count = 0
+
+    @property
+    def count(self) -> int:
         """How many devices, capacities and counters are held too often, as of the last turn."""
+        return len(self._standing.found)
 
     async def tell(self) -> None:
         """Tells what was not told yet; looks at what changed since the last time only."""
-        touched = self._index.touched()
-        if not touched and not self._everything:
-            return
-        pools: set[PoolId] | None = None
-        if not self._everything:
-            claims = [self._index.claim(key) for key in touched]
-            # A claim that gave something back does not say any more where: what was found there is looked at again.
-            pools = {pool for claim in claims if claim is not None for pool in pools_of(claim)} | self._pools
-        self._everything = False
-        found = duplicates(self._index.inventory, pools, self._index.waiting)
-        self.count = len(found)
-        holders = [self._index.claim(holder.claim) for one in found for holder in one.holders]
-        self._pools = {pool for claim in holders if claim is not None for pool in pools_of(claim)}
         left = _MOST
-        for one in found:
+        for one in self._standing.look():
             if one in self._told:
                 continue
             self._told.add(one)
