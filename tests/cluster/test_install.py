@@ -165,6 +165,9 @@ def test_a_workload_is_bound_with_the_rights_of_the_manifests(installed: Cluster
     wrong = ("not ", "perhaps ", "refused", "watch ended", "lead lost", "lease not reached", "election failed")
     assert [one for one in events if one["event"].startswith(wrong)] == []
     assert [one["lease"] for one in events if one["event"] == "leading"] == [f"{SYSTEM}/fairlead-controller"]
+    pods = api.items("/api/v1/namespaces/ml/pods")
+    marked = [one["metadata"]["name"] for one in pods if "fairlead.dev/Allocated" in str(one["status"])]
+    assert marked == ["large"], "the others did not wait"
     claims = api.items(f"{GROUP}/namespaces/ml/resourceclaims")
     assert all(one["metadata"]["finalizers"] == [FINALIZER] for one in claims)
     after = writes(api)
@@ -191,11 +194,11 @@ def test_without_any_one_of_its_rights_it_says_what_is_refused(installed: Cluste
     cases = [("nodes", "watch", "refused")]  # it asks for some seconds; one kind stands for all
     cases += [(of_claims, "patch", "not protected"), (f"{of_claims}/status", "patch", "not allocated")]
     cases += [(f"{of_claims}/binding", "patch", "not allocated"), ("pods", "patch", "not opened")]
-    cases += [("events", "create", "not told")]
+    cases += [("events", "create", "not told"), ("pods/status", "patch", "not marked")]
     for number, (what, verb, outcome) in enumerate(cases):
         resource = what.replace(".resource.k8s.io", "")
         api.patch(path, {"rules": without(rules, resource, verb)})
-        of = "gpus-9" if outcome == "not told" else "gpus-1"
+        of = "gpus-9" if outcome in ("not told", "not marked") else "gpus-1"
         api.create(pod("plain", f"case-{number}", template=of, schedulingGates=[GATE]))
         with installed.started() as (_, log):
             words = f'"event":"{outcome}"'

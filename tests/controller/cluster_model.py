@@ -20,6 +20,7 @@ from typing import Any
 
 from builders import convert
 from fairlead.controller import FINALIZER, GATE, Gone, Kind, Listed, Refused, Seen, Write, Written
+from fairlead.controller.patches import CONDITION
 from fairlead.resource import (
     DeviceClass,
     DeviceTaintRule,
@@ -116,7 +117,10 @@ class ApiModel:
             if write.purpose == "evict":
                 self._evict(write)
                 return Written(write, None)
-            item = self._claim(write) if write.kind == "ResourceClaim" else self._pod(write)
+            if write.purpose == "mark":
+                item = self._pod_status(write)
+            else:
+                item = self._claim(write) if write.kind == "ResourceClaim" else self._pod(write)
         except RefusedError as error:
             return Refused(write, error.status, str(error))
         return Written(write, convert(TYPES[write.kind], item))
@@ -172,6 +176,22 @@ class ApiModel:
                 raise RefusedError(422, "spec.affinity: pod updates may not change it")
         return self._store("Pod", "changed", item)
 
+    def _pod_status(self, write: Write) -> dict[str, Any]:
+        """A strategic merge patch: conditions are merged by type, and so are the fields of each."""
+        known = self.objects["Pod"].get(write.key)
+        if known is None:
+            raise RefusedError(404, "not found")
+        if write.body["metadata"]["uid"] != known["metadata"]["uid"]:
+            raise RefusedError(422, "metadata.uid: field is immutable")
+        item = copy.deepcopy(known)
+        conditions = item.setdefault("status", {}).setdefault("conditions", [])
+        for patch in write.body["status"]["conditions"]:
+            condition = next((one for one in conditions if one["type"] == patch["type"]), None)
+            if condition is None:
+                conditions.append(condition := {})
+            condition |= patch
+        return item if item == known else self._store("Pod", "changed", item)
+
     # The judge
 
     def held(self) -> dict[tuple[str, str, str], list[str]]:
@@ -198,7 +218,7 @@ class ApiModel:
                 continue
             claims = [self.objects["ResourceClaim"].get(key) for key in claim_keys(pod)]
             lacking = [claim for claim in claims if claim and not claim.get("status", {}).get("allocation")]
-            if lacking and pod.get("status", {}).get("conditions"):
+            if lacking and tried(pod):
                 if self.eager:
                     self._allocate(pod, lacking)
                 continue  # it is being moved
@@ -212,7 +232,7 @@ class ApiModel:
                 uids = [one["uid"] for one in claim["status"]["reservedFor"]]
                 group = spec.get("schedulingGroup", {}).get("podGroupName")
                 groups = [one["name"] for one in claim["status"]["reservedFor"] if one["resource"] == "podgroups"]
-                if pod["metadata"]["uid"] not in uids and pod.get("status", {}).get("conditions"):
+                if pod["metadata"]["uid"] not in uids and tried(pod):
                     continue  # kube-scheduler took its reservation back, and makes it again when it binds
                 assert pod["metadata"]["uid"] in uids or group in groups, "opened without a reservation"
             selectors = [allocation["nodeSelector"] for allocation in allocations if allocation.get("nodeSelector")]
@@ -223,7 +243,7 @@ class ApiModel:
                 if all(_selects(selector, name) for selector in [*selectors, *([affinity] if affinity else [])])
             ]
             if not affinity and names != list(self.objects["Node"]):
-                moved = pod.get("status", {}).get("conditions")
+                moved = tried(pod)
                 pins = [
                     one for claim in claims if claim for one in claim["status"]["reservedFor"] if one.get("apiGroup")
                 ]
@@ -234,9 +254,10 @@ class ApiModel:
                 pod["spec"]["nodeName"] = names[0]
                 self.update("Pod", pod)
                 bound += 1
-            elif not pod.setdefault("status", {}).get("conditions"):
+            elif not tried(pod):
                 said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
-                pod["status"]["conditions"] = [said | {"message": "0/2 nodes are available."}]
+                conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+                conditions.append(said | {"message": "0/2 nodes are available."})
                 self.update("Pod", pod)
         return bound
 
@@ -333,6 +354,16 @@ def claim_keys(pod: dict[str, Any]) -> list[str]:
 def gated(pod: dict[str, Any]) -> bool:
     """Whether the pod still waits for us."""
     return GATE in [gate["name"] for gate in pod["spec"].get("schedulingGates", ())]
+
+
+def tried(pod: dict[str, Any]) -> bool:
+    """Whether kube-scheduler could not bind the pod before."""
+    return any(one["type"] == "PodScheduled" for one in pod.get("status", {}).get("conditions", ()))
+
+
+def condition(pod: dict[str, Any]) -> dict[str, Any] | None:
+    """What the controller shows on the pod."""
+    return next((one for one in pod.get("status", {}).get("conditions", ()) if one["type"] == CONDITION), None)
 
 
 def _done(pod: dict[str, Any]) -> bool:

@@ -282,6 +282,7 @@ def test_a_server_that_is_busy_says_for_how_long() -> None:
             "merge-patch+json",
         ),
         ("open", "Pod", "/api/v1/namespaces/ml/pods/a", "json-patch+json"),
+        ("mark", "Pod", "/api/v1/namespaces/ml/pods/a/status", "strategic-merge-patch+json"),
         ("say", "Event", "/api/v1/namespaces/ml/events", "json"),
     ],
 )

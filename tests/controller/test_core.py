@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from play import Play
 
@@ -226,7 +228,7 @@ def test_a_write_that_is_on_its_way_counts_though_its_pod_is_gone() -> None:
     while play.deliver():
         pass
     play.decide()
-    assert [write.purpose for write in play.outbox] == ["say"]
+    assert [write.purpose for write in play.outbox] == ["say", "mark"]
     play.outbox.append(late)
     play.do(1)
     play.settle()
@@ -282,6 +284,34 @@ def test_a_conflict_that_no_change_explains_is_tried_again() -> None:
         assert play.bound() == {"a": "node-1"}, purpose
 
 
+def test_a_gate_that_may_still_be_opened_counts_as_open_though_others_write_to_the_pod() -> None:
+    play = Play()
+    play.node("node-1", 1)
+    play.pod("a", 1)
+    while not play.outbox or play.outbox[0].purpose != "open":
+        play.do()
+        while play.answers:
+            play.answer()
+        while play.deliver():
+            pass
+        play.wait(1)
+        play.decide()
+    (late,) = play.outbox
+    play.lose_write()
+    play.answer()
+    pod = copy.deepcopy(play.api.objects["Pod"]["ml/a"])
+    pod["metadata"]["labels"]["touched"] = "yes"
+    play.api.update("Pod", pod)
+    play.api.delete("Node", "node-1")
+    while play.deliver():
+        pass
+    play.decide()
+    assert [write.purpose for write in play.outbox] == []
+    play.outbox.append(late)
+    play.do()
+    assert len(play.api.held()) == 1, "it was opened with its device"
+
+
 def test_what_could_not_be_said_is_said_again_soon() -> None:
     play = Play()
     play.node("node-1", 1)
@@ -289,7 +319,7 @@ def test_what_could_not_be_said_is_said_again_soon() -> None:
     while play.deliver():
         pass
     play.decide()
-    assert [write.purpose for write in play.outbox] == ["say"]
+    assert [write.purpose for write in play.outbox] == ["say", "mark"]
     play.lose_write()
     play.answer()
     began = play.now
@@ -309,7 +339,7 @@ def test_a_pod_is_told_of_refusals_that_go_on(refusals: int, told: bool) -> None
                 pass
             play.now = max(play.now, play.core.wake or play.now)
             play.decide()
-            for write in [one for one in play.outbox if one.purpose == "say"]:
+            for write in [one for one in play.outbox if one.purpose in ("say", "mark")]:
                 play.outbox.remove(write)
                 play.api.do(write)
         play.answers.append(Refused(play.outbox.pop(0), 403, "claims is forbidden"))

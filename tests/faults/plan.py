@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-WRITES = ("finalizer", "allocate", "clear", "open", "say")
+WRITES = ("finalizer", "allocate", "clear", "open", "say", "mark")
 KINDS = ("Pod", "ResourceClaim", "ResourceSlice", "Node", "DeviceClass")
 
 ANSWERS_BEFORE = (409, 410, 429, 500, 503, 504)
@@ -61,7 +61,7 @@ def sweep() -> list[tuple[str, str]]:
     return found + [(how, f"watch {kind}") for how in ON_WATCHES for kind in ("Pod", "ResourceClaim")]
 
 
-_LAST_NUMBER = {"clear": 2, "say": 1, "finalizer": 10, "allocate": 12, "open": 10, "watch": 20, "list": 2}
+_LAST_NUMBER = {"clear": 2, "say": 1, "mark": 1, "finalizer": 10, "allocate": 12, "open": 10, "watch": 20, "list": 2}
 
 
 @dataclass

@@ -217,6 +217,8 @@ def _purpose(request: web.Request, body: bytes) -> str:
     if request.method == "POST":
         return "say"
     if plural == "status":
+        if "/pods/" in request.path:
+            return "mark"
         return "clear" if json.loads(body)["status"].get("allocation", ...) is None else "allocate"
     return "finalizer" if "/resourceclaims/" in request.path else "open"
 

@@ -192,7 +192,7 @@ class Run:
 
     def table(self) -> str:
         """How often each fault was injected where."""
-        columns = ("finalizer", "allocate", "clear", "open", "say", "list", "watch")
+        columns = ("finalizer", "allocate", "clear", "open", "say", "mark", "list", "watch")
         rows = list(dict.fromkeys(how for how, _ in sweep()))
         lines = [f"{'':22}" + "".join(f"{column:>10}" for column in columns)]
         for how in rows:

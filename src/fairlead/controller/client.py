@@ -241,6 +241,9 @@ class Client:
             case "evict":
                 method, media = "POST", "application/json"
                 path = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}/eviction"
+            case "mark":
+                path = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}/status"
+                media = "application/strategic-merge-patch+json"
             case "open":
                 path, media = f"{_CORE}/namespaces/{write.namespace}/pods/{write.name}", "application/json-patch+json"
             case _:

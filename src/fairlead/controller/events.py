@@ -26,7 +26,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     "DeviceTaintRule",
 )
 
-Purpose = Literal["finalizer", "allocate", "clear", "unpin", "unprotect", "open", "evict", "say", "touch"]
+Purpose = Literal["finalizer", "allocate", "clear", "unpin", "unprotect", "open", "evict", "say", "mark", "touch"]
 
 UNKNOWN_OUTCOME: Final = 0
 """Status of a `Refused` where nobody knows whether the server did it: no answer, or an error of the server."""
@@ -63,7 +63,8 @@ class Write:
 
     finalizer, unprotect: a merge patch of a claim's metadata. allocate, clear, unpin: a merge patch of a claim's
     status. open: a JSON patch of a pod that removes our gate. evict: an Eviction of a pod. say: an Event about a pod,
-    to be created. touch: a merge patch of a claim's metadata that makes a new version of it.
+    to be created. mark: a strategic merge patch of a pod's status that sets our condition. touch: a merge patch of a
+    claim's metadata that makes a new version of it.
     """
 
     purpose: Purpose

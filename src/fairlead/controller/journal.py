@@ -19,6 +19,7 @@ Level = Literal["info", "warning", "error"]
 _WARNINGS: Final = frozenset(
     {"watch ended", "lead lost", "lease not reached", "not protected", "not allocated", "not released", "not opened"}
     | {"not told", "perhaps protected", "perhaps allocated", "perhaps released", "perhaps opened", "perhaps told"}
+    | {"not marked", "perhaps marked"}
     | {"no figures"}
     | {"not settled", "may not settle", "held twice", "answers no more", "label not set", "certificate not renewed"}
     | {"not understood"}

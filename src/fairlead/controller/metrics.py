@@ -148,7 +148,8 @@ class Metrics:
                 if answer is not None:
                     self._unseen[write.kind, write.key] = version_of(answer), time.monotonic()
             case Refused(write, status):
-                self._opening.discard(write.uid)
+                if write.purpose == "open":
+                    self._opening.discard(write.uid)
                 outcome = {UNKNOWN_OUTCOME: "unknown", _CONFLICT: "conflict"}.get(status, "refused")
                 self._writes.labels(write.purpose, outcome).inc()
                 self._refusals.labels(str(status)).inc()

@@ -22,6 +22,7 @@ from fairlead.controller.events import Write, version_of
 from fairlead.resource import (
     Affinity,
     AllocationResult,
+    Condition,
     NodeAffinity,
     NodeSelector,
     NodeSelectorRequirement,
@@ -38,6 +39,8 @@ FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 COMPONENT: Final = "fairlead"
 PLACED: Final = "fairlead.dev/placed"
 """Annotation of a pod that we opened for a place: what holds it there."""
+CONDITION: Final = "fairlead.dev/Allocated"
+"""The condition of a pod that waited: whether it has its devices."""
 LOCK: Final = "lock.fairlead.dev"
 """The webhook that refuses writes which take a held device; its name stands in the API server's message."""
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -65,7 +68,7 @@ def allocate(
     status: dict[str, Any] = {}
     if claim.status.allocation is None:
         # Without a timestamp kube-scheduler would try to add one, which the server refuses for ever.
-        allocation = replace(allocation, allocation_timestamp=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        allocation = replace(allocation, allocation_timestamp=timestamp(now))
         status["allocation"] = _plain(allocation)
     else:
         allocation = claim.status.allocation
@@ -175,12 +178,10 @@ def event(about: About, reason: str, message: str, now: datetime) -> Write:
 
     Its name follows from object and text: what was said already is refused by the server, also after a restart.
     """
-    message = " ".join(message.split())
-    if len(message.encode()) > _MESSAGE_MAX:
-        message = message.encode()[: _MESSAGE_MAX - 3].decode(errors="ignore") + "..."
+    message = cut(message)
     digest = hashlib.sha256(f"{about.uid} {reason} {message}".encode()).hexdigest()[:16]
     name = f"{about.name[:200]}.{digest}"
-    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = timestamp(now)
     body = {
         "apiVersion": "v1",
         "kind": "Event",
@@ -202,6 +203,32 @@ def event(about: About, reason: str, message: str, now: datetime) -> Write:
         "reportingComponent": COMPONENT,
     }
     return Write("say", "Event", about.namespace, name, about.uid, 0, body)
+
+
+def set_condition(pod: Pod, condition: Condition) -> Write:
+    """The write that sets one condition of a pod, this very one, and leaves the others as they are."""
+    said = {
+        "type": condition.type,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": condition.last_transition_time,
+    }
+    body = {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [said]}}
+    return Write("mark", "Pod", pod.namespace, pod.name, pod.metadata.uid, version_of(pod), body)
+
+
+def cut(message: str) -> str:
+    """A message on one line, as long as an Event may have it."""
+    message = " ".join(message.split())
+    if len(message.encode()) > _MESSAGE_MAX:
+        message = message.encode()[: _MESSAGE_MAX - 3].decode(errors="ignore") + "..."
+    return message
+
+
+def timestamp(now: datetime) -> str:
+    """A time as the API server writes it, to the second."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _of_claim(purpose: Any, claim: ResourceClaim, metadata: dict[str, Any], rest: dict[str, Any]) -> Write:

@@ -55,6 +55,7 @@ _DONE: Final[dict[Purpose, str]] = {
     "open": "opened",
     "evict": "evicted",
     "say": "told",
+    "mark": "marked",
     "touch": "touched",
 }
 
@@ -327,6 +328,8 @@ class _Loop:
         if write.purpose == "say":
             told = write.body["involvedObject"]
             fields |= {"object": f"Pod {told['namespace']}/{told['name']}", "message": write.body["message"]}
+        elif write.purpose == "mark":
+            fields["reason"] = write.body["status"]["conditions"][0]["reason"]
         if isinstance(answer, Refused):
             fields |= {"status": answer.status, "problem": answer.message}
         outcome = _DONE[write.purpose] if isinstance(answer, Written) else f"not {_DONE[write.purpose]}"

@@ -37,6 +37,7 @@ from fairlead.controller.events import (
 )
 from fairlead.controller.following import Following
 from fairlead.controller.grouping import UnitError, finished
+from fairlead.controller.marking import Marker
 from fairlead.controller.moves import Mover, is_open
 from fairlead.controller.placing import Placer
 from fairlead.controller.readiness import Readiness
@@ -84,6 +85,7 @@ class Core:
         self._mover = Mover(self._store, self._move)
         self._tidier = Tidier(self._store, self._roster, self._mover.uses)
         self._rescuer = Rescuer(self._store, self._roster, self._mover, bind_patience)
+        self._marker = Marker(self._store)
         self._dirty: set[str] = set()
         self._waiting: set[str] = set()
         """Units that were planned and found no room."""
@@ -117,7 +119,9 @@ class Core:
         """When `decide` has something to do though no event came."""
         if self._mover.active:
             return min((*self._retries.values(), *([self._mover.wake] if self._mover.wake else [])), default=None)
-        others = [at for at in (self._mover.wake, self._rescuer.wake, self._tidier.wake) if at is not None]
+        marking = self._marker.wake if self.synced else None
+        wakes = (self._mover.wake, self._rescuer.wake, self._tidier.wake, marking)
+        others = [at for at in wakes if at is not None]
         return min((*self._timers.values(), *self._retries.values(), *others), default=None)
 
     @property
@@ -152,6 +156,8 @@ class Core:
             case Gone(kind, item):
                 with self._noting_room(item.key):
                     self._changed(kind, *self._store.drop(kind, item), now)
+            case Written(Write("mark")) | Refused(Write("mark")):
+                self._marker.answer(event, now)
             case Written(write, answer):
                 self._doubts.pop((write.kind, write.key), None)
                 if answer is None:
@@ -187,7 +193,7 @@ class Core:
         unplanned = [unit for unit in looked_at if self._advance(unit, now, writes)]
         if unplanned:
             self._plan(unplanned, now, writes)
-        return writes
+        return writes + self._marker.step(now)
 
     # What changed
 
@@ -208,6 +214,7 @@ class Core:
             self._rescuer.note(before, after, now)  # type: ignore[arg-type]
             self._mover.note((before or after).key, after)  # type: ignore[union-attr,arg-type]
             self._tidier.note_pod(before or after)  # type: ignore[arg-type]
+            self._marker.note((before or after).key, after, now)  # type: ignore[union-attr,arg-type]
         elif isinstance(before or after, ResourceClaim):
             key = (before or after).key  # type: ignore[union-attr]
             self._tidier.note(key, after)  # type: ignore[arg-type]
@@ -438,11 +445,14 @@ class Core:
     # Telling
 
     def _say(self, unit: Unit, reason: str, text: str, now: datetime, writes: list[Write]) -> None:
-        """Tells the gated pods why they wait, each reason once, and new ones not too often."""
+        """Tells the gated pods why they wait, each reason once, and new ones not too often, and has them show it."""
         if (later := too_soon(unit, text, now)) is not None:
             self._at(unit, later)
-        else:
-            writes += tell(unit, self._readiness.gated(unit), reason, text, now)
+            return
+        gated = self._readiness.gated(unit)
+        writes += tell(unit, gated, reason, text, now)
+        for pod in gated:
+            self._marker.waits(pod, reason, text, now)
 
     def _at(self, unit: Unit, at: datetime) -> None:
         known = self._timers.get(unit.name)

@@ -5,8 +5,9 @@ Invariants:
 * an older version of an object never replaces a newer one; what comes twice changes nothing;
 * of two writes to one object the second is not made before it is known what became of the first;
 * what a write may have taken counts as taken from the moment it is made (`held`) until the watch shows the object as
-  the write left it, or another version after the one that the write was based on. What a write gives back counts as
-  given back only when the watch shows it.
+  the write left it, or another version after the one that the write was based on; opening a gate is based on none, so
+  it counts as opened until it is known that it was not. What a write gives back counts as given back only when the
+  watch shows it.
 
 So nothing is given twice: not while a watch lags behind, and not when an answer is lost.
 """
@@ -19,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeVar, cast
 
 from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Kind, Write, version_of
+from fairlead.controller.grouping import has_gate
 from fairlead.resource import (
     DeviceClass,
     DeviceTaintRule,
@@ -282,4 +284,6 @@ class Store:
             caught_up = version >= own.version if own.state == "done" else version > own.write.version
             if own.state == "sent" or not caught_up:
                 return
+            if own.state == "unsure" and own.write.purpose == "open" and has_gate(cast(Pod, known)):
+                return  # it names no version: it may still be done to the one that the watch shows
         del self._own[kind, key]
