@@ -239,7 +239,9 @@ def test_without_the_right_pods_are_served_and_the_server_is_left_alone() -> Non
     play.run(3600)
     assert 5 < tries < 20
     end(play, "first")
+    before = tries
     play.settle()
+    assert tries == before, "it waits no longer"
     assert play.bound()["second"] == "node-1"
     assert shown(play, "second") == ("", "", "")
 
