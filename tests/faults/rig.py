@@ -137,7 +137,7 @@ def unexplained(lines: list[str], faults: list[Fault]) -> list[str]:
     """The lines of a log that no fault explains, and that are no conflict: those anybody's write can bring about.
 
     A refusal by the lock is one, too. A gate that cannot be opened since the pod is another one, or has no gate any
-    more, is 422: a test in a JSON patch.
+    more, is 422: a test in a JSON patch. So is a condition of a pod that is another one: its UID cannot be changed.
     """
     hows = {fault.how for fault in faults if fault.injected}
     restarted = any(how.startswith("restart") for how in hows)
@@ -159,7 +159,8 @@ def unexplained(lines: list[str], faults: list[Fault]) -> list[str]:
             "injected: " in problem
             or said.get("status") in (404, 409)
             or "lock.fairlead.dev" in problem
-            or (said.get("status") == 422 and (event == "not opened" or (event.removeprefix("not "), what) in doubted))
+            or (said.get("status") == 422 and event in ("not opened", "not marked"))
+            or (said.get("status") == 422 and (event.removeprefix("not "), what) in doubted)
             or (restarted and _of_restart(problem))
             or (cut and problem.startswith(_CUTS))
         )
