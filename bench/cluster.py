@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
 from installed import OPT_IN, Cluster  # noqa: E402 - found through the path above
 
-from kube import ControlPlane, add_cluster, fake_node, process_usage  # noqa: E402
+from kube import ControlPlane, Options, add_cluster, fake_node, process_usage  # noqa: E402
 from kube.api import wait_for  # noqa: E402
 
 DRIVER = "acc.example.com"
@@ -166,10 +166,10 @@ def check(plane: ControlPlane, expected: int) -> None:
     assert len(set(held)) == len(held) == expected, (len(set(held)), len(held), expected)
 
 
-def run(case: str, rounds: int) -> None:
+def run(case: str, rounds: int, gates: Mapping[str, bool] | None) -> None:
     """One case; prints its lines."""
     nodes, pods, devices = (int(part) for part in case.split("x"))
-    with ControlPlane() as plane:
+    with ControlPlane(Options(gates=gates)) as plane:
         cluster = Cluster(plane)
         cluster.install(one_writer=False)
         add_cluster(plane.api, hardware(nodes))
@@ -199,9 +199,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", action="append", help="NODESxPODSxDEVICES; may be given several times")
     parser.add_argument("--rounds", type=int, default=3, help="alternations (default %(default)s)")
+    parser.add_argument("--gates", choices=["dra", "default"], default="dra", help="all of DRA, or Kubernetes' own")
     arguments = parser.parse_args()
     for case in arguments.case or CASES:
-        run(case, arguments.rounds)
+        run(case, arguments.rounds, {} if arguments.gates == "default" else None)
 
 
 if __name__ == "__main__":

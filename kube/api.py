@@ -85,8 +85,15 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         connection = self._connection()
         try:
-            connection.request(method, target, data, headers)
-            response = connection.getresponse()
+            try:
+                connection.request(method, target, data, headers)
+                response = connection.getresponse()
+            except (ConnectionError, http.client.RemoteDisconnected):
+                if method != "GET":
+                    raise
+                connection.close()  # the server ends connections that were idle for long
+                connection.request(method, target, data, headers)
+                response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
