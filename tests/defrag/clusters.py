@@ -59,7 +59,7 @@ class Running:
             self.claims.append(claim(f"{name}-gpu", builders.request("gpu", len(devices)), status=status))
         meta = replace(made.metadata, owner_references=owners, annotations=dict(annotations or {}))
         full = replace(made.spec, node_name=on, priority=priority, resource_claims=wanted)
-        made = replace(made, metadata=meta, spec=full, status=PodStatus("Running", statuses))
+        made = replace(made, metadata=meta, spec=full, status=PodStatus("Running", resource_claim_statuses=statuses))
         self.pods.append(made)
         return made
 

@@ -187,9 +187,9 @@ class PodStatus(Model, frozen=True):
     """
 
     phase: str = ""
+    resource_claim_statuses: list[PodResourceClaimStatus] = []
     conditions: list[Condition] = []
     nominated_node_name: str = ""
-    resource_claim_statuses: list[PodResourceClaimStatus] = []
 
 
 class Pod(KubeObject, frozen=True):
