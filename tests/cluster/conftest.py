@@ -1,4 +1,7 @@
-"""One real control plane for all tests of this folder; they are skipped where its programs are not (`make kube`)."""
+"""One real control plane for each file of tests in this folder, which knows nothing of the others.
+
+The tests are skipped where its programs are not (`make kube`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from kube import Api, ControlPlane, MissingProgramError, find_programs
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """A control plane with every DRA gate on; when a test failed its folder with the logs stays, and is named."""
     try:
@@ -30,7 +33,7 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
         request.config.get_terminal_writer().line(f"\nlogs of the control plane are in {plane.folder / 'logs'}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def helm() -> Path:
     """The helm program."""
     try:
@@ -39,13 +42,13 @@ def helm() -> Path:
         pytest.skip(f"{error} (python -m kube build helm)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Api:
     """Access to it as administrator."""
     return control_plane.api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plane(control_plane: ControlPlane) -> ControlPlane:
     """The control plane, with an account for the controller that has the documented rights and no others."""
     from running import RULES
