@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from fairlead.controller import Client, ServerError, find_access
+from fairlead.controller import Client
+from fairlead.kubernetes import ServerError, find_access
 from kube import ControlPlane
 
 pytestmark = pytest.mark.cluster

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from driver_plane import NODE, driver_account, driver_plane
 
-from fairlead.controller.credentials import Credentials
 from fairlead.driver.api import ApiError, apply_device_status, get_claim
 from fairlead.driver.author import Pool
 from fairlead.driver.http import HttpApi
 from fairlead.driver.publisher import Publisher
+from fairlead.kubernetes import Access, Credentials
 from fairlead.resource import (
     Counter,
     CounterSet,
@@ -57,7 +57,7 @@ def no_slices(plane: ControlPlane) -> None:
 
 def http(account: Api) -> HttpApi:
     tls = ssl.create_default_context(cafile=str(account.authority))
-    return HttpApi(account.server, tls, Credentials(account.token))
+    return HttpApi(Access(account.server, tls, Credentials(account.token)))
 
 
 class Published:

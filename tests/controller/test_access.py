@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fairlead.controller import AccessError, find_access
+from fairlead.kubernetes import AccessError, find_access
 
 
 def write(folder: Path, cluster: dict[str, Any], user: dict[str, Any], current: str = "c") -> Path:
@@ -167,7 +167,7 @@ def test_a_plugin_is_run_again_before_its_token_ends(tmp_path: Path, monkeypatch
     ends = "2030-01-01T00:00:00Z"
     start = datetime.fromisoformat(ends).timestamp() - 3600
     now = start
-    monkeypatch.setattr("fairlead.controller.credentials.time.time", lambda: now)
+    monkeypatch.setattr("fairlead.kubernetes.credentials.time.time", lambda: now)
     body = printed({"token": "secret", "expirationTimestamp": ends})
     credentials = find_access(str(plugin(tmp_path, body))).credentials
     now = start + 3600 - 61

@@ -11,10 +11,8 @@ import pytest
 from aiohttp import web
 
 from fairlead.controller import UNKNOWN_OUTCOME, Event, Gone, Listed, Refused, Seen, Write, Written
-from fairlead.controller.access import Access
 from fairlead.controller.client import Client
-from fairlead.controller.credentials import Credentials
-from fairlead.controller.wire import ServerError
+from fairlead.kubernetes import Access, Credentials, ServerError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

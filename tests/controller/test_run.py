@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from fairlead.controller.access import Access
 from fairlead.controller.run import run
+from fairlead.kubernetes import Access
 
 LAST = "nodes"
 

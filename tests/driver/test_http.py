@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from fairlead.driver.api import ApiError
 from fairlead.driver.http import HttpApi
+from fairlead.kubernetes import Access
 
 
 class Tokens:
@@ -62,7 +63,7 @@ async def only_new(request: web.Request) -> web.Response:
 def test_a_refused_token_is_renewed_and_the_request_made_again(anew: bool) -> None:
     async def story(server: str) -> None:
         tokens = Tokens("old", "new", anew=anew)
-        async with HttpApi(server, None, tokens) as api:
+        async with HttpApi(Access(server, None, tokens)) as api:
             assert await api.request("PUT", "/x", {}, b"body") == b"body"
             assert await api.request("GET", "/x", {}) == b"{}"
         assert tokens.renewed == 1
@@ -72,7 +73,7 @@ def test_a_refused_token_is_renewed_and_the_request_made_again(anew: bool) -> No
 
 def test_a_token_that_stays_refused_is_told() -> None:
     async def story(server: str) -> None:
-        async with HttpApi(server, None, Tokens("old")) as api:
+        async with HttpApi(Access(server, None, Tokens("old"))) as api:
             with pytest.raises(ApiError, match="401 Unauthorized"):
                 await api.request("GET", "/x", {})
             with pytest.raises(ApiError, match="401 Unauthorized"):
@@ -86,7 +87,7 @@ def test_the_time_that_a_server_asks_for() -> None:
         return web.json_response({"message": "slow down"}, status=429, headers={"Retry-After": "7"})
 
     async def story(server: str) -> None:
-        async with HttpApi(server, None, Tokens("")) as api:
+        async with HttpApi(Access(server, None, Tokens(""))) as api:
             with pytest.raises(ApiError) as caught:
                 await api.request("GET", "/x", {})
             assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
@@ -106,7 +107,7 @@ def test_lines_come_as_they_are_sent_until_the_answer_breaks_off() -> None:
         return response
 
     async def story(server: str) -> None:
-        async with HttpApi(server, None, Tokens("")) as api:
+        async with HttpApi(Access(server, None, Tokens(""))) as api:
             stream = api.stream("/x", {})
             assert [await anext(stream), await anext(stream)] == [b"one", b"two"]
             with pytest.raises(ApiError) as caught:
@@ -118,7 +119,7 @@ def test_lines_come_as_they_are_sent_until_the_answer_breaks_off() -> None:
 
 def test_a_server_that_is_not_there() -> None:
     async def story() -> None:
-        async with HttpApi("http://127.0.0.1:9", None, Tokens("")) as api:
+        async with HttpApi(Access("http://127.0.0.1:9", None, Tokens(""))) as api:
             with pytest.raises(ApiError) as caught:
                 await api.request("GET", "/x", {})
             assert caught.value.status == 0

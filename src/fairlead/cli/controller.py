@@ -78,7 +78,8 @@ def controller(
       fairlead controller --policy pack --devices compact --topology wiring.yaml
       fairlead controller --listen 127.0.0.1:8080 --log-format text
     """
-    from fairlead.controller import AccessError, LeaseName, ListenError, Placing, find_access, run
+    from fairlead.controller import LeaseName, ListenError, Placing, run
+    from fairlead.kubernetes import AccessError, find_access
 
     try:
         access = find_access(kubeconfig, context)

@@ -81,8 +81,8 @@ def _from_files(paths: Sequence[str]) -> tuple[Sequence[ResourceSlice], Sequence
 
 
 def _from_cluster(kubeconfig: str | None, context: str) -> tuple[Sequence[ResourceSlice], Sequence[ResourceClaim]]:
-    from fairlead.controller import AccessError, ServerError, find_access
     from fairlead.controller.lock import fetch
+    from fairlead.kubernetes import AccessError, ServerError, find_access
 
     try:
         return fetch(find_access(kubeconfig, context))

@@ -100,19 +100,18 @@ def node(
     except ImportError:
         click.echo("Error: fairlead node needs gRPC: pip install 'fairlead[driver]'", err=True)
         raise SystemExit(BAD_INPUT) from None
-    from fairlead.controller import AccessError, find_access
     from fairlead.driver.http import HttpApi
     from fairlead.driver.node import NodeOptions
     from fairlead.driver.sockets import SocketError
     from fairlead.drivers import DriverArgumentError, make
+    from fairlead.kubernetes import AccessError, find_access
 
     options = NodeOptions(
         node_name, pod_uid, plugins_dir.absolute(), registry_dir.absolute(), cdi_dir.absolute(), check
     )
     try:
         made = [driver for text in drivers for driver in make(text, node_name)]
-        access = find_access(kubeconfig)
-        asyncio.run(_run(made, HttpApi(access.server, access.tls, access.credentials, access.server_name), options))
+        asyncio.run(_run(made, HttpApi(find_access(kubeconfig)), options))
     except (AccessError, DriverArgumentError, SocketError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None

@@ -25,7 +25,8 @@ def ungate(kubeconfig: str | None, context: str, namespace: str, dry_run: bool) 
       fairlead ungate --dry-run
       fairlead ungate --namespace ml
     """
-    from fairlead.controller import AccessError, Opened, find_access, open_gates
+    from fairlead.controller import Opened, open_gates
+    from fairlead.kubernetes import AccessError, find_access
 
     told: list[Opened] = []
 

@@ -3,9 +3,7 @@
 `Core` decides and does nothing else: events go in, writes come out (`state`). `run` joins it to an API server.
 """
 
-from fairlead.controller.access import Access, find_access
 from fairlead.controller.client import Client
-from fairlead.controller.credentials import AccessError, Credentials
 from fairlead.controller.election import Election, Timing
 from fairlead.controller.elector import Elector
 from fairlead.controller.events import (
@@ -30,7 +28,6 @@ from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
 from fairlead.controller.run import LeaseName, run
 from fairlead.controller.state import Core
 from fairlead.controller.ungate import Opened, open_gates
-from fairlead.controller.wire import ServerError
 
 __all__ = [
     "COMPONENT",
@@ -40,12 +37,9 @@ __all__ = [
     "GROUP_SIZE",
     "KINDS",
     "UNKNOWN_OUTCOME",
-    "Access",
-    "AccessError",
     "Answer",
     "Client",
     "Core",
-    "Credentials",
     "DeviceFigures",
     "Election",
     "Elector",
@@ -63,12 +57,10 @@ __all__ = [
     "Refused",
     "Round",
     "Seen",
-    "ServerError",
     "Timing",
     "Write",
     "Written",
     "device_figures",
-    "find_access",
     "open_gates",
     "run",
     "split_address",

@@ -1,12 +1,10 @@
-"""The API server over HTTP: lists, watches and our writes.
+"""What the controller reads and writes: lists, watches and our writes.
 
 `Client.follow` is a reflector: it lists a kind, watches from there with bookmarks, resumes where a watch ended, lists
 anew when the server has forgotten that version (410), and waits with jitter between failures, or as long as the server
 asks. The list comes as the beginning of the watch (a streaming list), in pages where the server does not do that. A
 watch that is silent for longer than bookmarks take is given up. Objects are decoded straight into our structs; nothing
 else is kept.
-
-Why aiohttp: docs/decisions/009-client.md.
 """
 
 from __future__ import annotations
@@ -16,26 +14,16 @@ import contextlib
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from fairlead.controller.access import Access
-from fairlead.controller.credentials import AccessError
 from fairlead.controller.events import UNKNOWN_OUTCOME, Event, Gone, Kind, Listed, Refused, Seen, Write, Written
-from fairlead.controller.wire import (
-    ServerError,
-    at_admission,
-    decode_bookmark,
-    decode_event,
-    decode_list,
-    error_in,
-    error_of,
-    lines,
-)
+from fairlead.controller.wire import at_admission, decode_bookmark, decode_event, decode_list, error_in
+from fairlead.kubernetes import Access, AccessError, ServerError, Session
 from fairlead.resource import (
     DeviceClass,
     DeviceTaintRule,
@@ -102,43 +90,23 @@ class Client:
             access: where the server is, and our credentials.
             log: is told about watches that end badly: an event's name, and fields.
         """
-        self._access = access
         self._log = log
         self._random = random.Random()
         self._decoders = {
             kind: msgspec.json.Decoder(struct, dec_hook=decode_hook).decode for kind, struct in _TYPES.items()
         }
-        self._session: aiohttp.ClientSession | None = None
-        self._writing: aiohttp.ClientSession | None = None
-        self._renewing = asyncio.Lock()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._session = Session(access, _socket)
 
     async def __aenter__(self) -> Client:
-        self._session, self._writing = self._connections(), self._connections()
+        await self._session.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        assert self._session is not None
-        assert self._writing is not None
-        for task in self._retiring:
-            task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
-        await self._session.close()
-        await self._writing.close()
-
-    def _connections(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=0, ssl=self._access.tls if self._access.tls is not None else True, socket_factory=_socket
-        )
-        return aiohttp.ClientSession(
-            connector=connector, read_bufsize=2**20, headers={"User-Agent": "fairlead", "Accept": "application/json"}
-        )
+        await self._session.__aexit__(*error)
 
     async def cut(self) -> None:
         """Breaks every connection that writes go over: what was not sent or not confirmed will not be sent again."""
-        assert self._writing is not None
-        cut, self._writing = self._writing, self._connections()
-        await cut.close()
+        await self._session.cut()
 
     async def follow(self, kind: Kind, emit: _Emit, known: bool = False) -> None:
         """Tells of all objects of a kind and of what becomes of them, for ever.
@@ -251,7 +219,8 @@ class Client:
                 path += "" if write.purpose in ("finalizer", "unprotect", "touch") else "/status"
         body = msgspec.json.encode(write.body)
         try:
-            answer = await self._request(method, path, {"fieldManager": "fairlead"}, body, media, seconds)
+            query = {"fieldManager": "fairlead"}
+            answer = await self._session.request(method, path, query, body, media, seconds=seconds, bounded=True)
             if write.kind == "Event" or write.purpose == "evict":
                 return Written(write, None)
             return Written(write, self._decoders[write.kind](answer))
@@ -265,7 +234,7 @@ class Client:
         """Where a kind is served; None where a kind that need not be there is not."""
         for path in _PLACES[kind]:
             try:
-                await self._request("GET", path, {"limit": "1"})
+                await self._session.request("GET", path, {"limit": "1"}, seconds=_LIST)
             except ServerError as error:
                 if error.status == 404 and kind in _OPTIONAL:
                     continue
@@ -278,7 +247,7 @@ class Client:
         objects: list[KubeObject] = []
         query = {"limit": str(_PAGE)}
         while True:
-            answer = await self._request("GET", path, query)
+            answer = await self._session.request("GET", path, query, seconds=_LIST)
             with collector_paused():
                 page = decode_list(answer)
                 objects += [decode(item) for item in page.items or ()]
@@ -303,18 +272,7 @@ class Client:
             query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         else:
             query["resourceVersion"] = version
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST, sock_read=_SILENCE)
-        assert self._session is not None
-        headers = await self._headers()
-        url, name = self._access.server + path, self._access.server_name or None
-        async with self._session.get(
-            url, params=query, headers=headers, timeout=timeout, server_hostname=name
-        ) as response:
-            if response.status != 200:
-                if response.status == 401:
-                    self._refused(headers)
-                raise error_of(response.status, await response.read(), response.headers)
-            events = lines(response.content)
+        async with self._session.stream(path, query, _SILENCE) as events:
             if version is None:
                 async with asyncio.timeout(_LIST):
                     listed = await self._streamed(kind, events)
@@ -359,36 +317,6 @@ class Client:
                         objects.pop(decode(event.object).key, None)
         raise aiohttp.ClientPayloadError("the watch ended before all objects were told")
 
-    async def _headers(self) -> dict[str, str]:
-        """What shows who we are, brought up to date before."""
-        credentials = self._access.credentials
-        if credentials.stale:
-            async with self._renewing:
-                if await asyncio.to_thread(credentials.renew):
-                    self._reconnect()
-        token = credentials.token
-        return {"Authorization": f"Bearer {token}"} if token else {}
-
-    def _refused(self, headers: Mapping[str, str]) -> bool:
-        """Takes note that the server did not accept us; returns whether trying again may help."""
-        return self._access.credentials.refused(headers.get("Authorization", "").removeprefix("Bearer "))
-
-    def _reconnect(self) -> None:
-        """Has all connections made anew, with another client certificate; requests on their way get time to end."""
-        old = [one for one in (self._session, self._writing) if one is not None]
-        self._session, self._writing = self._connections(), self._connections()
-
-        async def retire() -> None:
-            try:
-                await asyncio.sleep(_REQUEST)
-            finally:
-                for one in old:
-                    await one.close()
-
-        task = asyncio.create_task(retire())
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
-
     async def request(
         self, method: str, path: str, body: object = None, media: str = "", seconds: float = _LIST
     ) -> bytes:
@@ -399,44 +327,7 @@ class Client:
             aiohttp.ClientError, TimeoutError, OSError, AccessError: there is no answer.
         """
         data = None if body is None else msgspec.json.encode(body)
-        return await self._request(method, path, {}, data, media, seconds)
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, str],
-        body: bytes | None = None,
-        media: str = "",
-        seconds: float = _LIST,
-    ) -> bytes:
-        """One request, and a second one where the server does not accept credentials that may be outdated."""
-        ends_at = asyncio.get_running_loop().time() + seconds
-        async with asyncio.timeout(seconds):
-            for attempt in (1, 2):
-                headers = await self._headers()
-                session = self._session
-                left = ends_at - asyncio.get_running_loop().time()
-                if body is not None:
-                    headers["Content-Type"] = media
-                    query = {**query, "timeout": f"{max(left, 0.001):.3f}s"}
-                    session = self._writing
-                assert session is not None
-                async with session.request(
-                    method,
-                    self._access.server + path,
-                    params=query,
-                    data=body,
-                    headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=None),
-                    server_hostname=self._access.server_name or None,
-                ) as response:
-                    answer = await response.read()
-                    if response.status < 300:
-                        return answer
-                    if response.status != 401 or not self._refused(headers) or attempt > 1:
-                        raise error_of(response.status, answer, response.headers)
-        raise AssertionError("unreachable")
+        return await self._session.request(method, path, {}, data, media, seconds=seconds, bounded=body is not None)
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:

@@ -20,9 +20,8 @@ import aiohttp
 import msgspec
 
 from fairlead.controller.client import Client
-from fairlead.controller.credentials import AccessError
 from fairlead.controller.election import MICRO_TIME, Election, Lease, Proposal, Timing, from_object, to_body
-from fairlead.controller.wire import ServerError
+from fairlead.kubernetes import AccessError, ServerError
 
 _GROUP: Final = "/apis/coordination.k8s.io/v1"
 _REQUEST: Final = 5.0

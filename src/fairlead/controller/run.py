@@ -22,7 +22,6 @@ from typing import Any, Final, TextIO
 import fairlead
 from fairlead.allocator.result import random_share_id
 from fairlead.controller import memory
-from fairlead.controller.access import Access
 from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector
 from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Listed, Purpose, Refused, Write, Written
@@ -31,7 +30,7 @@ from fairlead.controller.policies import Placing
 from fairlead.controller.service import Service
 from fairlead.controller.state import Core
 from fairlead.controller.stuck import PATIENCE
-from fairlead.controller.wire import ServerError
+from fairlead.kubernetes import Access, ServerError
 
 _WRITES: Final = 64
 """Writes on their way at one time."""

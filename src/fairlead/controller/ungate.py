@@ -14,12 +14,10 @@ from typing import Final
 
 import aiohttp
 
-from fairlead.controller.access import Access
 from fairlead.controller.client import Client
-from fairlead.controller.credentials import AccessError
 from fairlead.controller.events import Refused
 from fairlead.controller.patches import GATE, open_gate
-from fairlead.controller.wire import ServerError
+from fairlead.kubernetes import Access, AccessError, ServerError
 from fairlead.resource import Pod
 
 _AT_ONCE: Final = 32

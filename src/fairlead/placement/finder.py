@@ -103,10 +103,6 @@ class Finder:
         for key in self._open:
             self._open[key] |= mask
 
-    def reopen_all(self) -> None:
-        """Takes note that any node may take pods that it refused."""
-        self._open.clear()
-
     def catch_up(self) -> None:
         """Takes note of what changed in the inventory.
 

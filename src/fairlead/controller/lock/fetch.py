@@ -8,8 +8,8 @@ from typing import cast
 
 import aiohttp
 
-from fairlead.controller.access import Access
 from fairlead.controller.client import Client
+from fairlead.kubernetes import Access
 from fairlead.resource import ResourceClaim, ResourceSlice
 
 

@@ -14,9 +14,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from fairlead.controller.access import AccessError
 from fairlead.controller.client import Client
-from fairlead.controller.wire import ServerError
+from fairlead.kubernetes import AccessError, ServerError
 
 LABEL: Final = "fairlead.dev/lock"
 VALUE: Final = "answers"

@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from fairlead.controller.access import Access
 from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector, clock
 from fairlead.controller.events import Event, Kind
@@ -37,7 +36,7 @@ from fairlead.controller.lock.server import Server
 from fairlead.controller.lock.settling import Settler
 from fairlead.controller.lock.telling import Teller
 from fairlead.controller.probes import Probes
-from fairlead.controller.wire import ServerError
+from fairlead.kubernetes import Access, ServerError
 
 _KINDS: Final[tuple[Kind, ...]] = ("ResourceClaim", "ResourceSlice")
 _TURN: Final = 1.0

@@ -18,13 +18,12 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from fairlead.controller.access import AccessError
 from fairlead.controller.client import Client
 from fairlead.controller.elector import clock
 from fairlead.controller.events import UNKNOWN_OUTCOME, Refused, Write, version_of
 from fairlead.controller.lock.index import Index
 from fairlead.controller.lock.metrics import Cause, LockMetrics
-from fairlead.controller.wire import ServerError
+from fairlead.kubernetes import AccessError, ServerError
 from fairlead.resource import ResourceClaim, decode_hook
 
 ANNOTATION: Final = "fairlead.dev/lock-settled"

@@ -21,7 +21,7 @@ from typing import Any, Final, Literal, cast
 
 import yaml
 
-from fairlead.controller.credentials import (
+from fairlead.kubernetes.credentials import (
     VERSIONS,
     AccessError,
     Credentials,
