@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
 from installed import OPT_IN, Cluster  # noqa: E402 - found through the path above
 
-from kube import ControlPlane, fake_node, process_usage  # noqa: E402
+from kube import ControlPlane, device_class, fake_node, fake_slice, process_usage  # noqa: E402
 from kube.api import wait_for  # noqa: E402
 
 DRIVER = "acc.example.com"
@@ -48,17 +48,7 @@ def hardware(nodes: int) -> Iterator[Json]:
             }
             for device in range(DEVICES)
         ]
-        yield {
-            "apiVersion": "resource.k8s.io/v1",
-            "kind": "ResourceSlice",
-            "metadata": {"name": f"{name}-acc"},
-            "spec": {
-                "driver": DRIVER,
-                "nodeName": name,
-                "pool": {"name": name, "generation": 1, "resourceSliceCount": 1},
-                "devices": devices,
-            },
-        }
+        yield fake_slice(name, DRIVER, devices, "acc")
 
 
 def wanted(namespace: str, devices: int) -> Json:
@@ -118,15 +108,7 @@ def main() -> None:
         cluster = Cluster(plane)
         cluster.install(one_writer=False)
         began = time.monotonic()
-        selector = {"cel": {"expression": f'device.driver == "{DRIVER}"'}}
-        plane.api.create(
-            {
-                "apiVersion": "resource.k8s.io/v1",
-                "kind": "DeviceClass",
-                "metadata": {"name": "acc"},
-                "spec": {"selectors": [selector]},
-            }
-        )
+        plane.api.create(device_class("acc", f'device.driver == "{DRIVER}"'))
         plane.api.create_all(hardware(nodes))
         print(f"{nodes} nodes, {nodes * DEVICES} devices: made in {time.monotonic() - began:.0f} s", flush=True)
         cluster.namespace("big", OPT_IN)

@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
 from installed import OPT_IN, Cluster  # noqa: E402 - found through the path above
 
-from kube import ControlPlane, Options, add_cluster, fake_node, process_usage  # noqa: E402
+from kube import ControlPlane, Options, add_cluster, device_class, fake_node, fake_slice, process_usage  # noqa: E402
 from kube.api import wait_for  # noqa: E402
 
 DRIVER = "acc.example.com"
@@ -45,23 +45,9 @@ def hardware(nodes: int) -> Iterator[Json]:
     for number in range(nodes):
         name = f"node-{number:04d}"
         yield fake_node(name)
-        yield {
-            "apiVersion": "resource.k8s.io/v1",
-            "kind": "ResourceSlice",
-            "metadata": {"name": f"{name}-acc"},
-            "spec": {
-                "driver": DRIVER,
-                "nodeName": name,
-                "pool": {"name": name, "generation": 1, "resourceSliceCount": 1},
-                "devices": [{"name": f"acc-{device}", "attributes": domain} for device in range(8)],
-            },
-        }
-    yield {
-        "apiVersion": "resource.k8s.io/v1",
-        "kind": "DeviceClass",
-        "metadata": {"name": "acc"},
-        "spec": {"selectors": [{"cel": {"expression": f'device.driver == "{DRIVER}"'}}]},
-    }
+        devices = [{"name": f"acc-{device}", "attributes": domain} for device in range(8)]
+        yield fake_slice(name, DRIVER, devices, "acc")
+    yield device_class("acc", f'device.driver == "{DRIVER}"')
 
 
 def template(namespace: str, devices: int) -> Json:

@@ -12,7 +12,7 @@ docs/real-kubernetes.md is the guide.
 
 from kube.api import Api, ApiError
 from kube.binaries import MissingProgramError, find_programs
-from kube.nodes import add_cluster, fake_node
+from kube.nodes import add_cluster, device_class, fake_node, fake_slice
 from kube.plane import ControlPlane, Options, PlaneError, process_usage
 
 __all__ = [
@@ -23,7 +23,9 @@ __all__ = [
     "Options",
     "PlaneError",
     "add_cluster",
+    "device_class",
     "fake_node",
+    "fake_slice",
     "find_programs",
     "process_usage",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kube.api import Api, Json
@@ -26,6 +26,32 @@ def fake_node(name: str, labels: Mapping[str, str] | None = None, room: Mapping[
     metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}}
     status = {"capacity": resources, "allocatable": resources}
     return ready({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status})
+
+
+def fake_slice(node: str, driver: str, devices: Sequence[Mapping[str, Any]], kind: str, pool: str = "") -> Json:
+    """A ResourceSlice with all of a pool's devices on a node.
+
+    Args:
+        node: the node's name.
+        driver: whose devices they are.
+        devices: as the slice has them.
+        kind: the end of the slice's name, after that of the node.
+        pool: the pool's name; the node's where it is empty.
+    """
+    spec = {
+        "driver": driver,
+        "nodeName": node,
+        "pool": {"name": pool or node, "generation": 1, "resourceSliceCount": 1},
+        "devices": [*devices],
+    }
+    metadata = {"name": f"{node}-{kind}"}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": metadata, "spec": spec}
+
+
+def device_class(name: str, expression: str, **more: Any) -> Json:
+    """A DeviceClass with one selector; `more` are further fields of its spec."""
+    spec = {"selectors": [{"cel": {"expression": expression}}], **more}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": name}, "spec": spec}
 
 
 def ready(node: Mapping[str, Any]) -> Json:

@@ -158,9 +158,13 @@ class ControlPlane:
         """The file with what a program says."""
         return self.folder / "logs" / f"{name}.log"
 
-    def namespace(self, name: str) -> str:
-        """Makes a namespace in which pods can be made at once: its default service account is there."""
-        self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """Makes a namespace in which pods can be made at once: its default service account is there.
+
+        With labels from the beginning no admission policy can see it without them.
+        """
+        metadata = {"name": name, "labels": dict(labels or {})}
+        self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         if "kube-controller-manager" in self._pids:
             account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
             wait_for(lambda: self._exists(account), 30, f"the default service account of namespace {name}")

@@ -43,6 +43,15 @@ def helm() -> Path:
 
 
 @pytest.fixture(scope="module")
+def kubectl() -> Path:
+    """The kubectl program."""
+    try:
+        return find_programs(["kubectl"])["kubectl"]
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Api:
     """Access to it as administrator."""
     return control_plane.api

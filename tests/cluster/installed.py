@@ -12,7 +12,7 @@ from typing import Any
 
 from kube import Api, ApiError, ControlPlane, find_programs
 from kube.api import wait_for
-from kube.nodes import fake_node
+from kube.nodes import device_class, fake_node, fake_slice
 
 ROOT = Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "deploy" / "manifests"
@@ -86,9 +86,7 @@ class Cluster:
 
     def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
         """A namespace with labels in which pods can be made."""
-        self.plane.namespace(name)
-        self.api.patch(f"/api/v1/namespaces/{name}", {"metadata": {"labels": dict(labels or {})}})
-        return name
+        return self.plane.namespace(name, labels)
 
     def drop(self, name: str) -> None:
         """Deletes a namespace with all that is in it, and waits for the end; no kubelet ends its pods."""
@@ -140,29 +138,11 @@ def hardware() -> list[Json]:
     for node in ("node-1", "node-2"):
         made.append(fake_node(node))
         for kind in ("gpu", "nic"):
-            made.append(
-                {
-                    "apiVersion": "resource.k8s.io/v1",
-                    "kind": "ResourceSlice",
-                    "metadata": {"name": f"{node}-{kind}"},
-                    "spec": {
-                        "driver": f"{kind}.example.com",
-                        "nodeName": node,
-                        "pool": {"name": node, "generation": 1, "resourceSliceCount": 1},
-                        "devices": [{"name": f"{kind}-{number}"} for number in range(8)],
-                    },
-                }
-            )
+            devices = [{"name": f"{kind}-{number}"} for number in range(8)]
+            made.append(fake_slice(node, f"{kind}.example.com", devices, kind))
     for kind in ("gpu", "nic"):
-        selector = {"cel": {"expression": f'device.driver == "{kind}.example.com"'}}
-        made.append(
-            {
-                "apiVersion": "resource.k8s.io/v1",
-                "kind": "DeviceClass",
-                "metadata": {"name": kind},
-                "spec": {"selectors": [selector], "extendedResourceName": f"example.com/{kind}"},
-            }
-        )
+        selector = f'device.driver == "{kind}.example.com"'
+        made.append(device_class(kind, selector, extendedResourceName=f"example.com/{kind}"))
     return made
 
 

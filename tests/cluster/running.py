@@ -13,7 +13,7 @@ import yaml
 
 from kube import ControlPlane
 from kube.api import Api, wait_for
-from kube.nodes import fake_node
+from kube.nodes import device_class, fake_node, fake_slice
 
 GATE = {"name": "fairlead.dev/allocation"}
 GROUP = "/apis/resource.k8s.io/v1"
@@ -64,28 +64,9 @@ def nodes(count: int, prefix: str) -> list[dict[str, Any]]:
     for number in range(count):
         name = f"{prefix}-{number:03d}"
         made.append(fake_node(name, {"topology.fairlead.dev/rack": f"{prefix}-rack-{number // 8}"}))
-        made.append(
-            {
-                "apiVersion": "resource.k8s.io/v1",
-                "kind": "ResourceSlice",
-                "metadata": {"name": f"{name}-gpu"},
-                "spec": {
-                    "driver": f"{prefix}.example.com",
-                    "nodeName": name,
-                    "pool": {"name": name, "generation": 1, "resourceSliceCount": 1},
-                    "devices": [{"name": f"gpu-{device}"} for device in range(8)],
-                },
-            }
-        )
-    selector = {"cel": {"expression": f'device.driver == "{prefix}.example.com"'}}
-    made.append(
-        {
-            "apiVersion": "resource.k8s.io/v1",
-            "kind": "DeviceClass",
-            "metadata": {"name": prefix},
-            "spec": {"selectors": [selector]},
-        }
-    )
+        devices = [{"name": f"gpu-{device}"} for device in range(8)]
+        made.append(fake_slice(name, f"{prefix}.example.com", devices, "gpu"))
+    made.append(device_class(prefix, f'device.driver == "{prefix}.example.com"'))
     return made
 
 

@@ -33,7 +33,7 @@ from installed import (
     told,
 )
 
-from kube import Api, ControlPlane, MissingProgramError, add_cluster, find_programs
+from kube import Api, ControlPlane, add_cluster
 from kube.api import wait_for
 
 pytestmark = pytest.mark.cluster
@@ -49,15 +49,10 @@ KINDS = (
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A control plane of its own, without Fairlead."""
-    try:
-        find_programs(["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"])
-    except MissingProgramError as error:
-        pytest.skip(str(error))
-    with ControlPlane() as plane:
-        add_cluster(plane.api, hardware())
-        yield Cluster(plane)
+def cluster(control_plane: ControlPlane, kubectl: Path) -> Cluster:
+    """A control plane without Fairlead."""
+    add_cluster(control_plane.api, hardware())
+    return Cluster(control_plane)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from installed import GROUP, OPT_IN, Cluster
 
-from kube import ControlPlane, add_cluster, fake_node
+from kube import ControlPlane, add_cluster, device_class, fake_node, fake_slice
 from kube.api import wait_for
 
 pytestmark = pytest.mark.cluster
@@ -63,28 +63,6 @@ GROUPS = "scheduling.k8s.io/v1alpha2"
 """The version of PodGroup that a manifest was written for."""
 
 
-def slice_of(node: str, driver: str, name: str, devices: list[Json], **more: Any) -> Json:
-    """A pool of one slice on a node."""
-    return {
-        "apiVersion": "resource.k8s.io/v1",
-        "kind": "ResourceSlice",
-        "metadata": {"name": f"{node}-{name}"},
-        "spec": {
-            "driver": driver,
-            "nodeName": node,
-            "pool": {"name": f"{node}-{name}", "generation": 1, "resourceSliceCount": 1},
-            "devices": devices,
-            **more,
-        },
-    }
-
-
-def device_class(name: str, expression: str, **more: Any) -> Json:
-    """A class with one selector."""
-    spec = {"selectors": [{"cel": {"expression": expression}}], **more}
-    return {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": name}, "spec": spec}
-
-
 def texts(**values: str) -> Json:
     """Attributes that are strings."""
     return {name: {"string": value} for name, value in values.items()}
@@ -103,15 +81,15 @@ def example_hardware() -> Iterator[Json]:
         shared = {"allowMultipleAllocations": True} if node == "example-2" else {}
         amounts = capacity(memory="80Gi", compute="100")
         devices = [{"name": f"gpu-{number}", "attributes": model, "capacity": amounts, **shared} for number in range(8)]
-        yield slice_of(node, "gpu.example.com", "gpu", devices)
+        yield fake_slice(node, "gpu.example.com", devices, "gpu", pool=f"{node}-gpu")
     bandwidth = capacity(ingressBandwidth="10G", egressBandwidth="10G")
     nics = [{"name": f"nic-{number}", "capacity": bandwidth, "allowMultipleAllocations": True} for number in range(2)]
-    yield slice_of("example-0", "net.example.com", "net", nics)
+    yield fake_slice("example-0", "net.example.com", nics, "net")
     cpus = [
         {"name": f"socket-{number}", "capacity": capacity(cpu="16"), "allowMultipleAllocations": True}
         for number in range(2)
     ]
-    yield slice_of("example-1", "cpu.example.com", "cpu", cpus)
+    yield fake_slice("example-1", "cpu.example.com", cpus, "cpu")
     for kind in ("gpu", "net", "cpu"):
         named = {"extendedResourceName": "example.com/gpu"} if kind == "gpu" else {}
         yield device_class(f"{kind}.example.com", f"device.driver == '{kind}.example.com'", **named)
@@ -135,7 +113,7 @@ def nvidia_hardware() -> Iterator[Json]:
             }
             for index in range(8)
         ]
-        yield slice_of(node, "gpu.nvidia.com", "gpu", devices)
+        yield fake_slice(node, "gpu.nvidia.com", devices, "gpu", pool=f"{node}-gpu")
         slices = {"0": "1g.5gb", "1": "1g.5gb", "2": "2g.10gb", "3": "3g.20gb"}
         parts = [
             {
@@ -145,12 +123,13 @@ def nvidia_hardware() -> Iterator[Json]:
             for gpu in range(2)
             for part, profile in slices.items()
         ]
-        yield slice_of(node, "gpu.nvidia.com", "mig", parts)
+        yield fake_slice(node, "gpu.nvidia.com", parts, "mig", pool=f"{node}-mig")
         passed = [{"name": f"vfio-{index}", "attributes": texts(type="vfio")} for index in range(4)]
-        yield slice_of(node, "gpu.nvidia.com", "vfio", passed)
+        yield fake_slice(node, "gpu.nvidia.com", passed, "vfio", pool=f"{node}-vfio")
     channels = [{"name": f"channel-{number}", "attributes": texts(type="channel")} for number in range(8)]
-    everywhere = slice_of("all", "compute-domain.nvidia.com", "channels", channels, allNodes=True)
+    everywhere = fake_slice("all", "compute-domain.nvidia.com", channels, "channels")
     del everywhere["spec"]["nodeName"]
+    everywhere["spec"]["allNodes"] = True
     yield everywhere
     for kind, name in (("gpu", "gpu"), ("mig", "mig"), ("vfio", "vfio.gpu")):
         expression = f"device.driver == 'gpu.nvidia.com' && device.attributes['gpu.nvidia.com'].type == '{kind}'"

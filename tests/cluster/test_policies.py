@@ -6,6 +6,7 @@ Skipped where Kubernetes' programs are not built (`make kube`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from installed import (
@@ -29,7 +30,7 @@ from installed import (
     told,
 )
 
-from kube import Api, ControlPlane, MissingProgramError, add_cluster, find_programs
+from kube import Api, ControlPlane, add_cluster
 from kube.api import JSON_PATCH, wait_for
 
 pytestmark = pytest.mark.cluster
@@ -48,19 +49,14 @@ OPEN = [{"op": "remove", "path": "/spec/schedulingGates/0"}]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Fairlead's policies on a control plane of their own: they would refuse what other tests do."""
-    try:
-        find_programs(["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"])
-    except MissingProgramError as error:
-        pytest.skip(str(error))
-    with ControlPlane() as plane:
-        made = Cluster(plane)
-        add_cluster(plane.api, hardware())
-        made.install()
-        made.namespace("ml", OPT_IN)
-        made.namespace("other")
-        yield made
+def cluster(control_plane: ControlPlane, kubectl: Path) -> Cluster:
+    """Fairlead's policies on a control plane."""
+    made = Cluster(control_plane)
+    add_cluster(control_plane.api, hardware())
+    made.install()
+    made.namespace("ml", OPT_IN)
+    made.namespace("other")
+    return made
 
 
 @pytest.fixture(scope="module")
