@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from fairlead.cli.group import BAD_INPUT
+from fairlead.cli.reach import kubeconfig_option
 
 if TYPE_CHECKING:
     from fairlead.driver import Driver
@@ -46,12 +47,7 @@ if TYPE_CHECKING:
     metavar="UID",
     help="UID of this pod, for updates without a gap: a new instance starts before the old one ends. Absent: POD_UID.",
 )
-@click.option(
-    "--kubeconfig",
-    type=click.Path(),
-    metavar="PATH",
-    help="How to reach the API server. Absent: KUBECONFIG, then ~/.kube/config, then the ServiceAccount of the pod.",
-)
+@kubeconfig_option
 @click.option(
     "--plugins-dir",
     type=click.Path(path_type=Path),
