@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from fairlead.cli.discover import discover, driver_option, machine_of, machine_options, node_name_option, record
 from fairlead.cli.group import BAD_INPUT
 from fairlead.cli.reach import kubeconfig_option
 
@@ -23,23 +23,12 @@ if TYPE_CHECKING:
     from fairlead.driver.node import NodeOptions
 
 
-@click.command(short_help="Run the DRA drivers of a node.")
-@click.option(
-    "--driver",
-    "drivers",
-    multiple=True,
-    required=True,
-    metavar="NAME[=ARGUMENT]",
-    help="A driver, may be repeated: simulated=FILE[,node=NAME][,faults=FILE][,recover=SECONDS], or your own, as "
-    "package.module:Class.",
+@click.group(
+    short_help="Run the DRA drivers of a node.", invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]"
 )
-@click.option(
-    "--node-name",
-    envvar="NODE_NAME",
-    default=lambda: socket.gethostname().lower(),
-    metavar="NAME",
-    help="The node's name. Absent: NODE_NAME, then the host's name.",
-)
+@driver_option
+@node_name_option
+@machine_options
 @click.option(
     "--pod-uid",
     envvar="POD_UID",
@@ -70,9 +59,13 @@ if TYPE_CHECKING:
     help="Where the container runtime reads CDI files.",
 )
 @click.option("--health", "check", default="", metavar="HOST:PORT", help="Serve grpc.health.v1 there, for probes.")
+@click.pass_context
 def node(
+    ctx: click.Context,
     drivers: Sequence[str],
     node_name: str,
+    root: Path,
+    recording: Path | None,
     pod_uid: str,
     kubeconfig: str | None,
     plugins_dir: Path,
@@ -85,12 +78,20 @@ def node(
     The log is on stderr, one line of JSON for each event. Exit status: 0 when it was told to stop, 2 when a driver, a
     socket or the configuration cannot be used.
 
+    discover shows what would be published, and record keeps what discovery read; neither needs a cluster.
+
     \b
     Examples:
       fairlead cluster h100:nodes=1 > hardware.yaml
       fairlead node --driver simulated=hardware.yaml --node-name worker-1
       fairlead node --driver my_drivers.fpga:FpgaDriver --pod-uid $POD_UID
+      fairlead node discover
+      fairlead node record worker-1.yaml
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    if not drivers:
+        raise click.UsageError("Missing option '--driver'.")
     try:
         import grpc  # noqa: F401
     except ImportError:
@@ -100,17 +101,23 @@ def node(
     from fairlead.driver.node import NodeOptions
     from fairlead.driver.sockets import SocketError
     from fairlead.drivers import DriverArgumentError, make
+    from fairlead.hardware import RecordingError
     from fairlead.kubernetes import AccessError, find_access
 
     options = NodeOptions(
         node_name, pod_uid, plugins_dir.absolute(), registry_dir.absolute(), cdi_dir.absolute(), check
     )
     try:
-        made = [driver for text in drivers for driver in make(text, node_name)]
+        machine = machine_of(root, recording)
+        made = [driver for text in drivers for driver in make(text, node_name, machine)]
         asyncio.run(_run(made, HttpApi(find_access(kubeconfig)), options))
-    except (AccessError, DriverArgumentError, SocketError) as error:
+    except (AccessError, DriverArgumentError, RecordingError, SocketError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None
+
+
+node.add_command(discover)
+node.add_command(record)
 
 
 async def _run(drivers: Sequence[Driver], api: HttpApi, options: NodeOptions) -> None:

@@ -40,6 +40,8 @@ class Pool:
     """Unique in the cluster for the driver; empty stands for the node's name."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Name of a partition to the name of the whole that it is a part of."""
+    problems: Sequence[str] = ()
+    """What could not be read and is left out, a line each with the name of the hardware; the kit tells it."""
 
 
 @dataclass(frozen=True, slots=True)

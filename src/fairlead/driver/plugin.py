@@ -73,6 +73,7 @@ class DriverPlugin:
         self._log = log
         self._thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix=driver.name)
         self._stop: Final = threading.Event()
+        self._problems: set[str] = set()
         self._look: Final = asyncio.Event()
         self._told: Final = asyncio.Condition()
         self._tracker: Final = HealthTracker(
@@ -232,6 +233,12 @@ class DriverPlugin:
         of = Publication(self.driver.name, self._node, "", self.tells_health)
         if problems := problems_of(of, found.pools):
             raise DiscoveryError("; ".join(map(str, problems[:5])))
+        told = {problem for pool in found.pools for problem in pool.problems}
+        for problem in sorted(told - self._problems):
+            self._log("could not be discovered", problem=problem)
+        for problem in sorted(self._problems - told):
+            self._log("can be discovered again", problem=problem)
+        self._problems = told
         return found
 
     async def _publish(self) -> None:

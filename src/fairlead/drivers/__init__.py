@@ -10,17 +10,25 @@ from collections.abc import Sequence
 from typing import Final
 
 from fairlead.driver import Driver
+from fairlead.hardware import LiveMachine, Machine
 
 NAMES: Final = {"simulated": "fairlead.drivers.simulated:make"}
-"""Each driver's factory: it takes the argument that a user gave and the node's name, and returns drivers."""
+"""Each driver's factory: from the argument that a user gave, the node's name and the machine to drivers."""
+HARDWARE: Final[Sequence[str]] = ()
+"""The drivers that find their hardware by themselves."""
 
 
 class DriverArgumentError(Exception):
     """A driver cannot be made of what the user gave; the text says why."""
 
 
-def make(text: str, node: str) -> Sequence[Driver]:
+def make(text: str, node: str, machine: Machine | None = None) -> Sequence[Driver]:
     """The drivers that `NAME` or `NAME=ARGUMENT` stands for.
+
+    Args:
+        text: what the user gave.
+        node: the node's name.
+        machine: where the drivers look for hardware; None for the machine that we run on.
 
     Raises:
         DriverArgumentError: there are none.
@@ -37,7 +45,7 @@ def make(text: str, node: str) -> Sequence[Driver]:
         if isinstance(factory, type):
             made: Sequence[Driver] = [factory(argument) if equals else factory()]
         else:
-            made = factory(argument, node)
+            made = factory(argument, node, machine or LiveMachine())
     except (ValueError, OSError) as error:
         raise DriverArgumentError(f"{name}: {error}") from None
     if not all(isinstance(one, Driver) for one in made):

@@ -10,10 +10,11 @@ from pathlib import Path
 from fairlead.driver import Driver, Pool
 from fairlead.drivers.simulated.driver import SimulatedDriver
 from fairlead.drivers.simulated.faults import Script
+from fairlead.hardware import Machine
 from fairlead.resource import Device, ResourceSlice, read_paths
 
 
-def make(argument: str, node: str) -> list[Driver]:
+def make(argument: str, node: str, machine: Machine) -> list[Driver]:
     """The drivers of `FILE[,node=NAME][,faults=FILE][,recover=SECONDS]`.
 
     Raises:

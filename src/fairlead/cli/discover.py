@@ -1,0 +1,177 @@
+"""`fairlead node discover` and `fairlead node record`: what drivers find on a machine, without a cluster."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+from msgspec.structs import replace
+
+from fairlead.cli.group import BAD_INPUT
+
+if TYPE_CHECKING:
+    from fairlead.driver import Driver
+    from fairlead.hardware import Machine
+    from fairlead.resource import ResourceSlice
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def driver_option(command: _Command) -> _Command:
+    """`--driver`, given to the command as `drivers`."""
+    return click.option(
+        "--driver",
+        "drivers",
+        multiple=True,
+        metavar="NAME[=ARGUMENT]",
+        help="A driver, may be repeated: simulated=FILE[,node=NAME][,faults=FILE][,recover=SECONDS], or your own, as "
+        "package.module:Class.",
+    )(command)
+
+
+def node_name_option(command: _Command) -> _Command:
+    """`--node-name`."""
+    return click.option(
+        "--node-name",
+        envvar="NODE_NAME",
+        default=lambda: socket.gethostname().lower(),
+        metavar="NAME",
+        help="The node's name. Absent: NODE_NAME, then the host's name.",
+    )(command)
+
+
+def machine_options(command: _Command) -> _Command:
+    """`--root` and `--recording`: which machine is looked at."""
+    command = click.option(
+        "--recording",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Find the hardware in this recording (fairlead node record) instead of on this machine.",
+    )(command)
+    return click.option(
+        "--root",
+        type=click.Path(file_okay=False, path_type=Path),
+        default="/",
+        metavar="DIR",
+        help="Where the machine's / is mounted, whose /sys, /proc and /dev are read. Absent: /.",
+    )(command)
+
+
+def machine_of(root: Path, recording: Path | None) -> Machine:
+    """The machine that `machine_options` stand for.
+
+    Raises:
+        OSError: the recording cannot be read.
+        RecordingError: it is none.
+    """
+    from fairlead.hardware import LiveMachine, RecordedMachine, read_recording
+
+    return LiveMachine(root) if recording is None else RecordedMachine(read_recording(recording))
+
+
+@click.command(short_help="Show what would be published.")
+@driver_option
+@node_name_option
+@machine_options
+@click.option("-o", "--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+def discover(
+    drivers: Sequence[str], node_name: str, root: Path, recording: Path | None, form: Literal["yaml", "json"]
+) -> None:
+    """Show the ResourceSlices that drivers would publish for this machine; nothing is changed anywhere.
+
+    Without --driver all drivers look that find their hardware by themselves. What could not be read is told on stderr.
+    Exit status: 0; 1 when something could not be read; 2 when a driver or a file cannot be used.
+
+    \b
+    Examples:
+      fairlead node discover
+      fairlead node discover --driver network -o json
+      fairlead node discover --recording worker-1.yaml | fairlead plan -f - -f claims.yaml
+    """
+    from fairlead.hardware import RecordingError
+    from fairlead.resource import Objects
+    from fairlead.simulation import render
+
+    try:
+        found, problems = _look(drivers, node_name, machine_of(root, recording))
+    except RecordingError as error:
+        raise _refused(error) from None
+    click.echo(render(Objects(slices=found), form, f"Found by fairlead node discover on {node_name}."), nl=False)
+    for problem in problems:
+        click.echo(f"Warning: {problem}", err=True)
+    raise SystemExit(1 if problems else 0)
+
+
+@click.command(short_help="Keep what discovery reads, for other machines.")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@driver_option
+@node_name_option
+@machine_options
+def record(file: Path, drivers: Sequence[str], node_name: str, root: Path, recording: Path | None) -> None:
+    """Keep all that discovery reads of this machine in FILE: YAML, or JSON where the name ends in .json.
+
+    Any driver can then be run from FILE, on any machine, with --recording. The file has serial numbers and addresses of
+    the hardware in clear text. Exit status: 0; 2 when a driver or a file cannot be used.
+
+    \b
+    Examples:
+      fairlead node record worker-1.yaml
+      fairlead node record worker-1.json --driver network
+    """
+    from fairlead.hardware import Recording, RecordingError, RecordingMachine, write_recording
+
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    kept = Recording(machine=node_name, taken=taken)
+    try:
+        found, problems = _look(drivers, node_name, RecordingMachine(machine_of(root, recording), kept))
+    except RecordingError as error:
+        raise _refused(error) from None
+    write_recording(kept, file)
+    for problem in problems:
+        click.echo(f"Warning: {problem}", err=True)
+    devices = sum(len(one.spec.devices) for one in found)
+    answers = sum(map(len, kept.doors.values()))
+    click.echo(f"{file}: {devices} devices; {len(kept.files)} files and folders, {answers} answers of libraries")
+
+
+def _look(drivers: Sequence[str], node_name: str, machine: Machine) -> tuple[list[ResourceSlice], list[str]]:
+    """What the drivers would publish, and what they could not read."""
+    from fairlead.drivers import HARDWARE, DriverArgumentError, make
+
+    found: list[ResourceSlice] = []
+    problems: list[str] = []
+    try:
+        made = [driver for text in drivers or HARDWARE for driver in make(text, node_name, machine)]
+    except DriverArgumentError as error:
+        raise _refused(error) from None
+    for driver in made:
+        slices, more = _slices(driver, node_name)
+        found += slices
+        problems += more
+    return found, problems
+
+
+def _slices(driver: Driver, node_name: str) -> tuple[list[ResourceSlice], list[str]]:
+    from fairlead.driver.inventory import DiscoveryError, make_inventory
+    from fairlead.driver.slices import Publication, plan, problems_of
+    from fairlead.resource import ObjectMeta
+
+    of = Publication(driver.name, node_name, "", False)
+    try:
+        pools = make_inventory(driver.discover(), node_name).pools
+    except DiscoveryError as error:
+        return [], [f"{driver.name}: {error}"]
+    problems = [f"{driver.name}: {problem}" for pool in pools for problem in pool.problems]
+    problems += [f"{driver.name}: {problem}" for problem in problems_of(of, pools)]
+    pools = [pool for pool in pools if pool.devices or pool.counters]
+    # The node is not asked for, so nothing can say that the slices belong to it.
+    return [replace(one.item, metadata=ObjectMeta(name=one.item.name)) for one in plan(of, pools, [], {})], problems
+
+
+def _refused(error: Exception) -> SystemExit:
+    click.echo(f"Error: {error}", err=True)
+    return SystemExit(BAD_INPUT)
