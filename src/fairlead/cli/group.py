@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "explain": "fairlead.cli.explain",
     "defrag": "fairlead.cli.defrag",
     "validate": "fairlead.cli.validate",
+    "migrate": "fairlead.cli.migrate",
     "allocate": "fairlead.cli.allocate",
     "cluster": "fairlead.cli.cluster",
     "simulate": "fairlead.cli.simulate",

@@ -61,11 +61,13 @@ from fairlead.resource.manifest import (
     TextError,
     Workload,
     parse_yaml,
+    read_documents,
     read_paths,
     read_text,
     to_builtins,
     write_json,
     write_yaml,
+    write_yaml_value,
 )
 from fairlead.resource.problem import Problem
 from fairlead.resource.quantity import Quantity
@@ -227,6 +229,7 @@ __all__ = [
     "encode_hook",
     "expand",
     "parse_yaml",
+    "read_documents",
     "read_paths",
     "read_text",
     "running_pods",
@@ -236,4 +239,5 @@ __all__ = [
     "validate_pools",
     "write_json",
     "write_yaml",
+    "write_yaml_value",
 ]

@@ -5,10 +5,10 @@ puts each object into its list of `objects`, `read` does it for files, `write` p
 """
 
 from fairlead.resource.manifest.objects import Objects
-from fairlead.resource.manifest.read import read_paths, read_text
+from fairlead.resource.manifest.read import read_documents, read_paths, read_text
 from fairlead.resource.manifest.text import TextError, parse_yaml
 from fairlead.resource.manifest.workloads import PodSet, Workload
-from fairlead.resource.manifest.write import to_builtins, write_json, write_yaml
+from fairlead.resource.manifest.write import to_builtins, write_json, write_yaml, write_yaml_value
 from fairlead.resource.problem import Problem
 
 __all__ = [
@@ -18,9 +18,11 @@ __all__ = [
     "TextError",
     "Workload",
     "parse_yaml",
+    "read_documents",
     "read_paths",
     "read_text",
     "to_builtins",
     "write_json",
     "write_yaml",
+    "write_yaml_value",
 ]

@@ -6,9 +6,10 @@ too many problems is given up. A dump of 40 MB in JSON takes about a second.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -49,6 +50,46 @@ def read_text(data: bytes, source: str) -> tuple[Objects, list[Problem]]:
     with collector_paused():
         _read_source(collector, data, source)
     return collector.objects, collector.problems
+
+
+def read_documents(
+    paths: Sequence[str], stdin: Callable[[], bytes] | None = None
+) -> tuple[list[tuple[dict[str, Any], str]], list[Problem]]:
+    """All objects under the paths as plain values with their source, of any kind, lists taken apart; and problems."""
+    found: list[tuple[dict[str, Any], str]] = []
+    problems: list[Problem] = []
+    for path in paths:
+        files = [None] if path == "-" else _files(path, problems)
+        for file in files:
+            source = STDIN if file is None else str(file)
+            try:
+                data = file.read_bytes() if file is not None else stdin() if stdin is not None else b""
+                text = decode_text(data)
+                if text.lstrip().startswith("{"):
+                    documents = [json.loads(text)]
+                else:
+                    documents = [one for piece, line in split_documents(text) for one in parse_yaml(piece, line)]
+            except OSError as error:
+                problems.append(Problem("", "", error.strerror or str(error), source))
+                continue
+            except (ValueError, RecursionError) as error:
+                problems.append(Problem("", "", str(error), source))
+                continue
+            for document in documents:
+                _take_apart(document, source, found, problems)
+    return found, problems
+
+
+def _take_apart(document: Any, source: str, found: list[tuple[dict[str, Any], str]], problems: list[Problem]) -> None:
+    if document is None:
+        return
+    if not isinstance(document, dict):
+        problems.append(Problem("", "", f"holds no object but {type(document).__name__}", source))
+    elif str(document.get("kind", "")).endswith("List") and isinstance(document.get("items"), list):
+        for item in document["items"]:
+            _take_apart(item, source, found, problems)
+    else:
+        found.append((document, source))
 
 
 def _files(path: str, problems: list[Problem]) -> list[Path]:

@@ -60,7 +60,12 @@ def write_json(item: KubeObject) -> str:
 
 def write_yaml(item: KubeObject) -> str:
     """The object as YAML that reads back to an equal object."""
-    text: str = yaml.dump(to_builtins(item), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+    return write_yaml_value(to_builtins(item))
+
+
+def write_yaml_value(value: Any) -> str:
+    """A plain value as YAML, its keys in their own order, that Kubernetes reads as the same value."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
     return text
 
 
