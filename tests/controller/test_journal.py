@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 
-from fairlead.controller.journal import Format, Journal
+from fairlead.controller.levels import LEVELS
+from fairlead.telemetry import Format, Journal
 
 
 def lines(format_: Format, *events: tuple[str, dict[str, object]]) -> list[str]:
     to = io.StringIO()
-    journal = Journal(to, format_)
+    journal = Journal(to, LEVELS, format_)
     for event, fields in events:
         journal(event, **fields)
     return to.getvalue().splitlines()

@@ -12,10 +12,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain
 
 from fairlead.controller.metrics import Metrics
-from fairlead.controller.probes import ListenError, Probes, split_address
 from fairlead.controller.rounds import PlannedRound
 from fairlead.controller.service import Service
 from fairlead.controller.state import Core
+from fairlead.telemetry import ListenError, Probes, split_address
 
 
 def asked(path: str, unready: str = "", unhealthy: str = "", accept: str = "") -> tuple[int, str]:

@@ -78,8 +78,9 @@ def controller(
       fairlead controller --policy pack --devices compact --topology wiring.yaml
       fairlead controller --listen 127.0.0.1:8080 --log-format text
     """
-    from fairlead.controller import LeaseName, ListenError, Placing, run
+    from fairlead.controller import LeaseName, Placing, run
     from fairlead.kubernetes import AccessError, find_access
+    from fairlead.telemetry import ListenError
 
     try:
         access = find_access(kubeconfig, context)

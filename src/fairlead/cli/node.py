@@ -6,12 +6,10 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
-import msgspec
 
 from fairlead.cli.discover import discover, driver_option, machine_of, machine_options, node_name_option, record
 from fairlead.cli.group import BAD_INPUT
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from fairlead.driver import Driver
     from fairlead.driver.http import HttpApi
     from fairlead.driver.node import NodeOptions
+    from fairlead.telemetry import Format
 
 
 @click.group(
@@ -58,7 +57,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where the container runtime reads CDI files.",
 )
+@click.option("--listen", default="", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
 @click.option("--health", "check", default="", metavar="HOST:PORT", help="Serve grpc.health.v1 there, for probes.")
+@click.option(
+    "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to write the log."
+)
 @click.pass_context
 def node(
     ctx: click.Context,
@@ -71,11 +74,13 @@ def node(
     plugins_dir: Path,
     registry_dir: Path,
     cdi_dir: Path,
+    listen: str,
     check: str,
+    log_format: Literal["json", "text"],
 ) -> None:
     """Publish the devices of this node and prepare them for pods, with any number of drivers in one process.
 
-    The log is on stderr, one line of JSON for each event. Exit status: 0 when it was told to stop, 2 when a driver, a
+    The log is on stderr, one line for each event. Exit status: 0 when it was told to stop, 2 when a driver, a
     socket or the configuration cannot be used.
 
     discover shows what would be published, and record keeps what discovery read; neither needs a cluster.
@@ -84,7 +89,7 @@ def node(
     Examples:
       fairlead cluster h100:nodes=1 > hardware.yaml
       fairlead node --driver simulated=hardware.yaml --node-name worker-1
-      fairlead node --driver my_drivers.fpga:FpgaDriver --pod-uid $POD_UID
+      fairlead node --driver my_drivers.fpga:FpgaDriver --pod-uid $POD_UID --listen 0.0.0.0:8080
       fairlead node discover
       fairlead node record worker-1.yaml
     """
@@ -103,15 +108,16 @@ def node(
     from fairlead.drivers import DriverArgumentError, make
     from fairlead.hardware import RecordingError
     from fairlead.kubernetes import AccessError, find_access
+    from fairlead.telemetry import ListenError
 
     options = NodeOptions(
-        node_name, pod_uid, plugins_dir.absolute(), registry_dir.absolute(), cdi_dir.absolute(), check
+        node_name, pod_uid, plugins_dir.absolute(), registry_dir.absolute(), cdi_dir.absolute(), check, listen
     )
     try:
         machine = machine_of(root, recording)
         made = [driver for text in drivers for driver in make(text, node_name, machine)]
-        asyncio.run(_run(made, HttpApi(find_access(kubeconfig)), options))
-    except (AccessError, DriverArgumentError, RecordingError, SocketError) as error:
+        asyncio.run(_run(made, HttpApi(find_access(kubeconfig)), options, log_format))
+    except (AccessError, DriverArgumentError, ListenError, RecordingError, SocketError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(BAD_INPUT) from None
 
@@ -120,18 +126,15 @@ node.add_command(discover)
 node.add_command(record)
 
 
-async def _run(drivers: Sequence[Driver], api: HttpApi, options: NodeOptions) -> None:
-    from fairlead.driver.node import serve
+async def _run(drivers: Sequence[Driver], api: HttpApi, options: NodeOptions, format_: Format) -> None:
+    from fairlead.driver.node import LEVELS, serve
+    from fairlead.telemetry import Journal
 
+    log = Journal(sys.stderr, LEVELS, format_)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with api:
-        _log("start", node=options.node, drivers=[driver.name for driver in drivers])
-        await serve(drivers, api, options, _log, stop)
-        _log("stop")
-
-
-def _log(event: str, **fields: Any) -> None:
-    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-    print(msgspec.json.encode(line).decode(), file=sys.stderr, flush=True)
+        log("start", node=options.node, drivers=[driver.name for driver in drivers])
+        await serve(drivers, api, options, log, stop)
+        log("stop")

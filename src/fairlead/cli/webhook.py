@@ -81,9 +81,9 @@ def webhook(
       fairlead webhook --cert tls.crt --key tls.key --metrics 127.0.0.1:8080 --log-format text
       fairlead webhook --cert /certs/tls.crt --key /certs/tls.key --pod "$POD_NAMESPACE/$POD_NAME"
     """
-    from fairlead.controller import ListenError
     from fairlead.controller.lock import CertificateError, Options, serve
     from fairlead.kubernetes import AccessError, find_access
+    from fairlead.telemetry import ListenError
 
     pod_namespace, _, pod_name = (pod or "").partition("/")
     if pod and not (pod_namespace and pod_name):

@@ -23,7 +23,6 @@ from fairlead.controller.figures import DeviceFigures, device_figures
 from fairlead.controller.grouping import GROUP, GROUP_SIZE
 from fairlead.controller.patches import COMPONENT, FINALIZER, GATE
 from fairlead.controller.policies import Placing
-from fairlead.controller.probes import ListenError, split_address
 from fairlead.controller.rounds import Answer, MakeRound, PlannedRound, Round
 from fairlead.controller.run import LeaseName, run
 from fairlead.controller.state import Core
@@ -48,7 +47,6 @@ __all__ = [
     "Kind",
     "LeaseName",
     "Listed",
-    "ListenError",
     "MakeRound",
     "Opened",
     "Placing",
@@ -63,5 +61,4 @@ __all__ = [
     "device_figures",
     "open_gates",
     "run",
-    "split_address",
 ]

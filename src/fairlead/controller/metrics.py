@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, PlatformCollector, ProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-import fairlead
 from fairlead.controller.events import (
     KINDS,
     UNKNOWN_OUTCOME,
@@ -31,19 +30,10 @@ from fairlead.controller.figures import STATES, DeviceFigures
 from fairlead.controller.grouping import has_gate
 from fairlead.controller.tally import Tally
 from fairlead.resource import KubeObject, Pod
+from fairlead.telemetry import DURATIONS, new_registry
 
-_SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 _CONFLICT: Final = 409
-
-
-def new_registry() -> CollectorRegistry:
-    """A registry with what every process shows of itself: memory, CPU time, Python, our version."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    Info("fairlead_build", "The version that runs.", registry=registry).info({"version": fairlead.__version__})
-    return registry
 
 
 class Metrics:
@@ -61,7 +51,7 @@ class Metrics:
         self.decision = Histogram(
             "fairlead_decision_seconds",
             "What one look at all that has changed took.",
-            buckets=_SHORT,
+            buckets=DURATIONS,
             registry=registry,
         )
         self._opened = Histogram(
@@ -83,14 +73,14 @@ class Metrics:
             "fairlead_write_seconds",
             "From sending a write to its answer.",
             ["purpose"],
-            buckets=_SHORT,
+            buckets=DURATIONS,
             registry=registry,
         )
         self._restarts = Counter("fairlead_watch_restarts", "Watches that ended badly.", ["kind"], registry=registry)
         self._lag = Histogram(
             "fairlead_watch_lag_seconds",
             "From the answer to a write of ours to our own watch showing it.",
-            buckets=_SHORT,
+            buckets=DURATIONS,
             registry=registry,
         )
         self.leader = Gauge("fairlead_leader", "1 for the one that writes.", registry=registry)

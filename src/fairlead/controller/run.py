@@ -25,12 +25,13 @@ from fairlead.controller import memory
 from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector
 from fairlead.controller.events import KINDS, UNKNOWN_OUTCOME, Event, Kind, Listed, Purpose, Refused, Write, Written
-from fairlead.controller.journal import Format, Journal
+from fairlead.controller.levels import LEVELS
 from fairlead.controller.policies import Placing
 from fairlead.controller.service import Service
 from fairlead.controller.state import Core
 from fairlead.controller.stuck import PATIENCE
 from fairlead.kubernetes import Access, ServerError
+from fairlead.telemetry import Format, Journal
 
 _WRITES: Final = 64
 """Writes on their way at one time."""
@@ -97,7 +98,7 @@ def run(
     """
     memory.prepare()
     core = partial(Core, placing.rounds(random_share_id), bind_patience)
-    return asyncio.run(_Loop(access, Journal(log_to, log_format), once, lease, core).run(listen))
+    return asyncio.run(_Loop(access, Journal(log_to, LEVELS, log_format), once, lease, core).run(listen))
 
 
 class _Loop:

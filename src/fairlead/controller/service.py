@@ -14,9 +14,9 @@ from typing import Final
 
 from fairlead.controller.figures import device_figures
 from fairlead.controller.metrics import Metrics
-from fairlead.controller.probes import Probes
 from fairlead.controller.state import Core
 from fairlead.placement import Cluster
+from fairlead.telemetry import Probes
 
 _BEAT: Final = 1.0
 """Seconds between two looks at how late the loop is."""

@@ -10,7 +10,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from fairlead.driver.author import Driver
 from fairlead.driver.cdi import DEFAULT_FOLDER, SpecFolder
 from fairlead.driver.engine import Engine
 from fairlead.driver.metadata import MetadataFolder
+from fairlead.driver.metrics import DriverMetrics, MeteredApi, NodeMetrics
 from fairlead.driver.plugin import DriverPlugin
 from fairlead.driver.publisher import Publisher
 from fairlead.driver.server import GRACE, KubeletServer
@@ -30,9 +31,25 @@ from fairlead.driver.slices import driver_name_faults
 from fairlead.driver.sockets import PLUGINS, REGISTRY, Instance, SocketError, endpoints
 from fairlead.driver.steps import Log, Steps
 from fairlead.driver.store import Store, boot_id
+from fairlead.telemetry import Level, Probes, new_registry
 
 _AGAIN: Final = 5.0
 """Seconds before a driver that failed is started again."""
+_WARNINGS: Final = (
+    "not prepared",
+    "not unprepared",
+    "not begun",
+    "not registered by kubelet",
+    "slices not published",
+    "discovery failed",
+    "device status not written",
+    "could not be put right",
+    "the API server dropped fields, their features are off",
+    "watch ended",
+)
+_ERRORS: Final = ("the driver failed", "failed", "a bug in the kit", "state cannot be used")
+LEVELS: Final[dict[str, Level]] = {**dict.fromkeys(_WARNINGS, "warning"), **dict.fromkeys(_ERRORS, "error")}
+"""How much the events of drivers matter; those that are not listed are `info`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +65,25 @@ class NodeOptions:
     cdi: Path = DEFAULT_FOLDER
     check: str = ""
     """HOST:PORT for grpc.health.v1, for kubelet's probes; empty for none."""
+    listen: str = ""
+    """HOST:PORT for metrics, and probes by HTTP; empty for none."""
     boot: str = field(default_factory=boot_id)
 
 
 class _Hosted:
     """One driver, from its first socket to its last."""
 
-    def __init__(self, driver: Driver, api: Api, options: NodeOptions, order: float, log: Log) -> None:
+    def __init__(
+        self, driver: Driver, api: Api, options: NodeOptions, order: float, log: Log, metrics: DriverMetrics
+    ) -> None:
         def told(event: str, **fields: object) -> None:
             log(event, driver=driver.name, **fields)
 
         folder = options.plugins / driver.name
+        api = MeteredApi(api, metrics)
         self.driver: Final = driver
+        self.registered = False
+        """Whether kubelet said last that it took us."""
         self.log: Final = told
         self._sockets: Final = endpoints(driver.name, options.pod_uid, options.plugins, options.registry)
         self._instance: Final = Instance(folder, options.pod_uid, order)
@@ -67,7 +91,7 @@ class _Hosted:
         metadata = MetadataFolder(driver.name, folder)
         steps = Steps(driver, SpecFolder(driver.name, options.cdi), metadata, told)
         self._engine: Final = Engine(driver, store, steps, told)
-        self.plugin: Final = DriverPlugin(driver, self._engine, api, options.node, told)
+        self.plugin: Final = DriverPlugin(driver, self._engine, api, options.node, told, metrics)
         self._publisher: Final = Publisher(
             api,
             driver.name,
@@ -77,6 +101,7 @@ class _Hosted:
             self.plugin.tells_health,
             self._instance.is_youngest,
             told,
+            metrics,
         )
 
     async def run(self, ready: asyncio.Event) -> None:
@@ -94,26 +119,44 @@ class _Hosted:
                 tasks.create_task(self.plugin.run())
                 tasks.create_task(self._publisher.run())
         finally:
+            self.registered = False
             await asyncio.shield(server.stop(GRACE))
             await asyncio.to_thread(self.plugin.close)
             self._instance.release()
 
     def _registered(self, taken: bool, why: str) -> None:
+        self.registered = taken
         self.log("registered" if taken else "not registered by kubelet", **({} if taken else {"problem": why}))
 
 
 class _AllOf:
-    """Serving when every driver is."""
+    """All drivers together: serving when every driver is, and their figures."""
 
-    def __init__(self) -> None:
-        self.plugins: dict[str, DriverPlugin] = {}
-        self.wanted = 0
+    def __init__(self, names: Sequence[str]) -> None:
+        self.metrics: Final = NodeMetrics(new_registry())
+        self.up: dict[str, _Hosted] = {}
+        self._names: Final = names
 
     async def serving(self) -> bool:
         """Whether all drivers are up and can prepare."""
-        if len(self.plugins) < self.wanted:
+        if len(self.up) < len(self._names):
             return False
-        return all([await plugin.serving() for plugin in self.plugins.values()])
+        return all([await one.plugin.serving() for one in self.up.values()])
+
+    async def unready(self) -> str:
+        """Why an instance that this one replaces must not end yet; empty where it may."""
+        for name in self._names:
+            if (one := self.up.get(name)) is None:
+                return f"driver {name}: has failed and is started again"
+            if not one.registered:
+                return f"driver {name}: is not registered by kubelet"
+            if not await one.plugin.serving():
+                return f"driver {name}: its state cannot be used"
+        return ""
+
+    async def show(self) -> None:
+        """Brings the metrics up to date."""
+        self.metrics.show({name: await one.plugin.levels(one.registered) for name, one in list(self.up.items())})
 
 
 async def serve(drivers: Sequence[Driver], api: Api, options: NodeOptions, log: Log, stop: asyncio.Event) -> None:
@@ -128,6 +171,7 @@ async def serve(drivers: Sequence[Driver], api: Api, options: NodeOptions, log: 
 
     Raises:
         SocketError: a driver cannot listen, because of its name, its paths, or another instance.
+        ListenError: `options.listen` cannot be used.
     """
     names = [driver.name for driver in drivers]
     for name in names:
@@ -136,31 +180,35 @@ async def serve(drivers: Sequence[Driver], api: Api, options: NodeOptions, log: 
         if faults := driver_name_faults(name):
             raise SocketError(f"driver {name!r}: {faults}")
         endpoints(name, options.pod_uid, options.plugins, options.registry)
-    together = _AllOf()
-    together.wanted = len(names)
-    probes = await _probes(options.check, together) if options.check else None
-    order = time.time()
-    tasks = [asyncio.create_task(_keep(driver, api, options, order, log, together)) for driver in drivers]
-    stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()  # a driver ends by itself only when it can not listen
-    finally:
-        for task in (stopping, *tasks):
-            task.cancel()
-        await asyncio.gather(stopping, *tasks, return_exceptions=True)
-        if probes is not None:
-            await probes.stop(0)
+    together = _AllOf(names)
+    shown = Probes(together.metrics.registry, together.show, str, together.unready)
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(shown.stop)
+        if options.listen:
+            log("listening", address=await shown.start(options.listen))
+        if options.check:
+            opened.push_async_callback((await _probes(options.check, together)).stop, 0)
+        order = time.time()
+        tasks = [asyncio.create_task(_keep(driver, api, options, order, log, together)) for driver in drivers]
+        stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()  # a driver ends by itself only when it can not listen
+        finally:
+            for task in (stopping, *tasks):
+                task.cancel()
+            await asyncio.gather(stopping, *tasks, return_exceptions=True)
 
 
 async def _keep(driver: Driver, api: Api, options: NodeOptions, order: float, log: Log, together: _AllOf) -> None:
     """Runs one driver, again and again; a driver that never came up cannot, and says why."""
     ready = asyncio.Event()
+    metrics = together.metrics.of(driver.name)
     while True:
-        hosted = _Hosted(driver, api, options, order, log)
-        together.plugins[driver.name] = hosted.plugin
+        hosted = _Hosted(driver, api, options, order, log, metrics)
+        together.up[driver.name] = hosted
         try:
             await hosted.run(ready)
         except (SocketError, OSError) as error:
@@ -169,8 +217,8 @@ async def _keep(driver: Driver, api: Api, options: NodeOptions, order: float, lo
             log("failed", driver=driver.name, problem=str(error))
         except Exception as error:
             log("failed", driver=driver.name, problem=repr(error), trace=traceback.format_exc())
-        with suppress(KeyError):
-            del together.plugins[driver.name]
+        del together.up[driver.name]
+        metrics.restarted()
         await asyncio.sleep(_AGAIN)
 
 

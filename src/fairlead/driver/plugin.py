@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from fairlead.driver.api import Api, ApiError, apply_device_status, get_claim
 from fairlead.driver.author import Driver, Health, Pool, PrepareError
@@ -27,6 +28,7 @@ from fairlead.driver.batches import Batches
 from fairlead.driver.engine import Done, Engine
 from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, tainted
 from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
+from fairlead.driver.metrics import DriverMetrics, Levels, NodeMetrics
 from fairlead.driver.record import Record
 from fairlead.driver.services import ClaimRef, HealthOf
 from fairlead.driver.slices import Publication, problems_of
@@ -53,7 +55,15 @@ _HOPELESS: Final = (404, 409, 422)
 class DriverPlugin:
     """A driver, its engine and its view of the hardware; the `Plugin` of its services."""
 
-    def __init__(self, driver: Driver, engine: Engine, api: Api, node: str, log: Log) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        engine: Engine,
+        api: Api,
+        node: str,
+        log: Log,
+        metrics: DriverMetrics | None = None,
+    ) -> None:
         """Starts nothing yet.
 
         Args:
@@ -62,6 +72,7 @@ class DriverPlugin:
             api: the way to the API server.
             node: the node's name.
             log: is told what happens.
+            metrics: where to count; nobody sees the figures where it is absent.
         """
         self.driver: Final = driver
         self.tells_health: Final = type(driver).health is not Driver.health
@@ -71,6 +82,7 @@ class DriverPlugin:
         self._api = api
         self._node = node
         self._log = log
+        self._metrics: Final = metrics or NodeMetrics(CollectorRegistry()).of(driver.name)
         self._thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix=driver.name)
         self._stop: Final = threading.Event()
         self._problems: set[str] = set()
@@ -165,6 +177,20 @@ class DriverPlugin:
             return False
         return True
 
+    async def levels(self, registered: bool) -> Levels:
+        """How things are now; no claims where the state cannot be used."""
+        try:
+            states = [record.state for record in await asyncio.to_thread(self._engine.records)]
+        except StoreError:
+            states = []
+        return Levels(
+            registered,
+            len(self._published.devices),
+            sum(one.healthy is False for one in self._conditions.values()),
+            states.count("completed"),
+            states.count("started"),
+        )
+
     async def _in_thread(self, work: Callable[..., _Result], *args: Any) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
@@ -177,21 +203,31 @@ class DriverPlugin:
             return ApiError(0, f"the API server's answer cannot be read: {error}")
 
     async def _prepare(self, ref: ClaimRef) -> tuple[str, tuple[Answer, ...] | str]:
-        claim = await self._fetch(ref)
-        if isinstance(claim, ApiError):
-            outcome: Any = PrepareError(f"{_label(ref)}: cannot be read from the API server: {claim}")
-        else:
-            outcome = await self._preparing.ask(ref.uid, claim)
+        with self._metrics.call("prepare") as done:
+            claim = await self._fetch(ref)
+            if isinstance(claim, ApiError):
+                outcome: Any = PrepareError(f"{_label(ref)}: cannot be read from the API server: {claim}")
+            else:
+                outcome = await self._preparing.ask(ref.uid, claim)
+            if isinstance(outcome, Done):
+                done()
         if isinstance(outcome, Done):
             self._unreported.put_nowait((outcome.record, _FIRST_DELAY))
             return ref.uid, outcome.answers
+        if isinstance(outcome, StoreError):
+            self._metrics.store_failed()
         self._log("not prepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(outcome))
         return ref.uid, str(outcome)
 
     async def _unprepare(self, ref: ClaimRef) -> tuple[str, str]:
-        outcome = await self._unpreparing.ask(ref.uid, None)
+        with self._metrics.call("unprepare") as done:
+            outcome = await self._unpreparing.ask(ref.uid, None)
+            if outcome is None:
+                done()
         if outcome is None:
             return ref.uid, ""
+        if isinstance(outcome, StoreError):
+            self._metrics.store_failed()
         self._log("not unprepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(outcome))
         return ref.uid, f"{_label(ref)}: {outcome}"
 
@@ -204,6 +240,7 @@ class DriverPlugin:
                 self._log("could not be put right", problem=problem)
             records = await self._in_thread(self._engine.records)
         except StoreError as error:
+            self._metrics.store_failed()
             self._log("state cannot be used", problem=str(error))
             return
         self._recovered = True
@@ -216,6 +253,7 @@ class DriverPlugin:
         try:
             self._engine.inventory = await self._in_thread(self._look_at_hardware)
         except DiscoveryError as error:
+            self._metrics.discovery_failed()
             self._log("discovery failed", problem=str(error))
             return False
         self._known = True

@@ -30,6 +30,7 @@ from fairlead.driver.api import (
     update_slice,
 )
 from fairlead.driver.author import Pool
+from fairlead.driver.metrics import DriverMetrics
 from fairlead.driver.slices import Publication, SliceWrite, dropped_fields, plan
 from fairlead.driver.steps import Log
 from fairlead.resource import ResourceSliceSpec
@@ -59,6 +60,7 @@ class Publisher:
         taints_come: bool,
         is_youngest: Callable[[], bool],
         log: Log,
+        metrics: DriverMetrics | None = None,
     ) -> None:
         """Asks nothing yet.
 
@@ -71,6 +73,7 @@ class Publisher:
             taints_come: whether devices may get taints.
             is_youngest: whether this instance is to publish.
             log: is told what was written, and what went wrong.
+            metrics: counts what was written; nobody does where it is absent.
         """
         self._api = api
         self._driver: Final = driver
@@ -80,6 +83,7 @@ class Publisher:
         self._taints_come: Final = taints_come
         self._is_youngest = is_youngest
         self._log = log
+        self._metrics: Final = metrics
         self._disturbed: Final = asyncio.Event()
         self._remembered: dict[str, tuple[ResourceSliceSpec, ResourceSliceSpec]] = {}
         self._repairs: deque[float] = deque()
@@ -152,11 +156,17 @@ class Publisher:
         self._remembered.pop(name, None)
         if write.verb == "delete":
             await delete_slice(self._api, write.item)
+            self._count(write)
             return
         stored = await (create_slice if write.verb == "create" else update_slice)(self._api, write.item)
+        self._count(write)
         if fields := dropped_fields(write.item, stored):
             self._remembered[name] = (write.item.spec, stored.spec)
             self._log("the API server dropped fields, their features are off", name=name, fields=fields)
+
+    def _count(self, write: SliceWrite) -> None:
+        if self._metrics is not None:
+            self._metrics.slice_written(write.verb)
 
     async def _follow(self) -> None:
         """Wakes the loop when anybody changes our slices."""

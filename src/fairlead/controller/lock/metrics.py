@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from fairlead.controller.lock.index import Index
 from fairlead.controller.lock.review import Response
-from fairlead.controller.metrics import new_registry
+from fairlead.telemetry import new_registry
 
 Outcome = Literal["passed", "refused", "not known", "not understood"]
 Cause = Literal["taking over", "overdue"]

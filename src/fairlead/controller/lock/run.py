@@ -26,7 +26,7 @@ from typing import Any, Final, TextIO
 from fairlead.controller.client import Client
 from fairlead.controller.elector import Elector, clock
 from fairlead.controller.events import Event, Kind
-from fairlead.controller.journal import Format, Journal
+from fairlead.controller.levels import LEVELS
 from fairlead.controller.lock.certificates import Certificates
 from fairlead.controller.lock.index import Index
 from fairlead.controller.lock.label import Label
@@ -35,8 +35,8 @@ from fairlead.controller.lock.review import Request, Response, review
 from fairlead.controller.lock.server import Server
 from fairlead.controller.lock.settling import Settler
 from fairlead.controller.lock.telling import Teller
-from fairlead.controller.probes import Probes
 from fairlead.kubernetes import Access, ServerError
+from fairlead.telemetry import Format, Journal, Probes
 
 _KINDS: Final[tuple[Kind, ...]] = ("ResourceClaim", "ResourceSlice")
 _TURN: Final = 1.0
@@ -88,7 +88,7 @@ class _Webhook:
     def __init__(self, access: Access, options: Options, log_to: TextIO) -> None:
         self._access = access
         self._options = options
-        self._log = Journal(log_to, options.log_format)
+        self._log = Journal(log_to, LEVELS, options.log_format)
         self._metrics = LockMetrics()
         self._certificates = Certificates(options.certificate, options.key)
         self._index: Index | None = None

@@ -18,7 +18,7 @@ from aiohttp import web
 from fairlead.controller.lock.certificates import Certificates
 from fairlead.controller.lock.metrics import LockMetrics
 from fairlead.controller.lock.review import Request, Response, read, write
-from fairlead.controller.probes import listen
+from fairlead.telemetry import listen
 
 _BODY: Final = 16 * 2**20
 """Bytes of a review: a claim before and after, each at most what etcd takes."""

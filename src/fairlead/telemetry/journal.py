@@ -8,36 +8,34 @@ process: so all lines of one pod can be found.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import msgspec
 
 Format = Literal["json", "text"]
 Level = Literal["info", "warning", "error"]
 
-_WARNINGS: Final = frozenset(
-    {"watch ended", "lead lost", "lease not reached", "not protected", "not allocated", "not released", "not opened"}
-    | {"not told", "perhaps protected", "perhaps allocated", "perhaps released", "perhaps opened", "perhaps told"}
-    | {"not marked", "perhaps marked"}
-    | {"no figures"}
-    | {"not settled", "may not settle", "held twice", "answers no more", "label not set", "certificate not renewed"}
-    | {"not understood"}
-)
-_ERRORS: Final = frozenset({"refused", "election failed", "failed"})
-
 
 class Journal:
     """Writes events."""
 
-    def __init__(self, to: TextIO, format_: Format = "json") -> None:
-        """Takes the stream to write to, and how."""
+    def __init__(self, to: TextIO, levels: Mapping[str, Level], format_: Format = "json") -> None:
+        """Writes nothing yet.
+
+        Args:
+            to: the stream.
+            levels: by event, of those that are more than `info`.
+            format_: of the lines.
+        """
         self._to = to
+        self._levels = levels
         self._format = format_
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Writes an event; empty fields are left out."""
-        level: Level = "error" if event in _ERRORS else "warning" if event in _WARNINGS else "info"
+        level: Level = self._levels.get(event, "info")
         head = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event}
         fields = {name: value for name, value in fields.items() if value not in ("", None)}
         if self._format == "json":

@@ -71,7 +71,7 @@ class Probes:
         registry: CollectorRegistry,
         refresh: Callable[[], Awaitable[None]],
         unhealthy: Callable[[], str],
-        unready: Callable[[], str],
+        unready: Callable[[], str | Awaitable[str]],
         option: str = "--listen",
     ) -> None:
         """Does nothing yet.
@@ -118,7 +118,8 @@ class Probes:
         return _answer(self._unhealthy())
 
     async def _readiness(self, _: web.Request) -> web.Response:
-        return _answer(self._unhealthy() or self._unready())
+        problem = self._unhealthy() or self._unready()
+        return _answer(problem if isinstance(problem, str) else await problem)
 
 
 def _answer(problem: str) -> web.Response:
