@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "duplicates": "fairlead.cli.duplicates",
     "ungate": "fairlead.cli.ungate",
     "node": "fairlead.cli.node",
+    "driver": "fairlead.cli.driver",
     "demo": "fairlead.cli.demo",
 }
 """Each command's module; the command is the attribute of the same name."""
