@@ -95,8 +95,8 @@ lock:
 		pyproject.toml -o requirements.lock
 	echo 'ortools>=9.10' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--constraints requirements.lock - -o bench/requirements-optimize.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --constraints requirements.lock pyproject.toml \
-		-o deploy/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --constraints requirements.lock --extra driver \
+		pyproject.toml -o deploy/requirements.lock
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--constraints requirements.lock - -o deploy/requirements-build.lock
 

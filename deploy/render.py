@@ -36,6 +36,12 @@ LOCK: Final = {
     "40-registration": "webhook-registration",
 }
 """The same of the folder `webhook`, which is applied by those who want the lock."""
+NODE: Final = {
+    "10-rights": "node-rights",
+    "20-drivers": "node",
+}
+"""The same of the folder `node`, for those who want drivers; with the values of `simulated-node.yaml`."""
+NODE_VALUES: Final = HERE / "simulated-node.yaml"
 _HEADER: Final = "# Made from deploy/chart by deploy/render.py.\n"
 
 
@@ -63,13 +69,14 @@ def render(*options: str, template: str = "") -> str:
 
 def manifests() -> dict[str, str]:
     """The text of each file of deploy/manifests, by its path there, as the chart has it now."""
-    made = {f"{name}.yaml": _file(template, "namespace.create=true") for name, template in FILES.items()}
+    made = {f"{name}.yaml": _file(template, "--set=namespace.create=true") for name, template in FILES.items()}
     lock = "webhook.enabled=true,webhook.certificate.source=cert-manager"
-    return made | {f"webhook/{name}.yaml": _file(template, lock) for name, template in LOCK.items()}
+    made |= {f"webhook/{name}.yaml": _file(template, f"--set={lock}") for name, template in LOCK.items()}
+    return made | {f"node/{name}.yaml": _file(template, f"--values={NODE_VALUES}") for name, template in NODE.items()}
 
 
 def _file(template: str, values: str) -> str:
-    lines = render(f"--set={values}", template=template).splitlines()
+    lines = render(values, template=template).splitlines()
     kept = [line for line in lines if not line.startswith("# Source:")]
     return _HEADER + "\n".join(_without_first_marker(kept)) + "\n"
 
@@ -89,7 +96,9 @@ def main() -> int:
         print(f"Error: helm: {error.stderr.strip()}", file=sys.stderr)
         return 1
     for name, text in made.items():
-        (HERE / "manifests" / name).write_text(text)
+        path = HERE / "manifests" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
     return 0
 
 

@@ -48,20 +48,25 @@ def driver_plane() -> Iterator[ControlPlane]:
 
 def driver_account(plane: ControlPlane, *drivers: str) -> Api:
     """A driver's account; its token is bound to a pod on the node, as the token in the pod itself is."""
-    free = plane.service_account("driver", rules(*drivers))
+    plane.service_account("driver", rules(*drivers))
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "driver", "namespace": "default"},
         "spec": {"serviceAccountName": "driver", "nodeName": NODE, "containers": [{"name": "c", "image": "i"}]},
     }
-    uid = plane.api.create(pod)["metadata"]["uid"]
-    bound = {"apiVersion": "v1", "kind": "Pod", "name": "driver", "uid": uid}
+    return account_of(plane, pod)
+
+
+def account_of(plane: ControlPlane, pod: dict[str, Any]) -> Api:
+    """Makes a pod, and gives access with the token that it would have."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": plane.api.create(pod)["metadata"]["uid"]}
     asked = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
         "spec": {"expirationSeconds": 86400, "boundObjectRef": bound},
     }
-    path = "/api/v1/namespaces/default/serviceaccounts/driver/token"
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{pod['spec']['serviceAccountName']}/token"
     token = plane.api.request("POST", path, asked)["status"]["token"]
-    return Api(free.server, token, free.authority)
+    return Api(plane.api.server, token, plane.authority.certificate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,6 +51,8 @@ def test_all_that_the_chart_makes_is_in_a_file(chart: ModuleType) -> None:
     files += [path.read_text() for path in (DEPLOY / "manifests" / "webhook").glob("*.yaml")]
     lock = "--set=namespace.create=true,webhook.enabled=true,webhook.certificate.source=cert-manager"
     assert objects("---\n".join(files)) == objects(chart.render(lock))
+    files += [path.read_text() for path in (DEPLOY / "manifests" / "node").glob("*.yaml")]
+    assert objects("---\n".join(files)) == objects(chart.render(lock, f"--values={chart.NODE_VALUES}"))
 
 
 @pytest.mark.parametrize(
@@ -121,3 +124,61 @@ def test_another_namespace_is_another_controller(chart: ModuleType) -> None:
     text = chart.render("--namespace=elsewhere")
     assert "system:serviceaccount:elsewhere:fairlead-controller" in text
     assert "fairlead-system" not in text
+
+
+NODE = ["node.enabled=true", "node.drivers[0].driver=cards:Cards", "node.drivers[0].names={cards.example.com}"]
+
+
+def test_values_reach_the_drivers(chart: ModuleType) -> None:
+    given = [
+        *NODE,
+        "node.drivers[1].driver=simulated=/etc/fairlead/h.yaml",
+        "node.drivers[1].names={dra.net,cards.example.com}",
+        "node.namespace=devices",
+        "node.machine=true",
+        "node.configMap=hardware",
+        "node.image.repository=registry.example/cards",
+        "node.securityContext.privileged=true",
+        "node.extraArgs={--log-format=text}",
+        "image.tag=1.2.3",
+        "listen.port=9090",
+        "metrics.serviceMonitor.enabled=true",
+    ]
+    made = objects(chart.render(*(f"--set={one}" for one in given)))
+    spec = made["DaemonSet", "fairlead-node"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["image"] == "registry.example/cards:1.2.3"
+    assert container["args"] == [
+        "node",
+        "--driver=cards:Cards",
+        "--driver=simulated=/etc/fairlead/h.yaml",
+        "--listen=0.0.0.0:9090",
+        "--root=/host",
+        "--log-format=text",
+    ]
+    assert container["securityContext"]["privileged"] is True
+    assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in spec["volumes"]}
+    assert {"name": "config", "configMap": {"name": "hardware"}} in spec["volumes"]
+    assert made["ClusterRole", "fairlead-node"]["rules"][-1]["resourceNames"] == ["cards.example.com", "dra.net"]
+    for kind, name in (
+        ("DaemonSet", "fairlead-node"),
+        ("ServiceAccount", "fairlead-node"),
+        ("PodMonitor", "fairlead-node"),
+    ):
+        assert made[kind, name]["metadata"]["namespace"] == "devices"
+    assert made["ClusterRoleBinding", "fairlead-node"]["subjects"][0]["namespace"] == "devices"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(NODE[:1], "node.drivers must name a driver"), (NODE[:2], "each needs names")],
+    ids=["no driver", "no names"],
+)
+def test_drivers_without_a_name_are_refused(chart: ModuleType, options: list[str], reason: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        chart.render(*(f"--set={one}" for one in options))
+    assert reason in caught.value.stderr
+
+
+def test_no_drivers_unless_they_are_asked_for(chart: ModuleType) -> None:
+    assert not [name for kind, name in objects(chart.render()) if kind == "DaemonSet"]

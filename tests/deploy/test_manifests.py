@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from fairlead.cli.controller import controller
+from fairlead.cli.node import node
 from fairlead.controller import FINALIZER, GATE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -90,6 +92,13 @@ def test_the_image_installs_what_the_project_locks() -> None:
             assert everything[pinned.split(";")[0].strip()] == hashes, f"{pinned}: run make lock"
 
 
+def test_the_image_has_all_that_the_controller_and_drivers_need() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["driver"]]
+    locked = {pinned.split("==")[0] for pinned in pins(DEPLOY / "requirements.lock")}
+    assert {re.split("[>=]", one)[0] for one in needed} <= locked, "run make lock"
+
+
 def test_the_image_copies_files_that_exist() -> None:
     lines = (DEPLOY / "Containerfile").read_text().replace("\\\n", " ").splitlines()
     copied = [words[1:-1] for line in lines if (words := line.split()) and words[0] == "COPY"]
@@ -103,3 +112,41 @@ def test_the_image_runs_as_the_user_of_the_deployment() -> None:
     context = the("Deployment", "fairlead-controller")["spec"]["template"]["spec"]["securityContext"]
     assert user is not None
     assert (int(user[1]), int(user[2])) == (context["runAsUser"], context["runAsGroup"])
+
+
+def drivers() -> dict[str, Any]:
+    """The pod of drivers."""
+    (daemonset,) = yaml.safe_load_all((DEPLOY / "manifests" / "node" / "20-drivers.yaml").read_text())
+    found: dict[str, Any] = daemonset["spec"]["template"]["spec"]
+    return found
+
+
+def test_the_daemonset_uses_options_that_the_command_has() -> None:
+    (container,) = drivers()["containers"]
+    command, *options = container["args"]
+    assert command == node.name
+    known = {option: parameter for parameter in node.params for option in parameter.opts}
+    assert {option.partition("=")[0] for option in options} <= known.keys()
+    assert {one["name"] for one in container["env"]} == {known["--node-name"].envvar, known["--pod-uid"].envvar}
+
+
+def test_the_daemonsets_folders_are_where_the_command_expects_them() -> None:
+    spec = drivers()
+    paths = {one["name"]: one["mountPath"] for one in spec["containers"][0]["volumeMounts"]}
+    hosts = {one["name"]: one["hostPath"]["path"] for one in spec["volumes"] if "hostPath" in one}
+    assert {name: paths[name] for name in hosts} == hosts
+    defaults = {str(parameter.default) for parameter in node.params if parameter.name.endswith("_dir")}
+    assert set(hosts.values()) == defaults
+
+
+def test_drivers_have_the_documented_rights() -> None:
+    text = " ".join((ROOT / "docs" / "driver-kit.md").read_text().split())
+    (rights,) = re.findall(r"Rights: (.*?)\. ", text)
+    documented = set()
+    for verbs, resource in re.findall(r"([a-z:,` -]+?) on `?([a-z/]+)`?(?=;| with|$)", rights):
+        names = re.findall(r"(?:associated-node:)?(?:get|list|watch|create|update|delete|patch)", verbs)
+        documented |= {(resource, name) for name in names}
+    objects_ = yaml.safe_load_all((DEPLOY / "manifests" / "node" / "10-rights.yaml").read_text())
+    (role,) = [one for one in objects_ if one["kind"] == "ClusterRole"]
+    granted = {(name, verb) for rule in role["rules"] for name in rule["resources"] for verb in rule["verbs"]}
+    assert granted == documented

@@ -70,6 +70,15 @@ def test_nothing_is_left_to_fill_in(project: Path) -> None:
             assert "@" not in path.read_text().replace("@pytest", ""), path
 
 
+def test_its_rights_are_those_of_our_own_manifests(project: Path) -> None:
+    def rules(path: Path) -> Any:
+        (role,) = [one for one in yaml.safe_load_all(path.read_text()) if one["kind"] == "ClusterRole"]
+        return [{key: value for key, value in rule.items() if key != "resourceNames"} for rule in role["rules"]]
+
+    ours = ROOT.parent / "deploy" / "manifests" / "node" / "10-rights.yaml"
+    assert rules(project / "deploy" / "10-rights.yaml") == rules(ours)
+
+
 def test_the_daemonset_runs_the_driver_with_options_that_the_command_has(project: Path) -> None:
     (daemonset,) = yaml.safe_load_all((project / "deploy" / "20-daemonset.yaml").read_text())
     (container,) = daemonset["spec"]["template"]["spec"]["containers"]
