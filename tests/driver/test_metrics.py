@@ -84,7 +84,7 @@ class Node:
 async def node(root: Path, *kinds: type[Workshop]) -> AsyncIterator[Node]:
     here = Node(root)
     (root / "hardware").mkdir()
-    options = NodeOptions(NODE, "", root / "p", root / "r", root / "cdi", "", "127.0.0.1:0", BOOT)
+    options = NodeOptions(NODE, "", root / "p", root / "r", root / "cdi", "", "127.0.0.1:0", boot=BOOT)
     drivers = [kind(root / "hardware") for kind in kinds]
     task = asyncio.create_task(serve(drivers, here.api, options, here.told, here.stop))
     try:
@@ -158,7 +158,7 @@ def test_what_goes_wrong_is_counted_for_the_driver_that_it_concerns(tmp_path: Pa
 
 def test_an_address_that_cannot_be_used_ends_the_process(tmp_path: Path) -> None:
     async def story() -> None:
-        options = NodeOptions(NODE, "", tmp_path / "p", tmp_path / "r", tmp_path / "cdi", "", "nowhere", BOOT)
+        options = NodeOptions(NODE, "", tmp_path / "p", tmp_path / "r", tmp_path / "cdi", "", "nowhere", boot=BOOT)
         await serve([Workshop(tmp_path)], Failing(), options, lambda *_, **__: None, asyncio.Event())
 
     with pytest.raises(ListenError, match="--listen nowhere: must be HOST:PORT"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from fairlead.driver.author import Pool
+from fairlead.driver.inventory import DiscoveryError, make_inventory
 from fairlead.driver.slices import Publication, SliceWrite, dropped_fields, plan, slice_name
 from fairlead.resource import (
     Counter,
@@ -16,6 +18,9 @@ from fairlead.resource import (
     DeviceAttribute,
     DeviceCounterConsumption,
     DeviceTaint,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
     ObjectMeta,
     Quantity,
     ResourceSlice,
@@ -229,3 +234,30 @@ def test_from_anywhere_and_through_interruptions(seed: int) -> None:
         assert {item.spec.pool.name for item in server.items.values()} == {pool.name for pool in wanted}
         assert [one.name for item in server.pool() for one in item.spec.devices] == [f"d{i}" for i in numbers]
         assert len(set(server.generations())) == 1
+
+
+RACK = NodeSelectorRequirement(key="example.com/rack", operator="In", values=["r1"])
+
+
+@pytest.mark.parametrize(
+    "reach",
+    ["all nodes", NodeSelector(node_selector_terms=[NodeSelectorTerm(match_expressions=[RACK])])],
+    ids=["all nodes", "some nodes"],
+)
+def test_a_pool_that_many_nodes_reach_belongs_to_none(reach: Any) -> None:
+    pool = Pool([Device(name="d")], name="rack/fabric", reach=reach)
+    (write,) = plan(Publication("gpu.example.com", "", "", False), [pool], [], {})
+    assert validate(write.item) == []
+    assert write.item.metadata.owner_references == []
+    assert write.item.name.startswith("00000-gpu.example.com-rack.fabric-")
+    spec = write.item.spec
+    assert (spec.node_name, spec.all_nodes) == (None, True if reach == "all nodes" else None)
+    assert spec.node_selector == (None if reach == "all nodes" else reach)
+    assert plan(Publication("gpu.example.com", "", "", False), [pool], [write.item], {}) == []
+    # Whoever would publish it from a node makes the same of it.
+    assert plan(OF, [pool], [], {}) == [write]
+
+
+def test_a_pool_that_many_nodes_reach_needs_a_name() -> None:
+    with pytest.raises(DiscoveryError, match="needs a name of its own"):
+        make_inventory(Pool([Device(name="d")], reach="all nodes"), "node-1")

@@ -160,3 +160,13 @@ def test_watch(start: Start, cards: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert list(node.published()) == ["card-0"]
     node.unprepare(claim)
     assert node.leftovers() == []
+
+
+def test_fabric(start: Start) -> None:
+    node = start("step_08_fabric")
+    (item,) = node.slices()
+    assert (item.spec.pool.name, item.spec.node_name, item.metadata.owner_references) == ("r1-fabric", None, [])
+    claim = node.claim("card-0")
+    assert claim.status.allocation is not None
+    assert claim.status.allocation.devices.results[0].pool == "r1-fabric"
+    assert node.prepare(claim).env == {"CARD": "card-0"}

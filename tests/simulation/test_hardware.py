@@ -17,7 +17,7 @@ from fairlead.simulation.manifests import render
 from fairlead.simulation.spec import as_cluster, build, parse_line
 
 LINES = [name if not profile.extends else f"h100:nodes=9;{name}" for name, profile in PROFILES.items()]
-EVERYTHING = "h100:nodes=9;gb200:racks=3,missing=4;mi300x;mig:nodes=2;power;bluefield;fabric:devices=3"
+EVERYTHING = "h100:nodes=9;gb200:racks=3,missing=4;mi300x;mig:nodes=2;power;bluefield;shared-nics;fabric:devices=3"
 
 
 def slices_of(objects: Objects, driver: str, node: str = "") -> list[ResourceSlice]:
@@ -182,6 +182,7 @@ POWER = "power:nodes=1,credits=10,qos-credits=2"
         ),
         (POWER, NX, 1, "", 20, 12),
         ("h100:nodes=1;bluefield", "dpu.fairlead.dev", 1, ", capacity: {requests: {bandwidth: 100G}}", 5, 4),
+        ("h100:nodes=2;shared-nics", "nic.fairlead.dev", 1, ", capacity: {requests: {bandwidth: 60G}}", 8, 6),
         ("h100:nodes=5;fabric:devices=3", "fabric.fairlead.dev", 1, "", 9, 6),
     ],
 )

@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where the container runtime reads CDI files.",
 )
+@click.option(
+    "--shared-pools",
+    is_flag=True,
+    help="Publish the pools that many nodes reach, once for the cluster, and do nothing else; needs no kubelet.",
+)
 @click.option("--listen", default="", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
 @click.option("--health", "check", default="", metavar="HOST:PORT", help="Serve grpc.health.v1 there, for probes.")
 @click.option(
@@ -74,6 +79,7 @@ def node(
     plugins_dir: Path,
     registry_dir: Path,
     cdi_dir: Path,
+    shared_pools: bool,
     listen: str,
     check: str,
     log_format: Literal["json", "text"],
@@ -111,7 +117,14 @@ def node(
     from fairlead.telemetry import ListenError
 
     options = NodeOptions(
-        node_name, pod_uid, plugins_dir.absolute(), registry_dir.absolute(), cdi_dir.absolute(), check, listen
+        node_name,
+        pod_uid,
+        plugins_dir.absolute(),
+        registry_dir.absolute(),
+        cdi_dir.absolute(),
+        check,
+        listen,
+        shared_pools=shared_pools,
     )
     try:
         machine = machine_of(root, recording)

@@ -118,7 +118,7 @@ async def get_node_uid(api: Api, node: str) -> str:
 
 
 def own_slices(driver: str, node: str) -> dict[str, str]:
-    """The query for a driver's slices on a node."""
+    """The query for a driver's slices on a node, or for those that name none."""
     return {"fieldSelector": f"spec.driver={driver},spec.nodeName={node}"}
 
 

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal, TypeVar
 from fairlead.driver.cdi import Edits
 from fairlead.driver.config import Config
 from fairlead.driver.record import DeviceStatus
-from fairlead.resource import CounterSet, Device, DeviceAttribute, DeviceTaint, Quantity
+from fairlead.resource import CounterSet, Device, DeviceAttribute, DeviceTaint, NodeSelector, Quantity
 
 _Config = TypeVar("_Config", bound=Config)
 Effect = Literal["None", "NoSchedule", "NoExecute"]
@@ -31,7 +31,7 @@ class PrepareError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Devices of this node that are published together, in the order in which they are to be preferred."""
+    """Devices that are published together, in the order in which they are to be preferred."""
 
     devices: Sequence[Device]
     counters: Sequence[CounterSet] = ()
@@ -42,6 +42,9 @@ class Pool:
     """Name of a partition to the name of the whole that it is a part of."""
     problems: Sequence[str] = ()
     """What could not be read and is left out, a line each with the name of the hardware; the kit tells it."""
+    reach: NodeSelector | Literal["all nodes"] | None = None
+    """The nodes that reach the devices; None for this node alone. A pool that others reach needs a name. It is
+    published by the one process that has `--shared-pools`; drivers on nodes discover it, too, and prepare devices."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ def make_inventory(found: Pool | Iterable[Pool], node: str) -> Inventory:
         DiscoveryError: pools or devices have the same name, or name what is not there.
     """
     pools = [found] if isinstance(found, Pool) else list(found)
+    if any(pool.reach is not None and not pool.name for pool in pools):
+        raise DiscoveryError("a pool that other nodes reach needs a name of its own")
     pools = [replace(pool, name=pool.name or node) for pool in pools]
     devices: dict[tuple[str, str], Device] = {}
     counters: dict[tuple[str, str], CounterSet] = {}

@@ -67,6 +67,8 @@ class NodeOptions:
     """HOST:PORT for grpc.health.v1, for kubelet's probes; empty for none."""
     listen: str = ""
     """HOST:PORT for metrics, and probes by HTTP; empty for none."""
+    shared_pools: bool = False
+    """Publish the pools that many nodes reach, and do nothing else: no kubelet, no claims, no files."""
     boot: str = field(default_factory=boot_id)
 
 
@@ -84,6 +86,7 @@ class _Hosted:
         self.driver: Final = driver
         self.registered = False
         """Whether kubelet said last that it took us."""
+        self._shared_pools: Final = options.shared_pools
         self.log: Final = told
         self._sockets: Final = endpoints(driver.name, options.pod_uid, options.plugins, options.registry)
         self._instance: Final = Instance(folder, options.pod_uid, order)
@@ -91,21 +94,24 @@ class _Hosted:
         metadata = MetadataFolder(driver.name, folder)
         steps = Steps(driver, SpecFolder(driver.name, options.cdi), metadata, told)
         self._engine: Final = Engine(driver, store, steps, told)
-        self.plugin: Final = DriverPlugin(driver, self._engine, api, options.node, told, metrics)
+        self.plugin: Final = DriverPlugin(driver, self._engine, api, options.node, told, metrics, options.shared_pools)
         self._publisher: Final = Publisher(
             api,
             driver.name,
-            options.node,
+            "" if options.shared_pools else options.node,
             lambda: self.plugin.pools,
             self.plugin.changed,
             self.plugin.tells_health,
-            self._instance.is_youngest,
+            (lambda: True) if options.shared_pools else self._instance.is_youngest,
             told,
             metrics,
         )
 
     async def run(self, ready: asyncio.Event) -> None:
         """Serves until it is cancelled."""
+        if self._shared_pools:
+            await self._publish_shared(ready)
+            return
         self._instance.acquire(self._sockets)
         server = KubeletServer(self.driver.name, self.plugin, self._sockets, self.plugin.tells_health, self._registered)
         try:
@@ -124,6 +130,17 @@ class _Hosted:
             await asyncio.to_thread(self.plugin.close)
             self._instance.release()
 
+    async def _publish_shared(self, ready: asyncio.Event) -> None:
+        """Publishes the pools that many nodes reach until it is cancelled."""
+        try:
+            await self.plugin.look()
+            ready.set()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.plugin.run())
+                tasks.create_task(self._publisher.run())
+        finally:
+            await asyncio.to_thread(self.plugin.close)
+
     def _registered(self, taken: bool, why: str) -> None:
         self.registered = taken
         self.log("registered" if taken else "not registered by kubelet", **({} if taken else {"problem": why}))
@@ -132,7 +149,8 @@ class _Hosted:
 class _AllOf:
     """All drivers together: serving when every driver is, and their figures."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], shared_pools: bool) -> None:
+        self._needs_kubelet: Final = not shared_pools
         self.metrics: Final = NodeMetrics(new_registry())
         self.up: dict[str, _Hosted] = {}
         self._names: Final = names
@@ -148,7 +166,7 @@ class _AllOf:
         for name in self._names:
             if (one := self.up.get(name)) is None:
                 return f"driver {name}: has failed and is started again"
-            if not one.registered:
+            if self._needs_kubelet and not one.registered:
                 return f"driver {name}: is not registered by kubelet"
             if not await one.plugin.serving():
                 return f"driver {name}: its state cannot be used"
@@ -180,7 +198,7 @@ async def serve(drivers: Sequence[Driver], api: Api, options: NodeOptions, log: 
         if faults := driver_name_faults(name):
             raise SocketError(f"driver {name!r}: {faults}")
         endpoints(name, options.pod_uid, options.plugins, options.registry)
-    together = _AllOf(names)
+    together = _AllOf(names, options.shared_pools)
     shown = Probes(together.metrics.registry, together.show, str, together.unready)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(shown.stop)

@@ -63,6 +63,7 @@ class DriverPlugin:
         node: str,
         log: Log,
         metrics: DriverMetrics | None = None,
+        shared_pools: bool = False,
     ) -> None:
         """Starts nothing yet.
 
@@ -73,6 +74,7 @@ class DriverPlugin:
             node: the node's name.
             log: is told what happens.
             metrics: where to count; nobody sees the figures where it is absent.
+            shared_pools: whether the pools are published that many nodes reach, and not those of the node.
         """
         self.driver: Final = driver
         self.tells_health: Final = type(driver).health is not Driver.health
@@ -81,6 +83,7 @@ class DriverPlugin:
         self._engine: Final = engine
         self._api = api
         self._node = node
+        self._shared_pools: Final = shared_pools
         self._log = log
         self._metrics: Final = metrics or NodeMetrics(CollectorRegistry()).of(driver.name)
         self._thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix=driver.name)
@@ -107,15 +110,22 @@ class DriverPlugin:
     def pools(self) -> list[Pool] | None:
         """What is to be published now; None until devices and their health are known, so that no slice is removed and
         no taint lifted only because the driver was started again."""
-        return tainted(self._engine.inventory.pools, self._conditions) if self._known else None
+        if not self._known:
+            return None
+        ours = [pool for pool in self._engine.inventory.pools if (pool.reach is not None) == self._shared_pools]
+        return tainted(ours, self._conditions)
 
     async def start(self) -> None:
         """Discovers, and puts right what the last process left; trouble is told and tried again later."""
+        await self.look()
+        await self._recover()
+
+    async def look(self) -> None:
+        """Discovers only; trouble is told and tried again later."""
         if self.tells_health:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hear(), _FIRST_HEALTH)
         await self._discover()
-        await self._recover()
 
     async def run(self) -> None:
         """Follows the hardware and reports to claims, until it is cancelled."""

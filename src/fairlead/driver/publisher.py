@@ -67,7 +67,7 @@ class Publisher:
         Args:
             api: the way to the API server.
             driver: its name.
-            node: the node's name.
+            node: the node's name; empty for pools that many nodes reach.
             pools: what is to be published now; None as long as that is not known.
             changed: set when `pools` has news; cleared here.
             taints_come: whether devices may get taints.
@@ -142,7 +142,7 @@ class Publisher:
         if pools is None:
             return 0
         # Asked each time: a node that was made anew has another, and takes slices of the old one with it.
-        node_uid = await get_node_uid(self._api, self._node)
+        node_uid = await get_node_uid(self._api, self._node) if self._node else ""
         existing, _ = await list_slices(self._api, self._driver, self._node)
         of = Publication(self._driver, self._node, node_uid, self._taints_come)
         writes = plan(of, pools, existing, self._remembered)

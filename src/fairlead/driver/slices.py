@@ -9,6 +9,8 @@ Pure. Rules:
 * Consumers use a pool's highest generation, once it has all of its slices. One write leads from one consistent pool to
   another, so it keeps the generation; where it takes more, all slices get the next one.
 * A slice belongs to its node (owner reference), and goes with it. Slices of other nodes and drivers are not looked at.
+* A pool that many nodes reach belongs to none. Who publishes it is no node, and looks at the driver's slices that name
+  no node.
 * The server's time of a taint stays: pods that tolerate it for some seconds must not start anew.
 * What the server dropped because a feature is off is not sent again and again: it is remembered with what was sent.
 
@@ -30,6 +32,7 @@ from fairlead.driver.author import Pool
 from fairlead.resource import (
     CounterSet,
     Device,
+    NodeSelector,
     ObjectMeta,
     OwnerReference,
     Problem,
@@ -60,6 +63,7 @@ class Publication:
 
     driver: str
     node: str
+    """Empty for pools that belong to no node."""
     node_uid: str
     taints_come: bool
     """Whether devices may get taints later."""
@@ -113,11 +117,13 @@ def dropped_fields(sent: ResourceSlice, stored: ResourceSlice) -> list[str]:
 
 
 def _plan_pool(of: Publication, pool: Pool, existing: list[ResourceSlice], remembered: Remembered) -> list[SliceWrite]:
+    if pool.reach is not None:
+        of = Publication(of.driver, "", "", of.taints_come)
     contents = _cut(pool, of.taints_come)
     current, obsolete = _by_place(existing, len(contents))
     times = _times(existing)
     generation = max((item.spec.pool.generation for item in existing), default=1)
-    specs = [_spec(of, pool.name, content, generation, len(contents), times) for content in contents]
+    specs = [_spec(of, pool, content, generation, len(contents), times) for content in contents]
     changed = [
         place
         for place, spec in enumerate(specs)
@@ -125,15 +131,15 @@ def _plan_pool(of: Publication, pool: Pool, existing: list[ResourceSlice], remem
     ]
     if existing and len(changed) + len(obsolete) > 1:
         generation += 1
-        specs = [_spec(of, pool.name, content, generation, len(contents), times) for content in contents]
+        specs = [_spec(of, pool, content, generation, len(contents), times) for content in contents]
         changed = list(range(len(specs)))
     writes = []
     for place in changed:
         if place in current:
-            metadata = replace(current[place].metadata, owner_references=[_owner(of)])
+            metadata = replace(current[place].metadata, owner_references=_owners(of))
             writes.append(SliceWrite("update", replace(current[place], metadata=metadata, spec=specs[place])))
         else:
-            metadata = ObjectMeta(name=slice_name(of, pool.name, place), owner_references=[_owner(of)])
+            metadata = ObjectMeta(name=slice_name(of, pool.name, place), owner_references=_owners(of))
             item = ResourceSlice(api_version=_VERSION, kind="ResourceSlice", metadata=metadata, spec=specs[place])
             writes.append(SliceWrite("create", item))
     return writes + [SliceWrite("delete", item) for item in obsolete]
@@ -142,7 +148,7 @@ def _plan_pool(of: Publication, pool: Pool, existing: list[ResourceSlice], remem
 def slice_name(of: Publication, pool: str, place: int) -> str:
     """The name of the slice at that place in a pool."""
     ending = hashlib.sha256(f"{of.driver}\0{of.node}\0{pool}".encode()).hexdigest()[:8]
-    start = f"{place:05x}-{of.driver}-{of.node}"[: _NAME_MAX - len(ending) - 1].rstrip("-.")
+    start = f"{place:05x}-{of.driver}-{of.node or pool.replace('/', '.')}"[: _NAME_MAX - len(ending) - 1].rstrip("-.")
     return f"{start}-{ending}"
 
 
@@ -180,7 +186,7 @@ def _by_place(existing: list[ResourceSlice], count: int) -> tuple[dict[int, Reso
 
 def _spec(
     of: Publication,
-    pool: str,
+    pool: Pool,
     content: _Content,
     generation: int,
     count: int,
@@ -189,8 +195,10 @@ def _spec(
     devices, counters = content
     return ResourceSliceSpec(
         driver=of.driver,
-        pool=ResourcePool(name=pool, generation=generation, resource_slice_count=count),
-        node_name=of.node,
+        pool=ResourcePool(name=pool.name, generation=generation, resource_slice_count=count),
+        node_name=of.node or None,
+        node_selector=pool.reach if isinstance(pool.reach, NodeSelector) else None,
+        all_nodes=True if pool.reach == "all nodes" else None,
         devices=[_timed(device, times) if device.taints else device for device in devices],
         shared_counters=counters,
     )
@@ -220,7 +228,7 @@ def _timed(device: Device, times: Mapping[tuple[str, str, str, str], str]) -> De
 
 def _is(item: ResourceSlice, spec: ResourceSliceSpec, of: Publication, remembered: Remembered) -> bool:
     """Whether a slice is as it should be."""
-    if item.metadata.owner_references != [_owner(of)]:
+    if item.metadata.owner_references != _owners(of):
         return False
     if item.spec == spec:
         return True
@@ -228,8 +236,10 @@ def _is(item: ResourceSlice, spec: ResourceSliceSpec, of: Publication, remembere
     return sent == spec and stored == item.spec
 
 
-def _owner(of: Publication) -> OwnerReference:
-    return OwnerReference(api_version="v1", kind="Node", name=of.node, uid=of.node_uid, controller=True)
+def _owners(of: Publication) -> list[OwnerReference]:
+    if not of.node:
+        return []
+    return [OwnerReference(api_version="v1", kind="Node", name=of.node, uid=of.node_uid, controller=True)]
 
 
 def _missing(sent: Any, stored: Any, path: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from threading import Event
 from typing import ClassVar, Final
 
@@ -45,11 +46,10 @@ class SimulatedDriver(Driver):
         """The hardware without what is lost."""
         lost = self._script.acting("lost").keys()
         return [
-            Pool(
-                [one for one in pool.devices if one.name not in lost],
-                pool.counters,
-                pool.name,
-                {part: whole for part, whole in pool.parts.items() if not {part, whole} & lost},
+            replace(
+                pool,
+                devices=[one for one in pool.devices if one.name not in lost],
+                parts={part: whole for part, whole in pool.parts.items() if not {part, whole} & lost},
             )
             for pool in self._pools
         ]

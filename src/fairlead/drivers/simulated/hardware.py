@@ -1,6 +1,7 @@
 """From a file of ResourceSlices to simulated drivers: one for each that the file names, with that node's devices.
 
-The slices are those of one node: the node of our name, or the only one of the file, or the one that `node=` names.
+The slices are those of one node: the node of our name, or the only one of the file, or the one that `node=` names; and
+those that belong to no node, such as pools on a fabric.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def make(argument: str, node: str, machine: Machine) -> list[Driver]:
         raise ValueError("; ".join(map(str, problems[:5])))
     nodes = sorted({one.spec.node_name for one in objects.slices if one.spec.node_name})
     chosen = options.get("node") or (nodes[0] if len(nodes) == 1 else node)
-    slices = [one for one in objects.slices if one.spec.node_name == chosen]
-    if not slices:
+    slices = [one for one in objects.slices if one.spec.node_name == chosen or one.spec.node_name is None]
+    if not any(one.spec.node_name for one in slices):
         raise ValueError(f"{path}: has no ResourceSlice of node {chosen}; nodes: {', '.join(nodes[:10]) or 'none'}")
     script = Script(Path(options["faults"]) if "faults" in options else None)
     names = sorted({one.spec.driver for one in slices})
@@ -49,7 +50,16 @@ def _pools(slices: list[ResourceSlice], node: str) -> list[Pool]:
         devices = [device for spec in specs for device in spec.devices]
         counters = [counter_set for spec in specs for counter_set in spec.shared_counters]
         # The pool of a node is named after it, and our node may have another name.
-        pools.append(Pool(devices, counters, "" if name == node else name, _parts(devices)))
+        own = "" if name == node else name
+        pools.append(
+            Pool(
+                devices,
+                counters,
+                own,
+                _parts(devices),
+                reach="all nodes" if specs[0].all_nodes else specs[0].node_selector,
+            )
+        )
     return pools
 
 
