@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,9 +16,10 @@ from kubelet import register
 from prometheus_client.parser import text_string_to_metric_families
 from workshop import BOOT, DRIVER, NODE, Workshop, claim, result
 
+import fairlead.driver
 from fairlead.driver.api import ApiError
 from fairlead.driver.author import Health, Pool
-from fairlead.driver.node import NodeOptions, serve
+from fairlead.driver.node import LEVELS, NodeOptions, serve
 from fairlead.telemetry import ListenError
 
 
@@ -163,3 +165,10 @@ def test_an_address_that_cannot_be_used_ends_the_process(tmp_path: Path) -> None
 
     with pytest.raises(ListenError, match="--listen nowhere: must be HOST:PORT"):
         asyncio.run(story())
+
+
+def test_levels_are_of_events_that_there_are() -> None:
+    folder = Path(fairlead.driver.__file__).parent
+    told = set(re.findall(r'log\(\s*"([^"]+)"', "".join(path.read_text() for path in folder.glob("*.py"))))
+    told.add("not registered by kubelet")  # chosen between two
+    assert set(LEVELS) <= told
