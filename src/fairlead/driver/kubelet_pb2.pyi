@@ -174,3 +174,21 @@ class CheckResponse(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     status: Serving
     def __init__(self, status: _Optional[_Union[Serving, str]] = ...) -> None: ...
+
+class AllocatableResourcesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PluginDevices(_message.Message):
+    __slots__ = ("resource_name", "device_ids")
+    RESOURCE_NAME_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_IDS_FIELD_NUMBER: _ClassVar[int]
+    resource_name: str
+    device_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, resource_name: _Optional[str] = ..., device_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AllocatableResources(_message.Message):
+    __slots__ = ("devices",)
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    devices: _containers.RepeatedCompositeFieldContainer[PluginDevices]
+    def __init__(self, devices: _Optional[_Iterable[_Union[PluginDevices, _Mapping]]] = ...) -> None: ...

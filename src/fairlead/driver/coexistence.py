@@ -1,0 +1,95 @@
+"""Which devices a driver must not publish, because a device plugin of the node offers them to other pods.
+
+kube-scheduler counts what a device plugin offers and what ResourceSlices hold apart from each other, so a device in
+both is given away twice. Pure:
+
+* A device is offered where a plugin's id is one of the device's own: its UUID or its PCI address. NVIDIA's plugin adds
+  `::3` to the id of a share.
+* With a device goes what shares hardware with it: its whole, and all parts of that.
+* Where a plugin offers a resource that is known to be this hardware, under ids that name none of the devices (an index,
+  say), nothing can be told apart, and all devices are withheld.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fairlead.driver.author import Pool
+from fairlead.resource import Device
+
+_IDENTITIES: Final = ("uuid", "pcibusid", "pciaddress", "pciaddr")
+_SHORT: Final = re.compile(r"[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Offer:
+    """A device that a device plugin offers on this node."""
+
+    resource: str
+    """`nvidia.com/gpu`"""
+    device: str
+    """The plugin's own id of the device."""
+
+
+def withhold(pools: Iterable[Pool], offers: Iterable[Offer], resources: Sequence[str]) -> list[Pool]:
+    """The pools without the devices that are offered, each with lines that say so.
+
+    Args:
+        pools: as discovered.
+        offers: of all device plugins of the node.
+        resources: regular expressions over the names of resources that are known to be this driver's hardware.
+    """
+    found = list(pools)
+    by_identity: dict[str, str] = {}
+    blind: dict[str, str] = {}
+    known = {one for pool in found for device in pool.devices for one in _identities(device)}
+    for offer in sorted(offers):
+        identity = _normal(offer.device)
+        if identity in known:
+            by_identity.setdefault(identity, offer.resource)
+        elif any(re.fullmatch(pattern, offer.resource) for pattern in resources):
+            blind.setdefault(offer.resource, offer.device)
+    if not by_identity and not blind:
+        return found
+    return [_without(pool, by_identity, blind) for pool in found]
+
+
+def _without(pool: Pool, by_identity: Mapping[str, str], blind: Mapping[str, str]) -> Pool:
+    reasons: dict[str, str] = {}
+    for device in pool.devices:
+        for identity in _identities(device):
+            if identity in by_identity:
+                reasons[_whole(pool, device.name)] = f"a device plugin offers it as {by_identity[identity]}"
+    if blind and pool.devices:
+        resource, device_id = min(blind.items())
+        text = f"a device plugin offers {resource} under ids that name no device, such as {device_id!r}"
+        reasons = {_whole(pool, device.name): text for device in pool.devices} | reasons
+    if not reasons:
+        return pool
+    gone = {device.name: reasons[whole] for device in pool.devices if (whole := _whole(pool, device.name)) in reasons}
+    return replace(
+        pool,
+        devices=[device for device in pool.devices if device.name not in gone],
+        parts={part: whole for part, whole in pool.parts.items() if part not in gone and whole not in gone},
+        problems=[*pool.problems, *(f"{name}: is not published: {why}" for name, why in gone.items())],
+    )
+
+
+def _whole(pool: Pool, name: str) -> str:
+    return pool.parts.get(name, name)
+
+
+def _identities(device: Device) -> list[str]:
+    return [
+        _normal(value.string)
+        for name, value in device.attributes.items()
+        if value.string and name.rpartition("/")[2].lower() in _IDENTITIES
+    ]
+
+
+def _normal(identity: str) -> str:
+    identity = identity.partition("::")[0].strip().lower()
+    return f"0000:{identity}" if _SHORT.fullmatch(identity) else identity
