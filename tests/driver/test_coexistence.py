@@ -9,10 +9,16 @@ import socket as sockets
 import grpc.aio
 import pytest
 
-from fairlead.driver import Pool
+from fairlead.driver import Driver, Pool
 from fairlead.driver import kubelet_pb2 as pb
+from fairlead.driver.cdi import SpecFolder
 from fairlead.driver.coexistence import Offer, withhold
+from fairlead.driver.engine import Engine
+from fairlead.driver.metadata import MetadataFolder
+from fairlead.driver.plugin import DriverPlugin
 from fairlead.driver.podresources import PodResourcesError, offers
+from fairlead.driver.steps import Steps
+from fairlead.driver.store import Store
 from fairlead.resource import Device, DeviceAttribute
 
 GPU = "GPU-5a4f0000-0000-0000-0000-000000000001"
@@ -119,3 +125,46 @@ def test_a_dead_socket_is_told(tmp_path):
         one.bind(os.fspath(path))
     with pytest.raises(PodResourcesError):
         asyncio.run(offers(path))
+
+
+class _Gpus(Driver):
+    name = "gpu.example.com"
+
+    def discover(self):
+        return Pool([device("gpu-0", uuid=GPU), device("gpu-1", uuid="GPU-2")])
+
+    def prepare(self, claim):
+        return []
+
+    def unprepare(self, claim):
+        pass
+
+
+def test_a_driver_publishes_what_the_plugins_leave_and_the_rest_when_they_go(tmp_path):
+    async def answer(request, context):
+        return pb.AllocatableResources(devices=[pb.PluginDevices(resource_name="nvidia.com/gpu", device_ids=[GPU])])
+
+    async def story():
+        log = []
+        socket = tmp_path / "kubelet.sock"
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers((_Kubelet(answer),))
+        server.add_insecure_port(f"unix:{socket}")
+        await server.start()
+        gpus = _Gpus()
+        told = lambda event, **fields: log.append((event, fields.get("problem")))  # noqa: E731
+        steps = Steps(gpus, SpecFolder(gpus.name, tmp_path / "cdi"), MetadataFolder(gpus.name, tmp_path), told)
+        engine = Engine(gpus, Store(tmp_path / "store", "boot"), steps, told)
+        plugin = DriverPlugin(gpus, engine, None, "node-1", told, pod_resources=socket)
+        await plugin.start()
+        assert names(plugin.pools) == ["gpu-1"]
+        problem = "gpu-0: is not published: a device plugin offers it as nvidia.com/gpu"
+        assert log == [("could not be discovered", problem)]
+        await server.stop(0)
+        socket.unlink(missing_ok=True)
+        await plugin.start()
+        assert names(plugin.pools) == ["gpu-0", "gpu-1"]
+        assert log[1:] == [("can be discovered again", problem)]
+        plugin.close()
+
+    asyncio.run(story())

@@ -63,6 +63,13 @@ if TYPE_CHECKING:
     help="Publish the pools that many nodes reach, once for the cluster, and do nothing else; needs no kubelet.",
 )
 @click.option("--listen", default="", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
+@click.option(
+    "--pod-resources",
+    type=click.Path(path_type=Path),
+    default="/var/lib/kubelet/pod-resources/kubelet.sock",
+    show_default=True,
+    help="Kubelet's socket that says what device plugins offer; what they offer is not published.",
+)
 @click.option("--health", "check", default="", metavar="HOST:PORT", help="Serve grpc.health.v1 there, for probes.")
 @click.option(
     "--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="How to write the log."
@@ -80,6 +87,7 @@ def node(
     registry_dir: Path,
     cdi_dir: Path,
     shared_pools: bool,
+    pod_resources: Path,
     listen: str,
     check: str,
     log_format: Literal["json", "text"],
@@ -125,6 +133,7 @@ def node(
         check,
         listen,
         shared_pools=shared_pools,
+        pod_resources=pod_resources.absolute(),
     )
     try:
         machine = machine_of(root, recording)

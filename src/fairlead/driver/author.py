@@ -128,6 +128,8 @@ class Driver(ABC):
     """The driver's name in ResourceSlices and DeviceClasses: a DNS subdomain of at most 63 bytes."""
     configs: ClassVar[Sequence[type[Config]]] = ()
     """The kinds of opaque configuration that users may write."""
+    plugin_resources: ClassVar[Sequence[str]] = ()
+    """Regular expressions over the names of resources under which device plugins offer the same hardware."""
     unhealthy_effect: Effect = "NoSchedule"
     """The effect of the taint `DRIVER/unhealthy`: NoExecute also ends the pods that use the device."""
     recover_after: float = 30.0

@@ -24,6 +24,7 @@ from fairlead.driver.engine import Engine
 from fairlead.driver.metadata import MetadataFolder
 from fairlead.driver.metrics import DriverMetrics, MeteredApi, NodeMetrics
 from fairlead.driver.plugin import DriverPlugin
+from fairlead.driver.podresources import SOCKET
 from fairlead.driver.publisher import Publisher
 from fairlead.driver.server import GRACE, KubeletServer
 from fairlead.driver.services import check_service
@@ -70,6 +71,8 @@ class NodeOptions:
     shared_pools: bool = False
     """Publish the pools that many nodes reach, and do nothing else: no kubelet, no claims, no files."""
     boot: str = field(default_factory=boot_id)
+    pod_resources: Path = SOCKET
+    """Kubelet's socket that says what device plugins offer."""
 
 
 class _Hosted:
@@ -94,7 +97,9 @@ class _Hosted:
         metadata = MetadataFolder(driver.name, folder)
         steps = Steps(driver, SpecFolder(driver.name, options.cdi), metadata, told)
         self._engine: Final = Engine(driver, store, steps, told)
-        self.plugin: Final = DriverPlugin(driver, self._engine, api, options.node, told, metrics, options.shared_pools)
+        self.plugin: Final = DriverPlugin(
+            driver, self._engine, api, options.node, told, metrics, options.shared_pools, options.pod_resources
+        )
         self._publisher: Final = Publisher(
             api,
             driver.name,

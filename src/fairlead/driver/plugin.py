@@ -17,6 +17,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -25,13 +26,16 @@ from prometheus_client import CollectorRegistry
 from fairlead.driver.api import Api, ApiError, apply_device_status, get_claim
 from fairlead.driver.author import Driver, Health, Pool, PrepareError
 from fairlead.driver.batches import Batches
+from fairlead.driver.coexistence import Offer
+from fairlead.driver.discovery import Discovery
 from fairlead.driver.engine import Done, Engine
 from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, tainted
-from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
+from fairlead.driver.inventory import DiscoveryError
 from fairlead.driver.metrics import DriverMetrics, Levels, NodeMetrics
+from fairlead.driver.podresources import SOCKET, PodResourcesError, offers
 from fairlead.driver.record import Record
 from fairlead.driver.services import ClaimRef, HealthOf
-from fairlead.driver.slices import Publication, problems_of
+from fairlead.driver.slices import Publication
 from fairlead.driver.steps import Answer, Log
 from fairlead.driver.store import StoreError
 from fairlead.resource import encode_hook
@@ -45,6 +49,8 @@ _FIRST_HEALTH: Final = 10.0
 """Seconds that the first report may take before devices are published without."""
 _REDISCOVER: Final = 300.0
 """Seconds between discoveries when nothing changes."""
+_ASK_KUBELET: Final = 30.0
+"""Seconds between two questions to kubelet, what device plugins offer."""
 _REST: Final = 1.0
 """Seconds between two discoveries at least."""
 _FIRST_DELAY, _LAST_DELAY = 0.5, 60.0
@@ -64,6 +70,7 @@ class DriverPlugin:
         log: Log,
         metrics: DriverMetrics | None = None,
         shared_pools: bool = False,
+        pod_resources: Path = SOCKET,
     ) -> None:
         """Starts nothing yet.
 
@@ -75,6 +82,7 @@ class DriverPlugin:
             log: is told what happens.
             metrics: where to count; nobody sees the figures where it is absent.
             shared_pools: whether the pools are published that many nodes reach, and not those of the node.
+            pod_resources: kubelet's socket that says what device plugins offer.
         """
         self.driver: Final = driver
         self.tells_health: Final = type(driver).health is not Driver.health
@@ -88,7 +96,10 @@ class DriverPlugin:
         self._metrics: Final = metrics or NodeMetrics(CollectorRegistry()).of(driver.name)
         self._thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix=driver.name)
         self._stop: Final = threading.Event()
-        self._problems: set[str] = set()
+        self._discovery: Final = Discovery(driver, Publication(driver.name, node, "", self.tells_health), log)
+        self._pod_resources: Final = pod_resources
+        self._offers: frozenset[Offer] = frozenset()
+        self._not_said = ""
         self._look: Final = asyncio.Event()
         self._told: Final = asyncio.Condition()
         self._tracker: Final = HealthTracker(
@@ -138,6 +149,7 @@ class DriverPlugin:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._rediscover())
                 tasks.create_task(self._report())
+                tasks.create_task(self._follow_plugins())
                 if self.tells_health:
                     tasks.create_task(self._ask_health())
         finally:
@@ -261,7 +273,8 @@ class DriverPlugin:
     async def _discover(self) -> bool:
         """Whether discovery worked; what was known stays where it did not."""
         try:
-            self._engine.inventory = await self._in_thread(self._look_at_hardware)
+            await self._ask_kubelet()
+            self._engine.inventory = await self._in_thread(self._discovery.look, self._offers)
         except DiscoveryError as error:
             self._metrics.discovery_failed()
             self._log("discovery failed", problem=str(error))
@@ -270,24 +283,24 @@ class DriverPlugin:
         await self._publish()
         return True
 
-    def _look_at_hardware(self) -> Inventory:
+    async def _follow_plugins(self) -> None:
+        while True:
+            await asyncio.sleep(_ASK_KUBELET)
+            before = self._offers
+            await self._ask_kubelet()
+            if self._offers != before:
+                self._look.set()
+
+    async def _ask_kubelet(self) -> None:
+        """Keeps in mind what device plugins offer; what was known stays where kubelet does not say."""
+        problem = ""
         try:
-            found = make_inventory(self.driver.discover(), self._node)
-        except DiscoveryError:
-            raise
-        except Exception as error:  # whatever the author's code raises
-            self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
-            raise DiscoveryError(f"{type(error).__name__}: {error}") from error
-        of = Publication(self.driver.name, self._node, "", self.tells_health)
-        if problems := problems_of(of, found.pools):
-            raise DiscoveryError("; ".join(map(str, problems[:5])))
-        told = {problem for pool in found.pools for problem in pool.problems}
-        for problem in sorted(told - self._problems):
-            self._log("could not be discovered", problem=problem)
-        for problem in sorted(self._problems - told):
-            self._log("can be discovered again", problem=problem)
-        self._problems = told
-        return found
+            self._offers = await offers(self._pod_resources)
+        except PodResourcesError as error:
+            problem = str(error)
+        if problem and problem != self._not_said:
+            self._log("kubelet does not say what device plugins offer", problem=problem)
+        self._not_said = problem
 
     async def _publish(self) -> None:
         inventory = self._engine.inventory

@@ -1,0 +1,61 @@
+"""One look at the hardware: what the author's code finds, without what others offer, checked before anybody sees it.
+
+What could not be read is told when it begins and when it ends, not at every look.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Collection
+from typing import Final
+
+from fairlead.driver.author import Driver, Pool
+from fairlead.driver.coexistence import Offer, withhold
+from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
+from fairlead.driver.slices import Publication, problems_of
+from fairlead.driver.steps import Log
+
+
+class Discovery:
+    """The looks of one driver at its hardware, in the driver's own thread."""
+
+    def __init__(self, driver: Driver, of: Publication, log: Log) -> None:
+        """Args:
+        driver: the author's code.
+        of: whose slices these will be.
+        log: is told what could not be read.
+        """
+        self._driver: Final = driver
+        self._of: Final = of
+        self._log: Final = log
+        self._problems: set[str] = set()
+
+    def look(self, offers: Collection[Offer]) -> Inventory:
+        """What is there now and may be published.
+
+        Args:
+            offers: what device plugins of the node offer.
+
+        Raises:
+            DiscoveryError: the driver failed, or what it found cannot be published.
+        """
+        try:
+            found = self._driver.discover()
+            pools = withhold([found] if isinstance(found, Pool) else found, offers, self._driver.plugin_resources)
+            inventory = make_inventory(pools, self._of.node)
+        except DiscoveryError:
+            raise
+        except Exception as error:  # whatever the author's code raises
+            self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
+            raise DiscoveryError(f"{type(error).__name__}: {error}") from error
+        if problems := problems_of(self._of, inventory.pools):
+            raise DiscoveryError("; ".join(map(str, problems[:5])))
+        self._tell({problem for pool in inventory.pools for problem in pool.problems})
+        return inventory
+
+    def _tell(self, problems: set[str]) -> None:
+        for problem in sorted(problems - self._problems):
+            self._log("could not be discovered", problem=problem)
+        for problem in sorted(self._problems - problems):
+            self._log("can be discovered again", problem=problem)
+        self._problems = problems
