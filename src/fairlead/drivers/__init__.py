@@ -12,9 +12,12 @@ from typing import Final
 from fairlead.driver import Driver
 from fairlead.hardware import LiveMachine, Machine
 
-NAMES: Final = {"simulated": "fairlead.drivers.simulated:make"}
+NAMES: Final = {
+    "power": "fairlead.drivers.power:make",
+    "simulated": "fairlead.drivers.simulated:make",
+}
 """Each driver's factory: from the argument that a user gave, the node's name and the machine to drivers."""
-HARDWARE: Final[Sequence[str]] = ()
+HARDWARE: Final[Sequence[str]] = ("power",)
 """The drivers that find their hardware by themselves."""
 
 
