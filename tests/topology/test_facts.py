@@ -73,6 +73,8 @@ def test_numa_nodes_of_all_drivers(driver: str, attributes: dict[str, object], n
         (DRANET, {"dra.net/virtual": True}, "other", False),
         ("compute-domain.nvidia.com", {}, "other", False),
         ("spyre.ibm.com", {}, "accelerator", False),
+        ("spyre.ibm.com", {"productId": "06a8"}, "accelerator", True),
+        ("nx.device.power.ibm.com", {"type": "nx-gzip"}, "accelerator", False),
         ("unheard.example.com", {}, "other", False),
     ],
 )

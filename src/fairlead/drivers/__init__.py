@@ -15,9 +15,10 @@ from fairlead.hardware import LiveMachine, Machine
 NAMES: Final = {
     "power": "fairlead.drivers.power:make",
     "simulated": "fairlead.drivers.simulated:make",
+    "spyre": "fairlead.drivers.spyre:make",
 }
 """Each driver's factory: from the argument that a user gave, the node's name and the machine to drivers."""
-HARDWARE: Final[Sequence[str]] = ("power",)
+HARDWARE: Final[Sequence[str]] = ("power", "spyre")
 """The drivers that find their hardware by themselves."""
 
 
