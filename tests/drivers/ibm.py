@@ -25,7 +25,7 @@ from fairlead.driver.steps import Answer, Steps
 from fairlead.driver.store import Store
 from fairlead.hardware import RecordedMachine, Recording, RecordingMachine, read_recording, write_recording
 from fairlead.placement import plan as place
-from fairlead.resource import Objects, ResourceClaim, ResourceSlice
+from fairlead.resource import ObjectMeta, Objects, ResourceClaim, ResourceSlice
 from fairlead.simulation import render
 
 NODE = "worker-0"
@@ -49,7 +49,9 @@ def slices(driver: Driver) -> list[ResourceSlice]:
     of = Publication(driver.name, NODE, "", True)
     problems = problems_of(of, pools)
     assert not problems, problems
-    return [msgspec.structs.replace(w.item, metadata=w.item.metadata) for w in plan(of, pools, [], {})]
+    return [
+        msgspec.structs.replace(one.item, metadata=ObjectMeta(name=one.item.name)) for one in plan(of, pools, [], {})
+    ]
 
 
 def replayed(machine: Any, make: Any, folder: Path) -> Driver:

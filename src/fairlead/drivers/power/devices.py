@@ -102,22 +102,22 @@ def _common(found: Accelerator) -> dict[str, DeviceAttribute]:
         known["processor"] = cpus.model
     if found.platform == "pSeries":
         if cpus.numa:
-            known["numaNodes"] = in_short(cpus.numa)[:_LONGEST]
+            known["numaNodes"] = _as_much_as_fits(in_short(cpus.numa))
         if len(cpus.numa) == 1:
             known[_NUMA] = cpus.numa[0]
         if cpus.chips:
-            known["chips"] = in_short(cpus.chips)[:_LONGEST]
+            known["chips"] = _as_much_as_fits(in_short(cpus.chips))
     known |= {_LIMITS[name]: number for name, number in found.limits.items()}
     if found.algorithms is not None:
         others = sorted(found.algorithms - {"842"})
         known |= {"nx842": "842" in found.algorithms, "nxCrypto": bool(others)}
         if others:
-            known["nxCryptoAlgorithms"] = _as_many_as_fit(others)
+            known["nxCryptoAlgorithms"] = _as_much_as_fits(",".join(others))
     return _attributes(known)
 
 
-def _as_many_as_fit(names: list[str]) -> str:
-    text = ",".join(names)
+def _as_much_as_fits(text: str) -> str:
+    """A list without the parts at its end that an attribute has no room for."""
     return text if len(text) <= _LONGEST else text[: _LONGEST + 1].rpartition(",")[0]
 
 

@@ -151,8 +151,11 @@ class SpyreDriver(Driver):
             made = {FILE: senlib_config(template, name, addresses, found[0].device == VIRTUAL)}
         except TemplateError as error:
             raise PrepareError(str(error)) from None
-        if path := self._layout_path(Problems()):
-            made["topo.json"] = self._files.read(self._files.real(path))
+        # Containers do without it; what is wrong with it is told by discovery.
+        problems = Problems()
+        if path := self._layout_path(problems):
+            with problems.of("topology file"):
+                made["topo.json"] = self._files.read(self._files.real(path))
         return made
 
     def _layout_path(self, problems: Problems) -> str:
