@@ -56,8 +56,9 @@ def ask(count: int, *selectors, **more):
     return {"deviceClassName": CLASS, "count": count, "selectors": list(selectors), **more}
 
 
-def config_of(tmp_path, made):
-    return json.loads((tmp_path / "state/container-config" / made.metadata.uid / "senlib_config.json").read_text())
+def config_of(tmp_path, made, request="one"):
+    folder = tmp_path / "state/container-config" / made.metadata.uid / request
+    return json.loads((folder / "senlib_config.json").read_text())
 
 
 def test_a_claim_gets_its_nodes_its_configuration_and_its_variables(node, tmp_path):
@@ -75,9 +76,8 @@ def test_a_claim_gets_its_nodes_its_configuration_and_its_variables(node, tmp_pa
         "PCIDEVICE_IBM_COM_AIU_PF=0000:1a:00.0,0000:1c:00.0",
         "AIU_DEVICE_1=0000:1c:00.0",
     ]
-    config, metrics = (
-        tmp_path / "state" / kind / made.metadata.uid for kind in ("container-config", "container-metrics")
-    )
+    config = tmp_path / "state/container-config" / made.metadata.uid / "one"
+    metrics = tmp_path / "state/container-metrics" / made.metadata.uid
     assert first["mounts"] == second["mounts"]
     assert first["mounts"] == [
         {"hostPath": str(config), "containerPath": "/etc/aiu", "options": ["nosuid", "nodev", "bind", "ro"]},
@@ -272,11 +272,16 @@ def test_a_template_that_cannot_be_used_is_refused_with_place_and_reason(node, t
     assert node.files() == []
 
 
-def test_requests_of_one_claim_cannot_have_different_templates(node, tmp_path):
+def test_a_configuration_is_for_its_request_and_names_all_functions_of_the_claim(node, tmp_path):
     (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/mine.json").write_text('{"GENERAL": {"target": "MINE"}}')
     ((_, (made,)),) = node.allocated(*with_config(templated("mine.json", "x"), requests=("x", "y")))
-    with pytest.raises(PrepareError, match=r"name different templates: the usual one, mine\.json"):
-        node.prepare(made)
+    node.prepare(made)
+    found = {request: config_of(tmp_path, made, request)["GENERAL"] for request in ("x", "y")}
+    assert (found["x"]["target"], found["y"]["target"]) == ("MINE", "SOC")
+    assert found["x"]["sen_bus_id"] == found["y"]["sen_bus_id"] == CARDS[:2]
+    mounted = [edits["mounts"][0]["hostPath"].rsplit("/", 1)[-1] for edits in node.edits(made)]
+    assert mounted == ["x", "y"]
 
 
 def test_parameters_without_an_override_are_taken_and_unknown_ones_are_not(node):

@@ -67,7 +67,7 @@ class SpyreDriver(Driver):
         return pool(found, layout, problems)
 
     def prepare(self, claim: Claim) -> Iterator[PreparedDevice]:
-        """The claim's folders with its configuration; nothing is changed on the cards."""
+        """The claim's folders with their configuration; nothing is changed on the cards."""
         found = [self._function(device.name) for device in claim.devices]
         kinds = sorted({product(one) for one in found})
         if len(kinds) > 1:
@@ -88,7 +88,7 @@ class SpyreDriver(Driver):
                     f"AIU_DEVICE_{number}": one.address,
                 },
                 device_nodes=[DeviceNode(path=path, host_path=host, permissions="rw") for path, host in nodes[number]],
-                mounts=mounts,
+                mounts=mounts[device.request],
             )
             yield device.prepared(edits, attributes=device.device.attributes if device.device else None)
 
@@ -137,26 +137,29 @@ class SpyreDriver(Driver):
             raise PrepareError(f"{address}: {wrong.text}")
         return found
 
-    def _contents(self, claim: Claim, found: list[PciFunction]) -> dict[str, bytes]:
-        configs = [device.config(SpyreClaimParameters) for device in claim.devices]
-        chosen = sorted({config.template if config is not None else "" for config in configs})
-        if len(chosen) > 1:
-            raise PrepareError(
-                f"SpyreClaimParameters: the requests of a claim share one {FILE}, and name different templates: "
-                f"{', '.join(one or 'the usual one' for one in chosen)}"
-            )
+    def _contents(self, claim: Claim, found: list[PciFunction]) -> dict[str, dict[str, bytes]]:
+        """The files of each request: all of the claim's functions, set up as the request says."""
         addresses = [one.address for one in found]
-        try:
-            template, name = read_template(self._templates, chosen[0])
-            made = {FILE: senlib_config(template, name, addresses, found[0].device == VIRTUAL)}
-        except TemplateError as error:
-            raise PrepareError(str(error)) from None
-        # Containers do without it; what is wrong with it is told by discovery.
+        layout = self._layout()
+        made: dict[str, dict[str, bytes]] = {}
+        for device in claim.devices:
+            if device.request not in made:
+                config = device.config(SpyreClaimParameters)
+                try:
+                    template, name = read_template(self._templates, config.template if config is not None else "")
+                    text = senlib_config(template, name, addresses, found[0].device == VIRTUAL)
+                except TemplateError as error:
+                    raise PrepareError(str(error)) from None
+                made[device.request] = {FILE: text, **layout}
+        return made
+
+    def _layout(self) -> dict[str, bytes]:
+        """A copy of the topology file. Containers do without it: what is wrong with it is told by discovery."""
         problems = Problems()
         if path := self._layout_path(problems):
             with problems.of("topology file"):
-                made["topo.json"] = self._files.read(self._files.real(path))
-        return made
+                return {"topo.json": self._files.read(self._files.real(path))}
+        return {}
 
     def _layout_path(self, problems: Problems) -> str:
         """Where the topology file is; empty where there is none."""

@@ -1,4 +1,4 @@
-"""The folders of a claim that its containers mount: one with its configuration, and one where they write metrics.
+"""The folders of a claim that its containers mount: one a request with configuration, and one for metrics.
 
 All that the driver writes, below one folder of the host. Removing works from the claim's UID alone.
 """
@@ -31,32 +31,36 @@ class ClaimFolders:
         """
         self._base: Final = base
 
-    def make(self, uid: str, files: Mapping[str, bytes]) -> list[Mount]:
-        """Makes both folders of a claim, and gives what its containers mount.
+    def make(self, uid: str, files: Mapping[str, Mapping[str, bytes]]) -> dict[str, list[Mount]]:
+        """Makes the folders of a claim, and gives what containers mount, by request.
 
         Args:
             uid: of the claim.
-            files: what the folder of configuration holds, by name.
+            files: for each request what its folder of configuration holds, by name.
 
         Raises:
             OSError: that is not possible.
         """
         config, metrics = self._places(uid)
-        config.mkdir(parents=True, exist_ok=True)
         metrics.mkdir(parents=True, exist_ok=True)
         metrics.chmod(0o777)  # the containers of the claim write there, as any user
-        for name, data in files.items():
-            beside = config / f".{name}.tmp"
-            beside.write_bytes(data)
-            beside.chmod(0o644)
-            os.replace(beside, config / name)
-        return [
-            Mount(host_path=str(config), container_path="/etc/aiu", options=[*_OPTIONS, "ro"]),
-            Mount(host_path=str(metrics), container_path="/data", options=[*_OPTIONS, "rw"]),
-        ]
+        mounts = {}
+        for request, contents in files.items():
+            folder = config / request
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, data in contents.items():
+                beside = folder / f".{name}.tmp"
+                beside.write_bytes(data)
+                beside.chmod(0o644)
+                os.replace(beside, folder / name)
+            mounts[request] = [
+                Mount(host_path=str(folder), container_path="/etc/aiu", options=[*_OPTIONS, "ro"]),
+                Mount(host_path=str(metrics), container_path="/data", options=[*_OPTIONS, "rw"]),
+            ]
+        return mounts
 
     def remove(self, uid: str) -> None:
-        """Removes both folders of a claim with all that is in them; nothing happens where they are not.
+        """Removes the folders of a claim with all that is in them; nothing happens where they are not.
 
         Raises:
             OSError: that is not possible.
