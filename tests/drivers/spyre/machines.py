@@ -39,6 +39,17 @@ def cards(root: Path, *, topology: bool = True) -> Tree:
     return tree
 
 
+def on_power(root: Path) -> Tree:
+    """Four cards of a Power partition: each below a host bridge of its own, in a PCI domain of its own."""
+    tree = Tree(root)
+    for number in range(4):
+        bus = 0x50 + 0x10 * number
+        domain = 0x0481 + number
+        card(tree, f"{domain:04x}:{bus:02x}:00.0", f"pci{domain:04x}:{bus:02x}", [], number // 2, number)
+    tree.file("/dev/vfio/vfio")
+    return tree
+
+
 def card(tree: Tree, address: str, root: str, bridges: list[str], numa: int, group: int) -> None:
     """One card."""
     path = tree.pci(

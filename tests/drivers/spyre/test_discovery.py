@@ -21,6 +21,7 @@ from tests.drivers.spyre.machines import (
     card,
     layout,
     lose,
+    on_power,
     place,
 )
 from tests.drivers.spyre.machines import cards as make_cards
@@ -170,6 +171,16 @@ def test_without_a_topology_file_the_kernel_says_where_cards_are(tmp_path):
     one = seen["0000-3d-00-0"]
     assert (one["numaInfo"], one["pcieSwitch"]) == ("1", "0000:3b:00.0")
     assert not {"linkSpeed", "peerGroup0", "peerDistance0"} & one.keys()
+
+
+def test_cards_of_a_power_partition_have_roots_of_their_own(tmp_path):
+    seen, problems = found(on_power(tmp_path))
+    assert problems == []
+    assert list(seen) == ["0481-50-00-0", "0482-60-00-0", "0483-70-00-0", "0484-80-00-0"]
+    roots = [one["resource.kubernetes.io/pcieRoot"] for one in seen.values()]
+    assert roots == ["pci0481:50", "pci0482:60", "pci0483:70", "pci0484:80"]
+    assert not any("pcieSwitch" in one for one in seen.values())
+    slices(driver(on_power(tmp_path / "again").machine))
 
 
 def test_the_topology_file_is_found_by_node_or_by_name(tmp_path):
