@@ -12,7 +12,7 @@ from fairlead.drivers.power.config import NxConfig
 from fairlead.drivers.power.devices import CAPACITY, class_of, device_of, devices
 from fairlead.hardware import Machine, Problems
 
-_READABLE: Final = 0o666
+_ANYBODY: Final = 0o666
 """The claim is the permission: containers do not run as root, and the node's owner is."""
 
 
@@ -51,7 +51,7 @@ class PowerDriver(Driver):
             raise PrepareError(f"{NODE} is not there any more: its kernel module was unloaded or failed")
         edits = Edits(
             env=_environment(claim),
-            device_nodes=[DeviceNode(path=NODE, host_path=NODE, permissions="rw", file_mode=_READABLE)],
+            device_nodes=[DeviceNode(path=NODE, host_path=NODE, permissions="rw", file_mode=_ANYBODY)],
         )
         for device in claim.devices:
             yield device.prepared(edits, attributes=device.device.attributes if device.device else None)
