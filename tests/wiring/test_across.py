@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import combinations, product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from randomly import random_node
@@ -84,6 +85,15 @@ def random_across(rng: random.Random, node: Node, requests: int) -> tuple[Across
 @settings(max_examples=80, deadline=None)
 @given(rng=st.randoms(use_true_random=False))
 def test_the_first_answer_that_satisfies_them(rng: random.Random) -> None:
+    holds(rng)
+
+
+@pytest.mark.parametrize("seed", [318, 1015])
+def test_places_are_not_exchanged_where_a_value_is_in_use_elsewhere(seed: int) -> None:
+    holds(random.Random(seed))
+
+
+def holds(rng: random.Random) -> None:
     node = random_node(rng)
     asked = [request("nics", rng.randint(1, 2), device_class="nic")]
     if rng.random() < 0.5:

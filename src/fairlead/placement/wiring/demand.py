@@ -16,6 +16,7 @@ from itertools import combinations
 from typing import Final
 
 from fairlead.allocator import GroupRule, Pick, Problem, Slot, Standing
+from fairlead.allocator.rules import Rule
 from fairlead.allocator.slot import bits
 from fairlead.inventory import NodeView
 from fairlead.placement.wiring.setting import Setting
@@ -192,7 +193,12 @@ class Demand:
                     for slot in problem.slots
                 ]
             ),
-            tuple([(rule.index.present >> number & 1, rule.index.valueless >> number & 1) for rule in self._seen]),
+            tuple(
+                [
+                    (rule.index.present >> number & 1, rule.index.valueless >> number & 1, _begun(rule, number))
+                    for rule in self._seen
+                ]
+            ),
             tuple(
                 [
                     mask >> number & 1
@@ -220,6 +226,11 @@ class Demand:
         ]
         columns.append([known and known[0] for known in accounts])
         return interchangeable(setting, traits.__getitem__, columns)
+
+
+def _begun(rule: Rule, number: int) -> int:
+    """Which of a device's values a rule starts with: those of devices that others have; such values have names."""
+    return rule.index.values_of[number] & rule.initial if rule.initial not in (0, -1) else 0
 
 
 def _counted(slot: Slot) -> bool:
