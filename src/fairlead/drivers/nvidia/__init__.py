@@ -30,6 +30,7 @@ __all__ = [
     "Nvml",
     "Options",
     "make",
+    "read_options",
 ]
 
 

@@ -107,11 +107,15 @@ class Changes:
         with _told():
             others = of_this_boot(self._files, self._host.notes())
             others.pop(claim, None)
+            for one in devices:
+                self._clear(one, others, ready, partitioned)
+            # Only now: a note says that what stands at its places is ours.
             note = self._note(devices)
             if note != Note(note.boot):
                 self._host.note(claim, note)
             for one in devices:
-                self._occupy(one, others, ready, partitioned)
+                if one.target.kind == "place" and one.device.name not in ready.instances:
+                    ready.instances[one.device.name] = self._create(one)
             for one in devices:
                 if one.interval:
                     self._host.set_time_slice(one.target.card.gpu.uuid, one.interval)
@@ -144,12 +148,15 @@ class Changes:
             any(one.mps is not None for one in changed),
         )
 
-    def _occupy(self, one: Wanted, others: Mapping[str, Note], ready: Ready, partitioned: bool) -> None:
+    def _clear(self, one: Wanted, others: Mapping[str, Note], ready: Ready, partitioned: bool) -> None:
+        """Finds instances that are there already, and makes room for those that are not."""
         target, name = one.target, one.device.name
         if target.kind == "instance" and target.instance is not None:
             ready.instances[name] = target.instance
         elif target.kind == "place":
-            ready.instances[name] = self._instance(one, others)
+            there = self._make_room(one, others)
+            if there is not None:
+                ready.instances[name] = there
         elif partitioned and not one.device.admin_access:
             self._whole(target)
 
@@ -160,32 +167,35 @@ class Changes:
                 raise PrepareError(f"gpu-{target.card.gpu.minor}: {address} is cut into {len(there)} GPU instances")
             self._nvml.set_mig(address, False)
 
-    def _instance(self, one: Wanted, others: Mapping[str, Note]) -> Instance:
-        """Makes the instance of a place, or finds the one that other shares of it have."""
+    def _make_room(self, one: Wanted, others: Mapping[str, Note]) -> Instance | None:
+        """Removes what this driver left at a place; the instance there, where it is another share's."""
         made, profile = _made(one), one.target.profile
-        if profile is None:
-            raise ValueError(f"{made.device}: has no profile")
-        address = made.address
-        there = self._nvml.instances(address)
+        size = 0 if profile is None else profile.size
+        there = self._nvml.instances(made.address)
         exact = next((it for it in there if (it.profile, it.start) == (made.profile, made.start)), None)
+        whole = exact is not None and exact.compute is not None
         if one.device.admin_access:
-            if exact is None or exact.compute is None:
+            if not whole:
                 raise PrepareError(f"{made.device}: no claim has it, so there is nothing to observe")
             return exact
-        ours = {(it.address, it.profile, it.start) for note in others.values() for it in note.made}
-        if exact is not None and exact.compute is not None and one.device.share_id is not None and _key(made) in ours:
+        ours = {_key(it) for note in others.values() for it in note.made}
+        if whole and one.device.share_id is not None and _key(made) in ours:
             return exact
         for it in there:
-            if it.start < made.start + profile.size and made.start < it.start + it.size:
-                if (address, it.profile, it.start) not in ours:
+            if it.start < made.start + size and made.start < it.start + it.size:
+                if (made.address, it.profile, it.start) not in ours:
                     raise PrepareError(
-                        f"{made.device}: GPU instance {it.number} at slice {it.start} of {address} is in the way; it "
-                        "was not made by this driver, so it is left alone"
+                        f"{made.device}: GPU instance {it.number} at slice {it.start} of {made.address} is in the way; "
+                        "it was not made by this driver, so it is left alone"
                     )
-                self._nvml.destroy(address, it.number)
-        if not self._nvml.gpu(address).mig:
-            self._nvml.set_mig(address, True)
-        return self._nvml.create(address, made.profile, made.start)
+                self._nvml.destroy(made.address, it.number)
+        return None
+
+    def _create(self, one: Wanted) -> Instance:
+        made = _made(one)
+        if not self._nvml.gpu(made.address).mig:
+            self._nvml.set_mig(made.address, True)
+        return self._nvml.create(made.address, made.profile, made.start)
 
     def _serve(self, claim: str, devices: Sequence[Wanted], ready: Ready) -> None:
         """One daemon for all devices of the same configuration, so that a container can use them together."""

@@ -84,7 +84,7 @@ def library_edits(text: str) -> Edits:
     """
     try:
         return msgspec.convert(_known(msgspec.json.decode(text)), Edits)
-    except (msgspec.MsgspecError, AttributeError, TypeError) as error:
+    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"nvidia-ctk cdi generate: containerEdits: {error}") from None
 
 
