@@ -310,8 +310,11 @@ def claim(
     entries = [
         DeviceAllocationConfiguration(
             source="FromClaim",
+            requests=one.get("requests", []),
             opaque=OpaqueDeviceConfiguration(
-                driver=driver, parameters={"apiVersion": "resource.nvidia.com/v1beta1"} | one
+                driver=driver,
+                parameters={"apiVersion": "resource.nvidia.com/v1beta1"}
+                | {name: value for name, value in one.items() if name != "requests"},
             ),
         )
         for one in config

@@ -17,7 +17,7 @@ from fairlead.driver import Driver
 from fairlead.driver.inventory import make_inventory
 from fairlead.driver.slices import Publication, plan
 from fairlead.drivers.nvidia import make
-from fairlead.resource import Objects, ResourceClaimStatus, decode_hook
+from fairlead.resource import Objects, ResourceClaimStatus, decode_hook, read_paths
 from fairlead.simulation import render
 from tests.drivers.nvidia import machines
 from tests.drivers.nvidia.machines import NODE, Box, Node, claim
@@ -128,6 +128,52 @@ def test_a_claim_is_allocated_and_prepared_unchanged(shared, tmp_path, name, mac
     assert box.host.written == {}
 
 
+POD = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: worker}}
+spec:
+  containers: [{{name: c, image: i, resources: {{claims: [{claims}]}}}}]
+  resourceClaims: [{sources}]
+"""
+
+BESIDE = [
+    # Folder, machine, templates, and devices of ours.
+    ("oci-gb200", machines.gb200, ["1nic-aligned"], ["gpu-0"]),
+    ("oci-gb200", machines.gb200, ["4nic-aligned"], ["gpu-0"]),
+    ("oci-gb200", machines.gb200, ["4gpu-8nic", "channel"], ["gpu-0", "gpu-1", "gpu-2", "gpu-3", "channel-0"]),
+    ("eks-gpu-efa", machines.a100, ["gpu-efa-aligned"], ["gpu-0"]),
+]
+
+
+@pytest.mark.parametrize(("folder", "machine", "templates", "devices"), BESIDE)
+def test_claims_of_gpus_and_nics_with_the_recorded_nics(shared, tmp_path, folder, machine, templates, devices):
+    where = shared / "manifests" / folder
+    [nics] = read_paths([where / "resourceslice-dranet.yaml"])[0].slices
+    drivers = make("", NODE, machine(tmp_path / "tree"))
+    names = [f"c{at}" for at in range(len(templates))]
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(
+        POD.format(
+            claims=", ".join(f"{{name: {name}}}" for name in names),
+            sources=", ".join(
+                f"{{name: {name}, resourceClaimTemplateName: {template}}}"
+                for name, template in zip(names, templates, strict=True)
+            ),
+        )
+        + TEMPLATE.format(name="channel", mode="Single")
+    )
+    files = [path for path in where.glob("*.yaml") if "claim-template" in path.name or "class" in path.name]
+    arguments = [text for path in (where / "resourceslice-dranet.yaml", *files) for text in ("-f", str(path))]
+    result = run(tmp_path, drivers, manifest, "", *arguments, "-o", "json", node=nics.spec.node_name)
+    assert result.exit_code == 0, result.output
+    [pod] = json.loads(result.stdout)
+    results = [one for found in pod["claims"] for one in found["status"]["allocation"]["devices"]["results"]]
+    assert [one["device"] for one in results if one["driver"].endswith("nvidia.com")] == devices
+    assert {one["driver"] for one in results} >= {"gpu.nvidia.com", "dra.net"}
+
+
 DO_NOT = [
     ("quickstart_v1_gpu-test-vfiopci", "no device of class vfio.gpu.nvidia.com"),
     ("quickstart_v1_gpu-test-vfio-config", 'resourceClaimTemplateName: Not found: "single-gpu-full-vfioconfig"'),
@@ -151,11 +197,11 @@ def plan_of(tmp_path: Path, drivers: list[Driver], manifest: Path, more: str):
     return json.loads(result.stdout)
 
 
-def run(tmp_path: Path, drivers, manifest: Path, more: str, *arguments: str):
+def run(tmp_path: Path, drivers, manifest: Path, more: str, *arguments: str, node: str = NODE):
     slices = []
     for driver in drivers:
-        pools = make_inventory(driver.discover(), NODE).pools
-        slices += [write.item for write in plan(Publication(driver.name, NODE, "uid", True), pools, [], {})]
+        pools = make_inventory(driver.discover(), node).pools
+        slices += [write.item for write in plan(Publication(driver.name, node, "uid", True), pools, [], {})]
     cluster = tmp_path / "cluster.yaml"
     cluster.write_text(render(Objects(slices=slices), "yaml", "test") + "\n---" + CLASSES + more)
     return CliRunner().invoke(main, ["plan", "-f", str(cluster), "-f", str(manifest), *arguments])

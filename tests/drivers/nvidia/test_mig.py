@@ -171,6 +171,15 @@ def test_a_gpu_whose_mode_needs_a_reset_is_whole_or_in_places_but_never_both(tmp
     assert [name for name in devices if name.startswith("gpu-1")] == ["gpu-1"]
 
 
+def test_a_mode_that_waits_for_a_reset_is_told(tmp_path):
+    box = machines.a100(tmp_path)
+    card = box.nvml.gpus["0000:10:1c.0"]
+    card.gpu = replace(card.gpu, mig_pending=True)
+    pool = box.driver().discover()
+    assert pool.problems == ["0000:10:1c.0: MIG mode is turned on by its next reset only"]
+    assert pool.devices[0].name == "gpu-0"
+
+
 def test_instances_of_others_are_named_and_what_they_cover_is_taken_off(box):
     box.nvml.make(FIRST, "2g.20gb", 2)
     pool = box.driver("mig=dynamic").discover()

@@ -225,6 +225,16 @@ def test_an_mps_daemon_that_does_not_start_is_taken_back(box, node):
     assert box.host.written == {}
 
 
+def test_gpus_and_instances_have_daemons_of_their_own(box, node):
+    engine = node.engine(box.driver("mig=dynamic"))
+    devices = ("gpu-0-mig-1g10gb-19-4", "gpu-0-mig-1g10gb-19-6", "gpu-1", "gpu-2")
+    engine.prepare(claim("u", *devices, config=[sharing("MPS"), sharing("MPS", "MigDeviceConfig")]), "u")
+    served = [(call[2], len(call[3])) for call in box.host.calls]
+    assert served == [("g0", 1), ("g1", 1), ("g2", 2)]
+    pipes = [one.edits.mounts[-2].host_path for one in engine.record("u").devices]
+    assert [pipe.split("/")[-2] for pipe in pipes] == ["g0", "g1", "g2", "g2"]
+
+
 def test_mps_on_an_instance_leaves_the_gpu_to_others(box, node):
     engine = node.engine(box.driver("mig=dynamic"))
     engine.prepare(claim("u", "gpu-0-mig-3g40gb-9-4", config=[sharing("MPS", "MigDeviceConfig")]), "u")

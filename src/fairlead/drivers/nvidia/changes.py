@@ -198,16 +198,7 @@ class Changes:
         return self._nvml.create(made.address, made.profile, made.start)
 
     def _serve(self, claim: str, devices: Sequence[Wanted], ready: Ready) -> None:
-        """One daemon for all devices of the same configuration, so that a container can use them together."""
-        groups: list[tuple[MpsConfig, list[Wanted]]] = []
-        for one in devices:
-            if one.mps is not None:
-                members = next((members for config, members in groups if config == one.mps), None)
-                if members is None:
-                    groups.append((one.mps, [one]))
-                else:
-                    members.append(one)
-        for number, (config, members) in enumerate(groups):
+        for number, (config, members) in enumerate(_groups(devices)):
             uuids = [self._uuid(one, ready) for one in members]
             try:
                 limits = config.limits(uuids)
@@ -251,6 +242,24 @@ class Changes:
                 raise
             return False
         return True
+
+
+def _groups(devices: Sequence[Wanted]) -> list[tuple[MpsConfig, list[Wanted]]]:
+    """The devices of each MPS daemon: whole GPUs of one configuration, which a program can use together.
+
+    A program has one instance, so each instance has a daemon of its own.
+    """
+    groups: list[tuple[MpsConfig, list[Wanted]]] = []
+    for one in devices:
+        if one.mps is None:
+            continue
+        for config, members in groups:
+            if config == one.mps and one.target.kind == members[0].target.kind == "gpu":
+                members.append(one)
+                break
+        else:
+            groups.append((one.mps, [one]))
+    return groups
 
 
 def _made(one: Wanted) -> Made:

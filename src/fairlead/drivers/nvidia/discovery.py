@@ -114,6 +114,10 @@ def _card(function: PciFunction, nvml: Nvml, problems: Problems, before: Found, 
         if gpu.mig is not None and (dynamic or gpu.mig):
             profiles = tuple(nvml.profiles(address))
             instances = tuple(nvml.instances(address))
+        if gpu.mig_pending is not None and gpu.mig_pending != gpu.mig:
+            problems.append(
+                f"{address}: MIG mode is turned {'on' if gpu.mig_pending else 'off'} by its next reset only"
+            )
         return Card(function, gpu, profiles, instances)
     except HardwareError as error:
         problems.append(_naming(address, error))
