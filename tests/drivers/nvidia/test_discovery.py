@@ -177,6 +177,21 @@ def test_a_gpu_that_was_found_before_stays_while_it_does_not_answer(tmp_path):
     assert driver.discover().problems == []
 
 
+def test_a_lost_gpu_gives_way_to_one_that_got_its_device_file(tmp_path):
+    box = machines.h100(tmp_path)
+    box.tree.bind("0000:61:00.0", "vfio-pci")
+    driver = box.driver()
+    assert len(driver.discover().devices) == 7
+    box.nvml.lose("0000:52:00.0")
+    card = box.nvml.gpus["0000:61:00.0"]
+    card.gpu = replace(card.gpu, minor=2)
+    box.tree.bind("0000:61:00.0", "nvidia")
+    pool = driver.discover()
+    assert [one.name for one in pool.devices] == [f"gpu-{minor}" for minor in (0, 1, 2, 4, 5, 6, 7)]
+    assert pool.devices[2].attributes["uuid"].string == card.gpu.uuid
+    assert pool.problems == ["0000:52:00.0: GPU is lost", "0000:52:00.0: /dev/nvidia2 is 0000:61:00.0's now"]
+
+
 def test_gpus_that_come_and_go(tmp_path):
     box = machines.h100(tmp_path)
     driver = box.driver()

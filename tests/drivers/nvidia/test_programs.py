@@ -98,6 +98,7 @@ def test_an_mps_daemon(host, calls, tmp_path):
         "--unit=fairlead-mps-u-g0.service",
         *["--description=MPS", "daemon", "for", "ResourceClaim", "u"],
         "--service-type=exec",
+        "--collect",
         f"--property=BindPaths={folder}/shm:/dev/shm",
         f"--setenv=CUDA_MPS_PIPE_DIRECTORY={folder}/pipe",
         f"--setenv=CUDA_MPS_LOG_DIRECTORY={folder}/log",

@@ -84,6 +84,7 @@ def find(
         kept = [_stale(known[one.address]) for one in functions if one.address in known]
         return Found(tuple(kept), before.system, before.notes, before.libraries)
     cards = [card for one in functions if (card := _card(one, nvml, problems, before, dynamic)) is not None]
+    cards = _without_doubles(cards, problems)
     notes: Mapping[str, Note] | None = None
     with problems.of("notes"):
         notes = of_this_boot(files, host.notes())
@@ -122,6 +123,18 @@ def _card(function: PciFunction, nvml: Nvml, problems: Problems, before: Found, 
     except HardwareError as error:
         problems.append(_naming(address, error))
         return None if last is None else _stale(last)
+
+
+def _without_doubles(cards: list[Card], problems: Problems) -> list[Card]:
+    """Leaves out lost GPUs whose device file another GPU has now: devices are named after it."""
+    taken = {card.gpu.minor: card.address for card in cards if card.answers}
+    kept = []
+    for card in cards:
+        if card.answers or card.gpu.minor not in taken:
+            kept.append(card)
+        else:
+            problems.append(f"{card.address}: /dev/nvidia{card.gpu.minor} is {taken[card.gpu.minor]}'s now")
+    return kept
 
 
 def _stale(card: Card) -> Card:

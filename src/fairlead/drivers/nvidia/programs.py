@@ -118,6 +118,7 @@ class LiveHost(Host):
             f"--unit={_unit(claim, group)}",
             f"--description=MPS daemon for ResourceClaim {claim}",
             "--service-type=exec",
+            "--collect",
             f"--property=BindPaths={shared}:/dev/shm",
             *(f"--setenv={name}={value}" for name, value in environment.items()),
             f"--setenv=CUDA_VISIBLE_DEVICES={','.join(uuids)}",
