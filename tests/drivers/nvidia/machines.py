@@ -20,7 +20,7 @@ from fairlead.driver.metadata import MetadataFolder
 from fairlead.driver.steps import Steps
 from fairlead.driver.store import Store
 from fairlead.drivers.nvidia import GpuDriver, Host, Nvml, make
-from fairlead.drivers.nvidia.nvml import Fabric, Gpu, Profile, System
+from fairlead.drivers.nvidia.nvml import Fabric, Gpu, System
 from fairlead.hardware import LiveMachine
 from fairlead.resource import (
     AllocationResult,
@@ -266,8 +266,13 @@ def half_balanced() -> dict[int, Iterable[tuple[str, int]]]:
     return dict.fromkeys(range(4), (("3g.20gb", 4), ("2g.10gb", 0), ("1g.5gb", 2), ("1g.5gb", 3)))
 
 
-def profile_of(profiles: Iterable[Profile], name: str) -> Profile:
-    return next(one for one in profiles if one.name == name)
+def half_on(root: Path) -> Box:
+    """The same node with the mode on, and nothing cut yet."""
+    box = a100(root, half_balanced())
+    for address, card in box.nvml.gpus.items():
+        for one in list(card.instances):
+            box.nvml.destroy(address, one.number)
+    return box
 
 
 @dataclass

@@ -77,15 +77,6 @@ def balanced(root: Path) -> Box:
     return machines.a100(root, machines.half_balanced())
 
 
-def half_on(root: Path) -> Box:
-    """As `balanced`, with nothing cut yet."""
-    box = balanced(root)
-    for address, card in box.nvml.gpus.items():
-        for one in list(card.instances):
-            box.nvml.destroy(address, one.number)
-    return box
-
-
 def cut_gh200(root: Path) -> Box:
     return machines.gh200(root, {minor: [("1g.12gb", start) for start in range(7)] for minor in range(2)})
 
@@ -96,7 +87,7 @@ WORK = [
     *((f"quickstart_{version}_gpu-test2", machines.h100, "", "", 1) for version in ("v1", "v1beta1")),
     *((f"quickstart_{version}_gpu-test3", machines.h100, "", "", 1) for version in ("v1", "v1beta1")),
     *((f"quickstart_{version}_gpu-test4", balanced, "", "", 16) for version in ("v1", "v1beta1")),
-    ("quickstart_v1_gpu-test4", half_on, "mig=dynamic", "", 16),
+    ("quickstart_v1_gpu-test4", machines.half_on, "mig=dynamic", "", 16),
     *((f"quickstart_{version}_gpu-test5", machines.h100, "", "", 2) for version in ("v1", "v1beta1")),
     *((f"quickstart_{version}_gpu-test6", machines.a100, "", "", 4) for version in ("v1", "v1beta1")),
     *((f"quickstart_{version}_gpu-test-mps", machines.gb200, "", "", 1) for version in ("v1", "v1beta1")),
