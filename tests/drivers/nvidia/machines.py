@@ -148,19 +148,13 @@ def h100(root: Path, **more: Any) -> Box:
 
 def gb200(root: Path) -> Box:
     """A compute tray of an NVL72: four GPUs in one clique of a fabric that spans trays."""
-    uuids = {
-        "0008": "5d1d46ee-c7f8-fb08-137a-026f11ab6dd9",
-        "0009": "7d9b3513-8002-4843-9759-a0987d50a31c",
-        "0018": "42d06ef2-849e-5128-586d-7ccfcea6c0ce",
-        "0019": "6d140208-1af4-030d-7509-579195e27a2f",
-    }
     gpus, places = {}, []
-    for minor, (domain, uuid) in enumerate(uuids.items()):
+    for minor, domain in enumerate(("0008", "0009", "0018", "0019")):
         address = f"{domain}:06:00.0"
         places.append((address, f"pci{domain}:00", (f"{domain}:00:00.0",), minor // 2))
         gpus[address] = FakeGpu(
             Gpu(
-                uuid=f"GPU-{uuid}",
+                uuid=f"GPU-{uuid_of(address)}",
                 minor=minor,
                 name="NVIDIA GB200",
                 brand="Nvidia",
@@ -201,18 +195,12 @@ def l40s(root: Path) -> Box:
 
 def a100(root: Path, instances: dict[int, Iterable[tuple[str, int]]] | None = None) -> Box:
     """A p4d.24xlarge: eight A100 40GB, MIG mode on where there are instances: minor to profile and start."""
-    known = {
-        "0000:10:1c.0": "8a10b6f7-077c-d51f-48f0-eba64feb5e9f",
-        "0000:10:1d.0": "a498ba79-aa87-d951-24e9-fae585d4eb6c",
-        "0000:20:1c.0": "f3aac87a-a8f2-dd37-c30c-4f299fe25b48",
-        "0000:20:1d.0": "55d5f6e7-e985-54f9-c142-71e22fe042f3",
-    }
     gpus, places = {}, []
     for minor, address in enumerate(f"0000:{bus}:1{slot}.0" for bus in ("10", "20", "90", "a0") for slot in "cd"):
         places.append((address, f"pci0000:{address[5:7]}", (), minor // 4))
         gpus[address] = FakeGpu(
             Gpu(
-                uuid=f"GPU-{known.get(address) or uuid_of(address)}",
+                uuid=f"GPU-{uuid_of(address)}",
                 minor=minor,
                 name="NVIDIA A100-SXM4-40GB",
                 brand="Nvidia",

@@ -112,6 +112,20 @@ def test_a_recording_gives_the_same_pool(tmp_path, machine, options):
     assert make(options, NODE, RecordedMachine(read_recording(file)))[0].discover() == live
 
 
+def test_a_recording_of_a_machine_that_is_ill_is_as_ill(tmp_path):
+    box = machines.h100(tmp_path / "tree")
+    box.nvml.lose("0000:52:00.0")
+    box.tree.remove("/dev/nvidia3")
+    box.host.refuse["libraries"] = HardwareError("nvidia-ctk: exit status 1: no NVML")
+    recording = Recording()
+    live = make("", NODE, RecordingMachine(box, recording))[0].discover()
+    file = tmp_path / "machine.json"
+    write_recording(recording, file)
+    again = make("", NODE, RecordedMachine(read_recording(file)))[0].discover()
+    assert (again.devices, again.problems) == (live.devices, live.problems)
+    assert len(again.problems) == 3
+
+
 def test_shares_of_memory(tmp_path):
     capacity = machines.h100(tmp_path).driver("shares=memory").discover().devices[0].capacity
     policy = capacity["memory"].request_policy
