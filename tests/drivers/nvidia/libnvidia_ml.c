@@ -27,10 +27,11 @@ typedef struct { unsigned field, scope; long long at, took; int type, result; Va
 
 static struct { int kind; } gpu, migs[8];
 static Instance instances[8];
-static int mig, pending, exclusive, lost, started, told;
+static int mig, pending, old, exclusive, lost, started, told;
 
 /* For the test. */
 void fake_lose(int now) { lost = now; }
+void fake_old(int now) { old = now; }
 int fake_exclusive(void) { return exclusive; }
 int fake_started(void) { return started; }
 
@@ -79,7 +80,9 @@ int nvmlDeviceGetMigMode(Device d, unsigned *current, unsigned *next) { (void)d;
 int nvmlDeviceSetMigMode(Device d, unsigned mode, int *status) {
     (void)d;
     for (int at = 0; at < 8; at++) if (!mode && instances[at].used) { *status = IN_USE; return IN_USE; }
-    mig = pending = (int)mode; *status = SUCCESS;
+    pending = (int)mode;
+    *status = old && mig != pending ? 16 : SUCCESS;
+    if (!old) mig = pending;
     return SUCCESS;
 }
 int nvmlDeviceGetGpuInstanceProfileInfoV(Device d, unsigned index, GpuProfile *info) {

@@ -87,6 +87,15 @@ def test_instances_are_made_and_destroyed(nvml):
     assert nvml.gpu(ADDRESS).mig is False
 
 
+def test_a_mode_that_takes_a_reset_is_taken_back(nvml, library):
+    library.fake_old(1)
+    with pytest.raises(HardwareError, match="MIG mode could not be turned on: it takes a reset of the GPU"):
+        nvml.set_mig(ADDRESS, True)
+    library.fake_old(0)
+    gpu = nvml.gpu(ADDRESS)
+    assert (gpu.mig, gpu.mig_pending) == (False, False)
+
+
 def test_condition_and_mode(nvml, library):
     assert nvml.condition(ADDRESS) == Condition("reset", False, True, FABRIC)
     nvml.set_exclusive(ADDRESS, True)

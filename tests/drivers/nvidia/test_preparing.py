@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from fairlead.driver import Hook, Mount, PrepareError
 from fairlead.drivers.nvidia import make
+from fairlead.drivers.nvidia.nvml import System
 from fairlead.hardware import HardwareError, RecordedMachine, Recording, RecordingMachine
 from fairlead.resource import DeviceRequestAllocationResult
 from tests.drivers.nvidia import machines
@@ -85,6 +86,19 @@ def test_without_nvidia_ctk_there_are_devices_only(box, node):
     engine.prepare(claim("u", "gpu-0"), "u")
     [device] = engine.record("u").devices
     assert (device.edits.mounts, device.edits.hooks) == ([], [])
+
+
+def test_libraries_are_asked_for_once_a_kernel_driver(box):
+    asked = []
+    libraries = box.host.libraries
+    box.host.libraries = lambda: (asked.append(1), libraries())[1]
+    driver = box.driver()
+    driver.discover()
+    driver.discover()
+    assert len(asked) == 1
+    box.nvml.installed = System("590.48.01", "13.1")
+    driver.discover()
+    assert len(asked) == 2
 
 
 def test_libraries_of_a_new_kernel_driver_are_asked_for_anew(box, node):

@@ -159,12 +159,15 @@ class LiveNvml(Nvml):
         return [Event(_short(address), int(data.eventData), instance)]
 
     def set_mig(self, address: str, on: bool) -> None:
-        """Fails where the mode would only be pending."""
+        """Fails where the mode would only be pending, which is taken back."""
         with self._device(address) as (nvml, handle):
             status = nvml.nvmlDeviceSetMigMode(handle, int(on))
             current, pending = nvml.nvmlDeviceGetMigMode(handle)
             if status or current != int(on):
-                reason = "it waits for a reset of the GPU" if pending == int(on) else str(nvml.NVMLError(status or 999))
+                reason = str(nvml.NVMLError(status or 999))
+                if pending != current:
+                    reason = "it takes a reset of the GPU"
+                    nvml.nvmlDeviceSetMigMode(handle, current)  # so that the next reset changes nothing
                 raise HardwareError(f"{address}: MIG mode could not be turned {'on' if on else 'off'}: {reason}")
 
     def create(self, address: str, profile: int, start: int) -> Instance:
