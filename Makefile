@@ -27,7 +27,7 @@ kube:
 
 # What a node needs besides: kubelet, containerd.
 kube-node:
-	nice -n 19 $(PYTHON) -m kube build kubelet containerd containerd-shim-runc-v2 ctr
+	nice -n 19 $(PYTHON) -m kube build node
 
 # The chart's default rendering as plain manifests; helm is built when it is missing.
 manifests:

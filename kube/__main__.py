@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from kube.binaries import MissingProgramError, kubernetes_version, programs_folder
+from kube.binaries import NODE, MissingProgramError, kubernetes_version, programs_folder
 from kube.build import DEFAULT, SOURCES, BuildError, build
 from kube.certificates import CertificateError
 from kube.nodes import add_cluster, cluster_objects
@@ -21,7 +21,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m kube", description="Real Kubernetes for tests and by hand.")
     commands = parser.add_subparsers(dest="command", required=True)
     built = commands.add_parser("build", help="build the programs that are not there yet")
-    built.add_argument("program", nargs="*", default=list(DEFAULT), help=f"of {', '.join(SOURCES)}")
+    built.add_argument(
+        "program", nargs="*", default=list(DEFAULT), help=f"of {', '.join(SOURCES)}; `node` for those of a node"
+    )
     up = commands.add_parser("up", help="run a control plane until Ctrl-C")
     up.add_argument("--cluster", metavar="SPEC", help="fake nodes with devices, as `fairlead cluster` takes it")
     up.add_argument("--gates", choices=["dra", "default"], default="dra", help="all gates of DRA (default), or none")
@@ -44,8 +46,9 @@ def main() -> int:
         return 130
 
 
-def _build(programs: list[str]) -> int:
+def _build(given: list[str]) -> int:
     started = time.monotonic()
+    programs = [name for one in given for name in (NODE if one == "node" else (one,))]
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -6,12 +6,17 @@ programs of two places.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+GUEST_SOURCE = Path(__file__).parent / "guest" / "main.go"
+GUEST = f"guest-{hashlib.sha256(GUEST_SOURCE.read_bytes()).hexdigest()[:8]}"
+"""What runs in the containers of tests, named after its source: another source is another program."""
+NODE = ("kubelet", "containerd", "containerd-shim-runc-v2", "ctr", GUEST)
 PINS: Mapping[str, str] = tomllib.loads((Path(__file__).parent / "versions.toml").read_text())
 
 
@@ -49,6 +54,7 @@ def find_programs(names: Iterable[str] = CONTROL_PLANE) -> dict[str, Path]:
         if os.environ.get("KUBEBUILDER_ASSETS"):
             way = "KUBEBUILDER_ASSETS names that folder; unset it to use what `make kube` builds"
         else:
-            way = "build them with `make kube`, or name a folder that has them in KUBEBUILDER_ASSETS"
+            target = "make kube-node" if set(missing) & set(NODE) else "make kube"
+            way = f"build them with `{target}`, or name a folder that has them in KUBEBUILDER_ASSETS"
         raise MissingProgramError(f"no {', '.join(missing)} in {folder}: {way}")
     return found

@@ -24,12 +24,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kube.binaries import CONTROL_PLANE, PINS, cache_folder, kubernetes_version
+from kube.binaries import CONTROL_PLANE, GUEST, GUEST_SOURCE, PINS, cache_folder, kubernetes_version
 
 KUBERNETES = "k8s.io/kubernetes"
 CONTAINERD = "github.com/containerd/containerd/v2"
 HELM = "helm.sh/helm/v3"
-NODE = ("kubelet", "containerd", "containerd-shim-runc-v2", "ctr")
 DEFAULT = (*CONTROL_PLANE, "kubectl")
 PROGRESS_SECONDS = 20.0
 
@@ -42,7 +41,13 @@ class BuildError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """From what a program is built."""
+    """From what a program is built.
+
+    Attributes:
+        module: the module; empty for a program of our own, in Go's standard library alone.
+        package: the package in it; of a program of our own the file.
+        tags: build tags.
+    """
 
     module: str
     package: str
@@ -60,6 +65,7 @@ SOURCES = {
         for name in ("containerd", "containerd-shim-runc-v2", "ctr")
     },
     "helm": Source(HELM, f"{HELM}/cmd/helm"),
+    GUEST: Source("", str(GUEST_SOURCE)),
 }
 
 _PINNED_AS = {CONTAINERD: "containerd", HELM: "helm"}
@@ -111,17 +117,13 @@ def _go() -> str:
 
 def _build_module(go: str, folder: Path, names: Sequence[str], module: str, say: Say) -> None:
     """Builds programs of one module, in a module of ours that requires it."""
-    version = kubernetes_version() if module == KUBERNETES else PINS[_PINNED_AS[module]]
+    version = _version(module)
     with tempfile.TemporaryDirectory(prefix="fairlead-kube-build-") as work:
         flags = f"{os.environ.get('GOFLAGS', '')} -mod=mod -buildvcs=false".strip()
         builder = _Builder(go, Path(work), {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": flags}, say)
-        say(f"fetching {module} v{version} and what it needs")
-        downloaded = builder.run("mod", "download", "-json", f"{module}@v{version}")
-        try:
-            manifest = Path(json.loads(downloaded)["GoMod"])
-        except (ValueError, KeyError):
-            raise BuildError(f"go mod download {module}@v{version} said: {downloaded.strip()[:500]}") from None
-        (Path(work) / "go.mod").write_text(go_mod(module, version, manifest.read_text()))
+        if module:
+            say(f"fetching {module} v{version} and what it needs")
+        (Path(work) / "go.mod").write_text(_manifest(builder, module, version))
         for number, name in enumerate(names, start=1):
             say(f"building {name} {version} ({number} of {len(names)})")
             started = time.monotonic()
@@ -133,6 +135,23 @@ def _build_module(go: str, folder: Path, names: Sequence[str], module: str, say:
                 half.unlink(missing_ok=True)
             size = (folder / name).stat().st_size / 1e6
             say(f"built {name} in {time.monotonic() - started:.0f} s: {size:.0f} MB")
+
+
+def _version(module: str) -> str:
+    if module == KUBERNETES:
+        return kubernetes_version()
+    return PINS[_PINNED_AS[module]] if module else ""
+
+
+def _manifest(builder: _Builder, module: str, version: str) -> str:
+    """The go.mod in which programs of a module are built."""
+    if not module:
+        return "module fairlead.dev/kube\n"
+    downloaded = builder.run("mod", "download", "-json", f"{module}@v{version}")
+    try:
+        return go_mod(module, version, Path(json.loads(downloaded)["GoMod"]).read_text())
+    except (ValueError, KeyError):
+        raise BuildError(f"go mod download {module}@v{version} said: {downloaded.strip()[:500]}") from None
 
 
 def go_mod(module: str, version: str, theirs: str) -> str:
@@ -153,7 +172,10 @@ def go_mod(module: str, version: str, theirs: str) -> str:
 
 def _linked(module: str, version: str) -> str:
     """Flags for the linker: no debug information, and the version where the program reports it from."""
-    if module == CONTAINERD:
+    values: dict[str, str] = {}
+    if not module:
+        pass
+    elif module == CONTAINERD:
         values = {f"{CONTAINERD}/version.Version": f"v{version}"}
     elif module == HELM:
         # The Kubernetes that charts are rendered for where no cluster is asked.

@@ -8,6 +8,7 @@ control plane's folder if it was told to. The programs ask the system to be kill
 Commands:
     {"do": "start", "name": N, "argv": [...], "log": PATH}    -> {"pid": P}
     {"do": "stop", "name": N}                                 -> {"code": exit status, or null if it did not run}
+    {"do": "signal", "name": N, "number": S}                  -> {}
     {"do": "poll"}                                            -> {"codes": {N: exit status or null while it runs}}
     {"do": "remove", "folder": PATH or null}                  -> {}   what to remove at the end
 """
@@ -48,6 +49,9 @@ class Guard:
                 return {"pid": self._start(command["name"], command["argv"], command["log"])}
             case "stop":
                 return {"code": self._stop(command["name"])}
+            case "signal":
+                os.kill(self._running[command["name"]].pid, command["number"])
+                return {}
             case "poll":
                 return {"codes": {name: process.poll() for name, process in self._running.items()}}
             case "remove":

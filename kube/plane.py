@@ -209,7 +209,7 @@ class ControlPlane:
         tokens = {user: secrets.token_urlsafe(24) for user in USERS}
         lines = [",".join([tokens[key], user, user, *groups]) + "\n" for key, (user, groups) in USERS.items()]
         _private(self.folder / "tokens.csv", "".join(lines))
-        ports = _free_ports(3)
+        ports = free_ports(3)
         self._place = Place(self.folder, programs, dict(zip(CONTROL_PLANE[1:], ports, strict=True)))
         accesses = {user: Api(self._place.server, tokens[user], self.authority.certificate) for user in USERS}
         for user, access in accesses.items():
@@ -291,7 +291,7 @@ def _private(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago, all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
