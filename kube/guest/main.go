@@ -4,13 +4,15 @@
 //	guest run           prints a report, then does as pause
 //	guest report        prints a report and ends: for exec
 //
-// A report is one line of JSON: the environment, and for each device node below /dev/simulated its kind, its numbers and
-// whether it can be opened for reading and writing, which the cgroup of the container decides.
+// A report is one line of JSON: the environment; for each device node below /dev/simulated its kind, its numbers and
+// whether it can be opened for reading and writing, which the cgroup of the container decides; and the files that tell
+// about devices (KEP-5304).
 package main
 
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -18,7 +20,10 @@ import (
 	"syscall"
 )
 
-const devices = "/dev/simulated"
+const (
+	devices  = "/dev/simulated"
+	metadata = "/var/run/kubernetes.io/dra-device-attributes"
+)
 
 type device struct {
 	Character bool   `json:"character"`
@@ -28,9 +33,10 @@ type device struct {
 }
 
 type report struct {
-	Env     map[string]string `json:"env"`
-	Devices map[string]device `json:"devices"`
-	Problem string            `json:"problem"`
+	Env      map[string]string `json:"env"`
+	Devices  map[string]device `json:"devices"`
+	Metadata map[string]string `json:"metadata"`
+	Problem  string            `json:"problem"`
 }
 
 func look(path string) device {
@@ -54,7 +60,7 @@ func look(path string) device {
 }
 
 func told() report {
-	made := report{Env: map[string]string{}, Devices: map[string]device{}}
+	made := report{Env: map[string]string{}, Devices: map[string]device{}, Metadata: map[string]string{}}
 	for _, entry := range os.Environ() {
 		name, value, _ := strings.Cut(entry, "=")
 		made.Env[name] = value
@@ -65,6 +71,17 @@ func told() report {
 	}
 	for _, entry := range entries {
 		made.Devices[entry.Name()] = look(filepath.Join(devices, entry.Name()))
+	}
+	err = filepath.WalkDir(metadata, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		made.Metadata[strings.TrimPrefix(path, metadata+"/")] = string(text)
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		made.Problem = err.Error()
 	}
 	return made
 }

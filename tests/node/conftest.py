@@ -1,0 +1,82 @@
+"""One control plane and one real node for all tests of this folder; each test has a namespace, and cleans up.
+
+The tests are skipped where the programs are not (`make kube kube-node`), and where this machine can have no node.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "cluster"))
+
+from running import RULES, controller
+from stage import NOTHING, Stage, driver_access, write_hardware
+
+from kube import ControlPlane, MissingProgramError, RealNode, find_programs, why_not
+from kube.binaries import CONTROL_PLANE, NODE
+from kube.nodes import cluster_objects
+
+
+@pytest.fixture(scope="session")
+def whole(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The node with a driver, for as long as the tests run; when one failed the folders with the logs stay."""
+    try:
+        find_programs((*CONTROL_PLANE, *NODE))
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+    if reason := why_not():
+        pytest.skip(reason)
+    objects = cluster_objects("h100:nodes=1")
+    plane, node = ControlPlane(), None
+    plane.start()
+    try:
+        plane.api.create_all(one for one in objects if one["kind"] == "DeviceClass")
+        plane.service_account("fairlead", RULES).write_kubeconfig(plane.folder / "fairlead.kubeconfig")
+        node = RealNode(plane)
+        node.create()
+        node.start()
+        driver_access(plane, node)
+        stage = Stage(plane, node)
+        write_hardware(stage.hardware, objects)
+        stage.start_driver()
+        stage.wait(stage.all_published, "the slices")
+        yield stage
+    finally:
+        failed = request.session.testsfailed > 0 or sys.exc_info()[0] is not None
+        if node is not None:
+            node.stop(keep=failed)
+        plane.stop(keep=failed)
+        if failed:
+            folders = [plane.folder, *([node.folder] if node is not None else [])]
+            lines = "".join(f"\nlogs are in {folder / 'logs'}" for folder in folders)
+            request.config.get_terminal_writer().line(lines)
+
+
+@pytest.fixture
+def stage(whole: Stage, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The node, with a namespace that is empty; afterwards nothing of the test's pods may be left on the node."""
+    name = request.node.name.lower().replace("_", "-").replace("[", "-").replace("]", "")
+    whole.namespace = whole.plane.namespace(name[:60].strip("-"))
+    whole.script("[]")
+    yield whole
+    whole.script("[]")
+    pods = [one["metadata"]["name"] for one in whole.api.items(whole.path("pods"))]
+    whole.delete(*pods)
+    whole.wait(lambda: whole.leftovers() == NOTHING, f"nothing to be left, there is {whole.leftovers()}", 20)
+
+
+@pytest.fixture(params=["fairlead", "kube-scheduler"])
+def allocated(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Stage]:
+    """The same, twice: claims are allocated by Fairlead's controller, and by kube-scheduler alone."""
+    if request.param == "kube-scheduler":
+        yield stage
+        return
+    stage.gates = [{"name": "fairlead.dev/allocation"}]
+    with controller(stage.plane):
+        yield stage
+    stage.gates = []

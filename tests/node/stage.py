@@ -1,0 +1,298 @@
+"""A real node with simulated devices, and what its tests do there and look at.
+
+The driver runs on the node's machine with its default folders, as an account that has the documented rights and a token
+of a pod of that node. What it did is looked at from outside, through the machine's root; symbolic links there lead to
+our own root, so the paths are those behind them (`run/cdi`, not `var/run/cdi`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from driver_plane import rules
+
+from kube import IMAGE, Api, ApiError, ControlPlane, RealNode
+from kube.api import wait_for
+
+GPU, NET = "gpu.nvidia.com", "dra.net"
+GPUS, NICS = "gpu.nvidia.com", "dranet.net"
+"""Driver names, and device classes."""
+GATE = {"name": "fairlead.dev/allocation"}
+NULL = {"character": True, "major": 1, "minor": 3, "problem": ""}
+"""What a container sees of a simulated device: /dev/null, which it may open."""
+SECONDS = 60.0
+
+
+class Stage:
+    """One node, its control plane, and a namespace for a test."""
+
+    def __init__(self, plane: ControlPlane, node: RealNode) -> None:
+        self.plane = plane
+        self.api: Api = plane.api
+        self.node = node
+        self.namespace = ""
+        self.gates: list[dict[str, str]] = []
+        """Scheduling gates of the pods that are made: with the gate Fairlead allocates, without kube-scheduler."""
+        self.faults = node.folder / "faults.yaml"
+        self.faults.write_text("[]")
+        self.hardware = node.folder / "hardware.yaml"
+
+    # Drivers
+
+    def start_driver(self, uid: str = "") -> str:
+        """Starts `fairlead node` with simulated hardware, and returns once kubelet has taken both of its drivers."""
+        name = f"driver-{uid}" if uid else "driver"
+        before = len(self.told(name, "registered"))
+        kubeconfig = str(self.plane.folder / "driver.kubeconfig")
+        argv = [sys.executable, "-c", "from fairlead.cli import main; main()", "node", "--kubeconfig", kubeconfig]
+        argv += ["--driver", f"simulated={self.hardware},faults={self.faults},recover=4"]
+        argv += ["--node-name", self.node.name, *(["--pod-uid", uid] if uid else [])]
+        self.node.run(name, argv)
+        wait_for(lambda: len(self.told(name, "registered")) >= before + 2, SECONDS, f"kubelet to take {name}")
+        return name
+
+    def told(self, name: str, event: str) -> list[dict[str, Any]]:
+        """What a driver's log has of an event."""
+        log = self.node.log(name)
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [line for line in map(json.loads, lines) if line["event"] == event]
+
+    def script(self, text: str) -> None:
+        """What fails from now on."""
+        self.faults.write_text(text)
+
+    # Objects
+
+    def path(self, kind: str, name: str = "") -> str:
+        base = "/apis/resource.k8s.io/v1" if kind.startswith("resource") else "/api/v1"
+        return f"{base}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
+
+    def claim(self, name: str, **requests: str) -> None:
+        """Makes a claim: device classes by request."""
+        self.api.create(self._claim("ResourceClaim", name, {"devices": {"requests": _requests(requests)}}))
+
+    def template(self, name: str, **requests: str) -> None:
+        """Makes a template of such claims."""
+        spec = {"spec": {"devices": {"requests": _requests(requests)}}}
+        self.api.create(self._claim("ResourceClaimTemplate", name, spec))
+
+    def pod(
+        self, name: str, containers: Mapping[str, Sequence[str]], claims: Mapping[str, str], restart: str = "Always"
+    ) -> None:
+        """Makes a pod.
+
+        Args:
+            name: its name.
+            containers: the claims of each container by the pod's name for them, as CLAIM or CLAIM/REQUEST.
+            claims: the pod's claims: names of claims, or of templates with a `*` before them.
+            restart: the pod's restart policy.
+        """
+        used = {container: [_used(one) for one in names] for container, names in containers.items()}
+        spec = {
+            "hostNetwork": True,
+            "restartPolicy": restart,
+            "terminationGracePeriodSeconds": 5,
+            "schedulingGates": self.gates,
+            "containers": [
+                {
+                    "name": container,
+                    "image": IMAGE,
+                    "imagePullPolicy": "Never",
+                    "args": ["run"],
+                    "resources": {"claims": names},
+                }
+                for container, names in used.items()
+            ],
+            "resourceClaims": [
+                {"name": key, "resourceClaimTemplateName": value[1:]}
+                if value.startswith("*")
+                else {"name": key, "resourceClaimName": value}
+                for key, value in claims.items()
+            ],
+        }
+        metadata = {"name": name, "namespace": self.namespace}
+        self.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+    def delete(self, *pods: str) -> None:
+        """Deletes pods and waits until they are gone."""
+        for name in pods:
+            self.api.delete(self.path("pods", name))
+        for name in pods:
+            self.wait(lambda name=name: not self.exists("pods", name), f"pod {name} to be gone")  # type: ignore[misc]
+
+    def exists(self, kind: str, name: str) -> bool:
+        try:
+            self.api.get(self.path(kind, name))
+        except ApiError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
+    def events(self, pod: str) -> list[str]:
+        found = self.api.items(self.path("events"))
+        return [one["message"] for one in found if one["involvedObject"]["name"] == pod]
+
+    def uid(self, claim: str) -> str:
+        uid: str = self.api.get(self.path("resourceclaims", claim))["metadata"]["uid"]
+        return uid
+
+    def results(self, pod: str) -> dict[str, str]:
+        """The devices of a pod: by CLAIM/REQUEST of the pod, DRIVER/DEVICE."""
+        found = self.api.get(self.path("pods", pod))
+        names = {one["name"]: one["resourceClaimName"] for one in found["status"].get("resourceClaimStatuses", ())}
+        names |= {
+            one["name"]: one["resourceClaimName"]
+            for one in found["spec"]["resourceClaims"]
+            if "resourceClaimName" in one
+        }
+        made = {}
+        for key, name in names.items():
+            claim = self.api.get(self.path("resourceclaims", name))
+            for result in claim["status"]["allocation"]["devices"]["results"]:
+                made[f"{key}/{result['request']}"] = f"{result['driver']}/{result['device']}"
+        return made
+
+    # What runs
+
+    def status(self, pod: str) -> dict[str, dict[str, Any]]:
+        """The status of each container of a pod."""
+        found = self.api.get(self.path("pods", pod))
+        return {one["name"]: one for one in found["status"].get("containerStatuses", ())}
+
+    def running(self, *pods: str) -> None:
+        """Waits until all containers of pods run.
+
+        Raises:
+            TimeoutError: they do not; the message says what kubelet said of it.
+        """
+        for pod in pods:
+            try:
+                self.wait(lambda pod=pod: self._runs(pod), f"pod {pod} to run")  # type: ignore[misc]
+            except TimeoutError as error:
+                raise TimeoutError(f"{error}: {self.events(pod)}") from None
+
+    def containers(self, pod: str) -> dict[str, str]:
+        """The ID of each container of a pod."""
+        return {name: one["containerID"] for name, one in self.status(pod).items()}
+
+    def report(self, pod: str, container: str) -> dict[str, Any]:
+        """What a container says it was given."""
+        report: dict[str, Any] = json.loads(self.node.execute(self.containers(pod)[container], "/guest", "report"))
+        assert report["problem"] == ""
+        return report
+
+    def given(self, pod: str) -> dict[str, dict[str, str]]:
+        """The devices in each container of a pod: the device of each node, and the request of its variable.
+
+        Both must be there, and the node must be one that the container may open.
+        """
+        made = {}
+        for container in self.containers(pod):
+            report = self.report(pod, container)
+            assert all(device == NULL for device in report["devices"].values())
+            variables = {name: value for name, value in report["env"].items() if name.startswith("SIMULATED_")}
+            devices = {_variable(name): name for name in report["devices"]}
+            named = {next(key for key in variables if key.endswith(end)): name for end, name in devices.items()}
+            assert named.keys() == variables.keys()
+            made[container] = {name: variables[key] for key, name in named.items()}
+        return made
+
+    def prepared(self) -> dict[str, dict[str, str]]:
+        """Of each driver the claims that it has prepared, and their states."""
+        made = {}
+        for driver in (GPU, NET):
+            path = self.node.root / "var/lib/kubelet/plugins" / driver / "prepared.json"
+            claims = json.loads(path.read_bytes().split(b"\n", 1)[1])["claims"] if path.exists() else {}
+            made[driver] = {uid: record["state"] for uid, record in claims.items()}
+        return made
+
+    def specs(self) -> list[str]:
+        """The CDI files."""
+        folder = self.node.root / "run/cdi"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def leftovers(self) -> dict[str, Any]:
+        """What is there of claims on the node."""
+        made: dict[str, Any] = {"CDI files": self.specs(), "prepared": [*self.prepared().values()]}
+        made["metadata"] = [
+            str(path)
+            for driver in (GPU, NET)
+            for path in (self.node.root / "var/lib/kubelet/plugins" / driver / "dra-device-metadata").glob("*")
+        ]
+        return made
+
+    def published(self) -> dict[str, list[dict[str, Any]]]:
+        """The devices of each driver's slices."""
+        made: dict[str, list[dict[str, Any]]] = {}
+        for item in self.api.items("/apis/resource.k8s.io/v1/resourceslices"):
+            made.setdefault(item["spec"]["driver"], []).extend(item["spec"].get("devices", ()))
+        return made
+
+    def all_published(self) -> bool:
+        return {driver: len(devices) for driver, devices in self.published().items()} == {GPU: 8, NET: 8}
+
+    def wait(self, true: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+        wait_for(true, seconds, what, pause=0.1)
+
+    def _runs(self, pod: str) -> bool:
+        found = self.api.get(self.path("pods", pod))
+        states = self.status(pod)
+        return len(states) == len(found["spec"]["containers"]) and all("running" in one["state"] for one in states.values())
+
+    def _claim(self, kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+NOTHING = {"CDI files": [], "prepared": [{}, {}], "metadata": []}
+"""What is left of claims that have gone."""
+
+
+def driver_access(plane: ControlPlane, node: RealNode) -> None:
+    """Writes the driver's kubeconfig: the documented rights, and a token of a pod that runs on the node."""
+    free = plane.service_account("driver", rules(GPU, NET))
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "driver", "namespace": "default"},
+        "spec": {
+            "serviceAccountName": "driver",
+            "nodeName": node.name,
+            "hostNetwork": True,
+            "containers": [{"name": "c", "image": IMAGE, "imagePullPolicy": "Never"}],
+        },
+    }
+    uid = plane.api.create(pod)["metadata"]["uid"]
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": "driver", "uid": uid}
+    asked = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 86400, "boundObjectRef": bound},
+    }
+    path = "/api/v1/namespaces/default/serviceaccounts/driver/token"
+    token = plane.api.request("POST", path, asked)["status"]["token"]
+    Api(free.server, token, free.authority).write_kubeconfig(plane.folder / "driver.kubeconfig")
+
+
+def write_hardware(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
+    """The slices among objects, as the simulated driver takes them."""
+    slices = [one for one in objects if one["kind"] == "ResourceSlice"]
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": slices}))
+
+
+def _requests(requests: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "exactly": {"deviceClassName": of}} for name, of in requests.items()]
+
+
+def _used(text: str) -> dict[str, str]:
+    name, _, request = text.partition("/")
+    return {"name": name, **({"request": request} if request else {})}
+
+
+def _variable(device: str) -> str:
+    return "_" + "".join(one if one.isalnum() else "_" for one in device.upper())
