@@ -173,10 +173,10 @@ class RealNode:
         """Sends a signal to a program, and does not wait for what it does."""
         self._ask(do="signal", name=name, number=int(number))
 
-    def status(self, name: str) -> int | None:
-        """The exit status of a program that has ended by itself; None while it runs."""
-        code: int | None = self._ask(do="poll")["codes"][name]
-        return code
+    def runs(self, name: str) -> bool:
+        """Whether a program was started and has not ended."""
+        codes = self._ask(do="poll")["codes"]
+        return name in codes and codes[name] is None
 
     def log(self, name: str) -> Path:
         """The file with what a program says."""
@@ -252,8 +252,8 @@ class RealNode:
 
     def _wait(self, name: str, ready: Callable[[], bool]) -> None:
         def ready_or_ended() -> bool:
-            if (code := self.status(name)) is not None:
-                raise NodeError(f"{name} ended with status {code}:\n{self._last_lines(name)}")
+            if not self.runs(name):
+                raise NodeError(f"{name} ended:\n{self._last_lines(name)}")
             return ready()
 
         try:

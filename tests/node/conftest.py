@@ -65,6 +65,7 @@ def stage(whole: Stage, request: pytest.FixtureRequest) -> Iterator[Stage]:
     whole.script("[]")
     yield whole
     whole.script("[]")
+    whole.repair()
     pods = [one["metadata"]["name"] for one in whole.api.items(whole.path("pods"))]
     whole.delete(*pods)
     whole.wait(lambda: whole.leftovers() == NOTHING, f"nothing to be left, there is {whole.leftovers()}", 20)

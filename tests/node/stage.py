@@ -55,10 +55,19 @@ class Stage:
         wait_for(lambda: len(self.told(name, "registered")) >= before + 2, SECONDS, f"kubelet to take {name}")
         return name
 
+    def repair(self) -> None:
+        """Starts what a test that failed has left stopped."""
+        if not self.node.runs("kubelet"):
+            self.node.run_kubelet()
+        if not self.node.runs("driver"):
+            for name in ("driver-old", "driver-new", "driver"):
+                self.node.halt(name)
+            self.start_driver()
+
     def told(self, name: str, event: str) -> list[dict[str, Any]]:
         """What a driver's log has of an event."""
         log = self.node.log(name)
-        lines = log.read_text().splitlines() if log.exists() else []
+        lines = log.read_text().rpartition("\n")[0].splitlines() if log.exists() else []
         return [line for line in map(json.loads, lines) if line["event"] == event]
 
     def script(self, text: str) -> None:
