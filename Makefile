@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-cluster test-faults lint format bench bench-allocator bench-placement bench-gangs \
+.PHONY: install demo test test-cluster test-node test-faults lint format bench bench-allocator bench-placement bench-gangs \
 	bench-cluster kube kube-node manifests proto lock clean
 
 install: .venv/.installed
@@ -25,7 +25,7 @@ test: install
 kube:
 	nice -n 19 $(PYTHON) -m kube build
 
-# What a node needs besides: kubelet, containerd.
+# What a node needs besides: kubelet, containerd, and what runs in its containers.
 kube-node:
 	nice -n 19 $(PYTHON) -m kube build node
 
@@ -39,6 +39,11 @@ manifests:
 test-cluster: install
 	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+# Drivers on a real kubelet and containerd (docs/real-kubernetes.md): needs root, and runc (Debian: apt-get install runc).
+test-node: install
+	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube kube-node
+	$(BIN)/python -m pytest -m node tests/node
 
 # Faults at every write of the controller (docs/faults.md); FAIRLEAD_FAULTS says how many, FAIRLEAD_SEED repeats a run.
 test-faults: install

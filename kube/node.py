@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.request import urlopen
 
 from kube.api import ApiError, wait_for
 from kube.binaries import GUEST, NODE, find_programs
@@ -119,14 +120,17 @@ class RealNode:
         self._first = self._read()["pid"]
         self._ask(do="poll")
         self.root = Path(f"/proc/{self._first}/root")
-        self.run(
-            "containerd", [str(self._programs["containerd"]), "--config", str(self.folder / "etc/containerd.toml")]
-        )
-        self._wait("containerd", lambda: (self.root / SOCKET[1:]).exists() and self._ctr("version").returncode == 0)
+        self.run_containerd()
         imported = self._ctr("images", "import", str(self.folder / "image.tar"))
         if imported.returncode != 0:
             raise NodeError(f"ctr images import failed: {imported.stderr.strip()}")
         self.run_kubelet()
+
+    def run_containerd(self) -> None:
+        """Starts containerd, and waits until it answers."""
+        config = self.folder / "etc" / "containerd.toml"
+        self.run("containerd", [str(self._programs["containerd"]), "--config", str(config)])
+        self._wait("containerd", lambda: (self.root / SOCKET[1:]).exists() and self._ctr("version").returncode == 0)
 
     def run_kubelet(self) -> None:
         """Starts kubelet, and waits until it has said that the node is ready."""
@@ -239,7 +243,12 @@ class RealNode:
         (etc / "kubelet.kubeconfig").write_text(json.dumps(kubeconfig, indent=1))
 
     def _is_ready(self) -> bool:
-        """Whether kubelet of this boot has said so."""
+        """Whether kubelet is well, and has said in this boot that the node is."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self._probe}/healthz", timeout=5):
+                pass
+        except OSError:
+            return False
         try:
             node = self._plane.api.get(f"/api/v1/nodes/{self.name}")
         except ApiError as error:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "cluster"))
 
 from running import RULES, controller
-from stage import NOTHING, Stage, driver_access, write_hardware
+from stage import NOTHING, Stage, classes, driver_access, write_hardware
 
 from kube import ControlPlane, MissingProgramError, RealNode, find_programs, why_not
 from kube.binaries import CONTROL_PLANE, NODE
@@ -35,7 +35,7 @@ def whole(request: pytest.FixtureRequest) -> Iterator[Stage]:
     plane, node = ControlPlane(), None
     plane.start()
     try:
-        plane.api.create_all(one for one in objects if one["kind"] == "DeviceClass")
+        plane.api.create_all(classes(objects))
         plane.service_account("fairlead", RULES).write_kubeconfig(plane.folder / "fairlead.kubeconfig")
         node = RealNode(plane)
         node.create()

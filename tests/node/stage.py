@@ -15,13 +15,17 @@ from typing import Any
 
 from driver_plane import rules
 
-from kube import IMAGE, Api, ApiError, ControlPlane, RealNode
+from kube import IMAGE, Api, ApiError, ControlPlane, RealNode, device_class, fake_slice
 from kube.api import wait_for
 
 GPU, NET = "gpu.nvidia.com", "dra.net"
 GPUS, NICS = "gpu.nvidia.com", "dranet.net"
 """Driver names, and device classes."""
-GATE = {"name": "fairlead.dev/allocation"}
+SHARED = "shared.example.com"
+"""A driver, and a class, of one device that many claims may share."""
+RESOURCE = "example.com/gpu"
+"""The name by which pods may ask for GPUs without a claim."""
+DRIVERS = (GPU, NET, SHARED)
 NULL = {"character": True, "major": 1, "minor": 3, "problem": ""}
 """What a container sees of a simulated device: /dev/null, which it may open."""
 SECONDS = 60.0
@@ -44,7 +48,7 @@ class Stage:
     # Drivers
 
     def start_driver(self, uid: str = "") -> str:
-        """Starts `fairlead node` with simulated hardware, and returns once kubelet has taken both of its drivers."""
+        """Starts `fairlead node` with simulated hardware, and returns once kubelet has taken all of its drivers."""
         name = f"driver-{uid}" if uid else "driver"
         before = len(self.told(name, "registered"))
         kubeconfig = str(self.plane.folder / "driver.kubeconfig")
@@ -52,11 +56,17 @@ class Stage:
         argv += ["--driver", f"simulated={self.hardware},faults={self.faults},recover=4"]
         argv += ["--node-name", self.node.name, *(["--pod-uid", uid] if uid else [])]
         self.node.run(name, argv)
-        wait_for(lambda: len(self.told(name, "registered")) >= before + 2, SECONDS, f"kubelet to take {name}")
+        self.registered(name, before)
         return name
+
+    def registered(self, name: str, before: int) -> None:
+        """Waits until kubelet has taken all drivers of a process once more than it had before."""
+        self.wait(lambda: len(self.told(name, "registered")) >= before + len(DRIVERS), f"kubelet to take {name}")
 
     def repair(self) -> None:
         """Starts what a test that failed has left stopped."""
+        if not self.node.runs("containerd"):
+            self.node.run_containerd()
         if not self.node.runs("kubelet"):
             self.node.run_kubelet()
         if not self.node.runs("driver"):
@@ -82,7 +92,11 @@ class Stage:
 
     def claim(self, name: str, **requests: str) -> None:
         """Makes a claim: device classes by request."""
-        self.api.create(self._claim("ResourceClaim", name, {"devices": {"requests": _requests(requests)}}))
+        self.claim_of(name, {"requests": _requests(requests)})
+
+    def claim_of(self, name: str, devices: Mapping[str, Any]) -> None:
+        """Makes a claim of the `devices` of its spec."""
+        self.api.create(self._claim("ResourceClaim", name, {"devices": devices}))
 
     def template(self, name: str, **requests: str) -> None:
         """Makes a template of such claims."""
@@ -90,7 +104,12 @@ class Stage:
         self.api.create(self._claim("ResourceClaimTemplate", name, spec))
 
     def pod(
-        self, name: str, containers: Mapping[str, Sequence[str]], claims: Mapping[str, str], restart: str = "Always"
+        self,
+        name: str,
+        containers: Mapping[str, Sequence[str]],
+        claims: Mapping[str, str],
+        limits: Mapping[str, Mapping[str, str]] | None = None,
+        **more: Any,
     ) -> None:
         """Makes a pod.
 
@@ -98,23 +117,16 @@ class Stage:
             name: its name.
             containers: the claims of each container by the pod's name for them, as CLAIM or CLAIM/REQUEST.
             claims: the pod's claims: names of claims, or of templates with a `*` before them.
-            restart: the pod's restart policy.
+            limits: limits of containers.
+            more: further fields of its spec.
         """
-        used = {container: [_used(one) for one in names] for container, names in containers.items()}
         spec = {
             "hostNetwork": True,
-            "restartPolicy": restart,
             "terminationGracePeriodSeconds": 5,
             "schedulingGates": self.gates,
             "containers": [
-                {
-                    "name": container,
-                    "image": IMAGE,
-                    "imagePullPolicy": "Never",
-                    "args": ["run"],
-                    "resources": {"claims": names},
-                }
-                for container, names in used.items()
+                container(key, {"claims": [_used(one) for one in names], "limits": (limits or {}).get(key, {})})
+                for key, names in containers.items()
             ],
             "resourceClaims": [
                 {"name": key, "resourceClaimTemplateName": value[1:]}
@@ -122,6 +134,7 @@ class Stage:
                 else {"name": key, "resourceClaimName": value}
                 for key, value in claims.items()
             ],
+            **more,
         }
         metadata = {"name": name, "namespace": self.namespace}
         self.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
@@ -195,6 +208,13 @@ class Stage:
         assert report["problem"] == ""
         return report
 
+    def printed(self, pod: str, container: str) -> dict[str, Any]:
+        """What a container that may have ended has printed."""
+        uid = self.api.get(self.path("pods", pod))["metadata"]["uid"]
+        log = self.node.root / "var/log/pods" / f"{self.namespace}_{pod}_{uid}" / container / "0.log"
+        report: dict[str, Any] = json.loads(log.read_text().split(" ", 3)[3])
+        return report
+
     def given(self, pod: str) -> dict[str, dict[str, str]]:
         """The devices in each container of a pod: the device of each node, and the request of its variable.
 
@@ -214,7 +234,7 @@ class Stage:
     def prepared(self) -> dict[str, dict[str, str]]:
         """Of each driver the claims that it has prepared, and their states."""
         made = {}
-        for driver in (GPU, NET):
+        for driver in DRIVERS:
             path = self.node.root / "var/lib/kubelet/plugins" / driver / "prepared.json"
             claims = json.loads(path.read_bytes().split(b"\n", 1)[1])["claims"] if path.exists() else {}
             made[driver] = {uid: record["state"] for uid, record in claims.items()}
@@ -230,7 +250,7 @@ class Stage:
         made: dict[str, Any] = {"CDI files": self.specs(), "prepared": [*self.prepared().values()]}
         made["metadata"] = [
             str(path)
-            for driver in (GPU, NET)
+            for driver in DRIVERS
             for path in (self.node.root / "var/lib/kubelet/plugins" / driver / "dra-device-metadata").glob("*")
         ]
         return made
@@ -243,7 +263,7 @@ class Stage:
         return made
 
     def all_published(self) -> bool:
-        return {driver: len(devices) for driver, devices in self.published().items()} == {GPU: 8, NET: 8}
+        return {driver: len(devices) for driver, devices in self.published().items()} == {GPU: 8, NET: 8, SHARED: 1}
 
     def wait(self, true: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         wait_for(true, seconds, what, pause=0.1)
@@ -251,20 +271,28 @@ class Stage:
     def _runs(self, pod: str) -> bool:
         found = self.api.get(self.path("pods", pod))
         states = self.status(pod)
-        return len(states) == len(found["spec"]["containers"]) and all("running" in one["state"] for one in states.values())
+        return len(states) == len(found["spec"]["containers"]) and all(
+            "running" in one["state"] for one in states.values()
+        )
 
     def _claim(self, kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         metadata = {"name": name, "namespace": self.namespace}
         return {"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
-NOTHING = {"CDI files": [], "prepared": [{}, {}], "metadata": []}
+def container(name: str, resources: Mapping[str, Any], command: str = "run") -> dict[str, Any]:
+    """A container of the image that is here."""
+    made = {"name": name, "image": IMAGE, "imagePullPolicy": "Never", "args": [command]}
+    return {**made, "resources": {key: value for key, value in resources.items() if value}}
+
+
+NOTHING = {"CDI files": [], "prepared": [{}, {}, {}], "metadata": []}
 """What is left of claims that have gone."""
 
 
 def driver_access(plane: ControlPlane, node: RealNode) -> None:
     """Writes the driver's kubeconfig: the documented rights, and a token of a pod that runs on the node."""
-    free = plane.service_account("driver", rules(GPU, NET))
+    free = plane.service_account("driver", rules(*DRIVERS))
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -273,7 +301,7 @@ def driver_access(plane: ControlPlane, node: RealNode) -> None:
             "serviceAccountName": "driver",
             "nodeName": node.name,
             "hostNetwork": True,
-            "containers": [{"name": "c", "image": IMAGE, "imagePullPolicy": "Never"}],
+            "containers": [container("c", {}, "pause")],
         },
     }
     uid = plane.api.create(pod)["metadata"]["uid"]
@@ -288,9 +316,19 @@ def driver_access(plane: ControlPlane, node: RealNode) -> None:
     Api(free.server, token, free.authority).write_kubeconfig(plane.folder / "driver.kubeconfig")
 
 
+def classes(objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The device classes among objects, with a resource's name for GPUs, and that of a shared device."""
+    made = [{**one, "spec": dict(one["spec"])} for one in objects if one["kind"] == "DeviceClass"]
+    next(one for one in made if one["metadata"]["name"] == GPUS)["spec"]["extendedResourceName"] = RESOURCE
+    return [*made, device_class(SHARED, f'device.driver == "{SHARED}"')]
+
+
 def write_hardware(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
-    """The slices among objects, as the simulated driver takes them."""
+    """The slices among objects, and one of a shared device, as the simulated driver takes them."""
     slices = [one for one in objects if one["kind"] == "ResourceSlice"]
+    units = {"units": {"value": "8", "requestPolicy": {"default": "1"}}}
+    device = {"name": "shared-0", "allowMultipleAllocations": True, "capacity": units}
+    slices.append(fake_slice(slices[0]["spec"]["nodeName"], SHARED, [device], "shared"))
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": slices}))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from stage import GPU, GPUS, NET, NICS, NOTHING, Stage
+from stage import GPU, GPUS, NICS, NOTHING, RESOURCE, SHARED, Stage, container
 
 pytestmark = pytest.mark.node
 
@@ -51,9 +51,9 @@ def test_two_pods_share_a_claim(allocated: Stage) -> None:
     stage.running("p", "q")
     assert stage.results("p") == stage.results("q")
     assert stage.given("p") == stage.given("q")
-    assert stage.prepared() == {GPU: {stage.uid("shared"): "completed"}, NET: {}}
+    assert stage.prepared()[GPU] == {stage.uid("shared"): "completed"}
     stage.delete("p")
-    assert stage.prepared() == {GPU: {stage.uid("shared"): "completed"}, NET: {}}
+    assert stage.prepared()[GPU] == {stage.uid("shared"): "completed"}
     assert stage.given("q")["c"] != {}
     stage.delete("q")
     assert stage.leftovers() == NOTHING
@@ -111,3 +111,55 @@ def test_the_health_of_a_device_is_in_the_status_of_its_pod(stage: Stage) -> Non
     stage.wait(lambda: health() == [("Unhealthy", "XID 79")], "an unhealthy device")
     stage.script("[]")
     stage.wait(lambda: health() == [("Healthy", "")], "the device to recover")
+
+
+def test_a_pod_that_has_ended_leaves_nothing(stage: Stage) -> None:
+    stage.claim("mine", gpu=GPUS)
+    stage.pod("p", {"c": ["mine"]}, {"mine": "mine"}, restartPolicy="Never")
+    stage.running("p")
+    stage.node.kill(stage.containers("p")["c"])
+    stage.wait(lambda: stage.leftovers() == NOTHING, "nothing to be left of the claim")
+    assert stage.exists("pods", "p")
+
+
+def test_an_init_container_and_the_one_after_it(stage: Stage) -> None:
+    stage.template("pair", gpu=GPUS, nic=NICS)
+    init = container("init", {"claims": [{"name": "pair", "request": "nic"}]}, "report")
+    stage.pod("p", {"c": ["pair/gpu"]}, {"pair": "*pair"}, initContainers=[init])
+    stage.running("p")
+    of = {key: name.partition("/")[2] for key, name in stage.results("p").items()}
+    assert stage.given("p") == {"c": {of["pair/gpu"]: "gpu"}}
+    assert stage.printed("p", "init")["devices"].keys() == {of["pair/nic"]}
+
+
+def test_the_first_choice_that_is_there(stage: Stage) -> None:
+    choices = [{"name": "none", "deviceClassName": "mig.nvidia.com"}, {"name": "whole", "deviceClassName": GPUS}]
+    stage.claim_of("mine", {"requests": [{"name": "gpu", "firstAvailable": choices}]})
+    stage.pod("p", {"c": ["mine/gpu"], "other": []}, {"mine": "mine"})
+    stage.running("p")
+    assert list(stage.results("p")) == ["mine/gpu/whole"]
+    assert list(stage.given("p")["c"].values()) == ["gpu"]
+    assert stage.given("p")["other"] == {}
+    assert list(stage.report("p", "c")["metadata"]) == [f"resourceclaims/mine/gpu/{GPU}-metadata.json"]
+
+
+def test_two_claims_share_a_device(stage: Stage) -> None:
+    requests = [{"name": "part", "exactly": {"deviceClassName": SHARED, "capacity": {"requests": {"units": "3"}}}}]
+    for name in ("mine", "yours"):
+        stage.claim_of(name, {"requests": requests})
+        stage.pod(name, {"c": [name], "other": []}, {name: name})
+    stage.running("mine", "yours")
+    for name in ("mine", "yours"):
+        assert stage.given(name) == {"c": {"shared-0": "part"}, "other": {}}
+    stage.delete("mine")
+    assert stage.given("yours")["c"] == {"shared-0": "part"}
+    assert len(stage.specs()) == 1
+
+
+def test_devices_that_are_asked_for_by_a_resource_name(stage: Stage) -> None:
+    limits = {"one": {RESOURCE: "1"}, "two": {RESOURCE: "2"}}
+    stage.pod("p", {"one": [], "two": []}, {}, limits)
+    stage.running("p")
+    given = stage.given("p")
+    assert [len(given[name]) for name in ("one", "two")] == [1, 2]
+    assert not set(given["one"]) & set(given["two"])

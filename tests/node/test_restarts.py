@@ -58,10 +58,20 @@ def test_kubelet_is_started_again(pods: Stage) -> None:
     taken = len(stage.told("driver", "registered"))
     stage.node.halt("kubelet")
     stage.node.run_kubelet()
-    stage.wait(lambda: len(stage.told("driver", "registered")) >= taken + 2, "kubelet to take the drivers again")
+    stage.registered("driver", taken)
     stage.wait(stage.all_published, "the slices")
     check_new_pods(stage)
     assert (stage.containers("p"), stage.containers("q"), stage.given("p"), stage.prepared(), stage.specs()) == before
+    check_container_again(stage, "p")
+
+
+def test_the_runtime_is_started_again(pods: Stage) -> None:
+    stage = pods
+    before = stage.containers("p"), stage.given("p"), stage.prepared()
+    stage.node.halt("containerd")
+    stage.node.run_containerd()
+    check_new_pods(stage)
+    assert (stage.containers("p"), stage.given("p"), stage.prepared()) == before
     check_container_again(stage, "p")
 
 
@@ -94,7 +104,7 @@ def test_the_driver_is_started_again(pods: Stage, how: signal.Signals) -> None:
     assert sorted(stage.given("new")["c"].values()) == ["gpu", "nic"]
     stage.delete("new")
     assert stage.containers("p") == before[0]
-    assert [len(claims) for claims in stage.prepared().values()] == [1, 1]
+    assert [len(claims) for claims in stage.prepared().values()] == [1, 1, 0]
 
 
 def test_the_driver_is_killed_while_a_claim_is_prepared(pods: Stage) -> None:
