@@ -8,10 +8,12 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 from kube.binaries import NODE, MissingProgramError, kubernetes_version, programs_folder
 from kube.build import DEFAULT, SOURCES, BuildError, build
 from kube.certificates import CertificateError
+from kube.node import IMAGE, NodeError, RealNode
 from kube.nodes import add_cluster, cluster_objects
 from kube.plane import ControlPlane, Options, PlaneError
 
@@ -31,7 +33,8 @@ def main() -> int:
     up.add_argument(
         "--flag", action="append", default=[], metavar="PROGRAM=FLAG", help="for example kube-scheduler=-v=5"
     )
-    up.add_argument("--keep", action="store_true", help="leave the folder with the logs")
+    up.add_argument("--node", action="store_true", help="a real node besides, with kubelet and containerd; needs root")
+    up.add_argument("--keep", action="store_true", help="leave the folders with the logs")
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs would ignore the first
         signal.signal(number, signal.default_int_handler)
@@ -39,7 +42,7 @@ def main() -> int:
         if arguments.command == "build":
             return _build(arguments.program)
         return _up(arguments)
-    except (BuildError, CertificateError, MissingProgramError, PlaneError, ValueError) as error:
+    except (BuildError, CertificateError, MissingProgramError, NodeError, PlaneError, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -69,11 +72,18 @@ def _up(arguments: argparse.Namespace) -> int:
         gates=None if arguments.gates == "dra" else {}, qps=arguments.qps, flags=flags, keep=arguments.keep
     )
     objects = cluster_objects(arguments.cluster) if arguments.cluster else []
-    with ControlPlane(options) as plane:
+    with ControlPlane(options) as plane, ExitStack() as more:
         print(f"{plane.api.get('/version')['gitVersion']} is up after {plane.start_seconds:.1f} s", file=sys.stderr)
         if objects:
             made = add_cluster(plane.api, objects)
             print(f"made {len(made)} objects of {arguments.cluster}", file=sys.stderr)
+        if arguments.node:
+            node = more.enter_context(RealNode(plane, options.gates, options.keep))
+            print(
+                f"node {node.name} is ready; its image is {IMAGE}, its logs are in {node.folder / 'logs'}. A shell on it:",
+                file=sys.stderr,
+            )
+            print(f"  {shlex.join(node.inside())} bash", file=sys.stderr)
         kubectl = programs_folder() / "kubectl"
         print(f"logs are in {plane.folder / 'logs'}; Ctrl-C ends it. Try:", file=sys.stderr)
         print(f"  {shlex.quote(str(kubectl))} --kubeconfig {plane.kubeconfig} get nodes", file=sys.stderr)

@@ -188,8 +188,11 @@ class RealNode:
 
     def do(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Runs a program on the machine and waits for its end."""
-        inside = ["nsenter", f"--target={self._first}", "--mount", "--pid", "--", *argv]
-        return subprocess.run(inside, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run([*self.inside(), *argv], capture_output=True, text=True, check=False, timeout=60)
+
+    def inside(self) -> list[str]:
+        """What a command line begins with to run on the machine, with this machine's files elsewhere."""
+        return ["nsenter", f"--target={self._first}", "--mount", "--pid", "--"]
 
     def execute(self, container: str, *argv: str) -> str:
         """Runs a program in a container and returns what it prints.
