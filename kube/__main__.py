@@ -80,9 +80,10 @@ def _up(arguments: argparse.Namespace) -> int:
         if arguments.node:
             node = more.enter_context(RealNode(plane, options.gates, options.keep))
             print(
-                f"node {node.name} is ready; its image is {IMAGE}, its logs are in {node.folder / 'logs'}. A shell on it:",
+                f"node {node.name} is ready, with the image {IMAGE}; its logs are in {node.folder / 'logs'}.",
                 file=sys.stderr,
             )
+            print("A shell on it:", file=sys.stderr)
             print(f"  {shlex.join(node.inside())} bash", file=sys.stderr)
         kubectl = programs_folder() / "kubectl"
         print(f"logs are in {plane.folder / 'logs'}; Ctrl-C ends it. Try:", file=sys.stderr)
