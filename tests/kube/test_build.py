@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kube import MissingProgramError, find_programs
+from kube.binaries import GUEST
 from kube.build import CONTAINERD, KUBERNETES, BuildError, build, go_mod
 
 THEIRS = """
@@ -81,6 +82,17 @@ def test_only_what_is_missing_is_built(cache: Path, tmp_path: Path, monkeypatch:
     assert log.read_text().count("build ") == 1
 
 
+def test_a_program_of_our_own_is_fetched_from_nowhere(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = fake_go(tmp_path / "bin", monkeypatch, WRITES)
+    build([GUEST], lambda line: None)
+    assert (cache / GUEST).exists()
+    assert log.read_text().count("\n") == 1
+    assert log.read_text().startswith("build ")
+    assert log.read_text().endswith("guest/main.go\n")
+
+
 def test_a_failed_build_leaves_nothing_and_says_what_go_said(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +119,8 @@ def test_missing_programs_are_named_with_the_way_to_get_them(cache: Path) -> Non
     with pytest.raises(MissingProgramError, match=r"^no kube-apiserver, .*kube-scheduler in .*make kube"):
         find_programs()
     assert find_programs(["etcd"]) == {"etcd": cache / "etcd"}
+    with pytest.raises(MissingProgramError, match=r"no kubelet in .*make kube-node"):
+        find_programs(["etcd", "kubelet"])
 
 
 def test_assets_win_over_the_cache(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,17 +163,17 @@ class Stage:
         uid: str = self.api.get(self.path("resourceclaims", claim))["metadata"]["uid"]
         return uid
 
+    def claim_names(self, pod: str) -> dict[str, str]:
+        """The claims of a pod, by its own names for them."""
+        found = self.api.get(self.path("pods", pod))
+        made = found["status"].get("resourceClaimStatuses", ())
+        named = [one for one in found["spec"]["resourceClaims"] if "resourceClaimName" in one]
+        return {one["name"]: one["resourceClaimName"] for one in (*made, *named)}
+
     def results(self, pod: str) -> dict[str, str]:
         """The devices of a pod: by CLAIM/REQUEST of the pod, DRIVER/DEVICE."""
-        found = self.api.get(self.path("pods", pod))
-        names = {one["name"]: one["resourceClaimName"] for one in found["status"].get("resourceClaimStatuses", ())}
-        names |= {
-            one["name"]: one["resourceClaimName"]
-            for one in found["spec"]["resourceClaims"]
-            if "resourceClaimName" in one
-        }
         made = {}
-        for key, name in names.items():
+        for key, name in self.claim_names(pod).items():
             claim = self.api.get(self.path("resourceclaims", name))
             for result in claim["status"]["allocation"]["devices"]["results"]:
                 made[f"{key}/{result['request']}"] = f"{result['driver']}/{result['device']}"
@@ -239,6 +239,10 @@ class Stage:
             claims = json.loads(path.read_bytes().split(b"\n", 1)[1])["claims"] if path.exists() else {}
             made[driver] = {uid: record["state"] for uid, record in claims.items()}
         return made
+
+    def being_prepared(self) -> bool:
+        """Whether a claim to a GPU is being prepared."""
+        return "started" in self.prepared()[GPU].values()
 
     def specs(self) -> list[str]:
         """The CDI files."""

@@ -27,10 +27,6 @@ def slow(stage: Stage, seconds: float) -> None:
     stage.script("".join(f"- {{device: gpu-{n}, fault: slow, seconds: {seconds}}}\n" for n in range(8)))
 
 
-def being_prepared(stage: Stage) -> bool:
-    return "started" in stage.prepared()[GPU].values()
-
-
 def check_new_pods(stage: Stage) -> None:
     """A pod that is made now gets its devices, and leaves nothing."""
     before = stage.prepared()
@@ -79,7 +75,7 @@ def test_kubelet_is_killed_while_a_claim_is_prepared(pods: Stage) -> None:
     stage = pods
     slow(stage, 3)
     stage.pod("new", {"c": ["pair"]}, {"pair": "*pair"})
-    stage.wait(lambda: being_prepared(stage), "the claim to be prepared")
+    stage.wait(stage.being_prepared, "the claim to be prepared")
     stage.node.signal("kubelet", signal.SIGKILL)
     stage.node.halt("kubelet")
     stage.node.run_kubelet()
@@ -111,10 +107,10 @@ def test_the_driver_is_killed_while_a_claim_is_prepared(pods: Stage) -> None:
     stage = pods
     slow(stage, 2)
     stage.pod("new", {"c": ["pair"]}, {"pair": "*pair"})
-    stage.wait(lambda: being_prepared(stage), "the claim to be prepared")
+    stage.wait(stage.being_prepared, "the claim to be prepared")
     stage.node.signal("driver", signal.SIGKILL)
     stage.node.halt("driver")
-    assert being_prepared(stage)
+    assert stage.being_prepared()
     stage.start_driver()
     stage.running("new")
     assert sorted(stage.given("new")["c"].values()) == ["gpu", "nic"]
@@ -162,7 +158,7 @@ def test_an_update_while_a_claim_is_prepared(updated: Stage) -> None:
     stage = updated
     slow(stage, 6)
     stage.pod("new", {"c": ["pair"]}, {"pair": "*pair"})
-    stage.wait(lambda: being_prepared(stage), "the claim to be prepared")
+    stage.wait(stage.being_prepared, "the claim to be prepared")
     ended: list[int | None] = []
     stage.start_driver("new")
     stop = threading.Thread(target=lambda: ended.append(stage.node.halt("driver-old")))
