@@ -108,7 +108,7 @@ def ready(stage: Stage, version: str) -> bool:
     return whole and list(pods(stage).values()) == [version]
 
 
-def test_an_update_while_a_claim_is_prepared(installed: Stage) -> None:
+def test_a_daemon_set_is_updated_while_a_claim_is_prepared(installed: Stage) -> None:
     stage = installed
     stage.template("pair", gpu=GPUS, nic=NICS)
     stage.pod("p", {"c": ["pair"], "other": []}, {"pair": "*pair"})
@@ -123,7 +123,5 @@ def test_an_update_while_a_claim_is_prepared(installed: Stage) -> None:
     stage.script("[]")
     assert sorted(stage.given("new")["c"].values()) == ["gpu", "nic"]
     assert (stage.containers("p"), stage.given("p")) == before
-    status = stage.api.get(stage.path("resourceclaims", stage.claim_names("p")["pair"]))["status"]
-    assert len(status["devices"]) == 2  # written with the token of the driver's pod
     stage.delete("p", "new")
     assert stage.leftovers() == NOTHING
