@@ -13,7 +13,8 @@ docs/real-kubernetes.md is the guide.
 
 from kube.api import Api, ApiError
 from kube.binaries import MissingProgramError, find_programs
-from kube.node import IMAGE, NodeError, RealNode, why_not
+from kube.node import NodeError, RealNode, why_not
+from kube.node_config import IMAGE
 from kube.nodes import add_cluster, device_class, fake_node, fake_slice
 from kube.plane import ControlPlane, Options, PlaneError, process_usage
 

@@ -13,7 +13,8 @@ from contextlib import ExitStack
 from kube.binaries import NODE, MissingProgramError, kubernetes_version, programs_folder
 from kube.build import DEFAULT, SOURCES, BuildError, build
 from kube.certificates import CertificateError
-from kube.node import IMAGE, NodeError, RealNode
+from kube.node import NodeError, RealNode
+from kube.node_config import IMAGE
 from kube.nodes import add_cluster, cluster_objects
 from kube.plane import ControlPlane, Options, PlaneError
 

@@ -32,10 +32,9 @@ from kube.api import ApiError, wait_for
 from kube.binaries import GUEST, NODE, find_programs
 from kube.gates import dra_gates
 from kube.images import write_image
+from kube.node_config import IMAGE, SOCKET, containerd_config, find_runc, kubeconfig, kubelet_config
 from kube.plane import ControlPlane, free_ports
 
-IMAGE = "localhost/guest:1"
-SOCKET = "/run/containerd/containerd.sock"
 START_SECONDS = 60.0
 
 
@@ -225,25 +224,16 @@ class RealNode:
 
     def _configure(self) -> None:
         etc = self.folder / "etc"
-        (etc / "containerd.toml").write_text(_containerd(self.folder, _runc()))
+        (etc / "containerd.toml").write_text(containerd_config(self.folder, find_runc()))
         (etc / "cni").mkdir()
         network = {"cniVersion": "1.0.0", "name": "none", "plugins": [{"type": "loopback"}]}
         (etc / "cni" / "10-none.conflist").write_text(json.dumps(network))
         gates = dra_gates(self._programs["kubelet"]) if self._gates is None else dict(self._gates)
-        settings = _kubelet(self.folder, self._plane.authority.certificate, self._port, self._probe, gates)
+        settings = kubelet_config(self.folder, self._plane.authority.certificate, self._port, self._probe, gates)
         (etc / "kubelet.yaml").write_text(json.dumps(settings, indent=1))
         certificate, key = self._plane.authority.issue(f"system:node:{self.name}", organizations=["system:nodes"])
-        cluster = {"server": self._plane.api.server, "certificate-authority": str(self._plane.authority.certificate)}
-        user = {"client-certificate": str(certificate), "client-key": str(key)}
-        kubeconfig = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "fairlead", "cluster": cluster}],
-            "users": [{"name": "kubelet", "user": user}],
-            "contexts": [{"name": "fairlead", "context": {"cluster": "fairlead", "user": "kubelet"}}],
-            "current-context": "fairlead",
-        }
-        (etc / "kubelet.kubeconfig").write_text(json.dumps(kubeconfig, indent=1))
+        access = kubeconfig(self._plane.api.server, self._plane.authority.certificate, certificate, key)
+        (etc / "kubelet.kubeconfig").write_text(json.dumps(access, indent=1))
 
     def _is_ready(self) -> bool:
         """Whether kubelet is well, and has said in this boot that the node is."""
@@ -312,7 +302,7 @@ def why_not() -> str:
         return "a node needs root, for mounts, namespaces and cgroups"
     if shutil.which("nsenter") is None:
         return "a node needs nsenter (Debian: util-linux)"
-    if not _runc():
+    if not find_runc():
         return "a node needs runc (Debian: apt-get install runc)"
     with tempfile.TemporaryDirectory(prefix="fairlead-node-probe-") as folder:
         plan = {"folder": folder, "boot_id": str(uuid.uuid4()), "cgroup": Path(folder).name}
@@ -331,78 +321,3 @@ def why_not() -> str:
         if tried.returncode != 0:
             return f"a node cannot be had here: {(tried.stderr.strip().splitlines() or ['?'])[-1]}"
     return ""
-
-
-def _runc() -> str:
-    """The runtime: not built, for it is C in part, and needs libseccomp's headers. Empty where there is none."""
-    return shutil.which("runc", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin") or ""
-
-
-def _containerd(folder: Path, runc: str) -> str:
-    """containerd's configuration, version 3."""
-    state, root, cni, opt = "/run/containerd", folder / "containerd", folder / "etc" / "cni", folder / "opt"
-    return f"""\
-version = 3
-root = "{root}"
-state = "{state}"
-
-[grpc]
-  address = "{SOCKET}"
-
-[plugins."io.containerd.internal.v1.opt"]
-  path = "{opt}"
-
-[plugins."io.containerd.cri.v1.images".pinned_images]
-  sandbox = "{IMAGE}"
-
-[plugins."io.containerd.cri.v1.runtime"]
-  enable_cdi = true
-  cdi_spec_dirs = ["/var/run/cdi"]
-  restrict_oom_score_adj = true
-  disable_apparmor = true
-
-  [plugins."io.containerd.cri.v1.runtime".cni]
-    bin_dirs = ["{cni}"]
-    conf_dir = "{cni}"
-
-  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-
-    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-      BinaryName = "{runc}"
-      SystemdCgroup = false
-"""
-
-
-def _kubelet(folder: Path, authority: Path, port: int, probe: int, gates: Mapping[str, bool]) -> dict[str, Any]:
-    """KubeletConfiguration: on loopback, in cgroups of its own, and never short of disk."""
-    return {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "address": "127.0.0.1",
-        "port": port,
-        "healthzPort": probe,
-        "containerRuntimeEndpoint": f"unix://{SOCKET}",
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": False},
-            "x509": {"clientCAFile": str(authority)},
-        },
-        "authorization": {"mode": "AlwaysAllow"},
-        "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{folder.name}",
-        "enforceNodeAllocatable": [],
-        "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
-        "failCgroupV1": False,
-        "failSwapOn": False,
-        "featureGates": dict(gates),
-        "imageGCHighThresholdPercent": 100,
-        "localStorageCapacityIsolation": False,
-        "makeIPTablesUtilChains": False,
-        "nodeStatusUpdateFrequency": "2s",
-        "oomScoreAdj": 0,
-        "protectKernelDefaults": True,
-        "resolvConf": "",
-        "syncFrequency": "5s",
-        "volumePluginDir": str(folder / "volume-plugins"),
-    }

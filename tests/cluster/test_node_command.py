@@ -1,7 +1,7 @@
 """`fairlead node` as a process: simulated hardware on a real API server, called by the kubelet of the driver's tests.
 
 Two drivers in one process and claims with devices of both; the process is killed, told to stop, started twice for an
-update, and its hardware fails by script. A real kubelet and a container runtime are not part of this.
+update, and its hardware fails by script. A real kubelet and a container runtime are in tests/node.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "cluster"))
 
+from node_objects import GATE, classes, driver_access, write_hardware
 from running import RULES, controller
-from stage import NOTHING, Stage, classes, driver_access, write_hardware
+from stage import NOTHING, Stage
 
 from kube import ControlPlane, MissingProgramError, RealNode, find_programs, why_not
 from kube.binaries import CONTROL_PLANE, NODE
@@ -77,7 +78,7 @@ def allocated(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Stage]:
     if request.param == "kube-scheduler":
         yield stage
         return
-    stage.gates = [{"name": "fairlead.dev/allocation"}]
+    stage.gates = [GATE]
     with controller(stage.plane):
         yield stage
     stage.gates = []

@@ -10,25 +10,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from driver_plane import rules
+from node_objects import DRIVERS, GPU, NET, NULL, SHARED, claim_of, container, requests_of, variable
 
-from kube import IMAGE, Api, ApiError, ControlPlane, RealNode, device_class, fake_slice
+from kube import Api, ApiError, ControlPlane, RealNode
 from kube.api import wait_for
 
-GPU, NET = "gpu.nvidia.com", "dra.net"
-GPUS, NICS = "gpu.nvidia.com", "dranet.net"
-"""Driver names, and device classes."""
-SHARED = "shared.example.com"
-"""A driver, and a class, of one device that many claims may share."""
-RESOURCE = "example.com/gpu"
-"""The name by which pods may ask for GPUs without a claim."""
-DRIVERS = (GPU, NET, SHARED)
-NULL = {"character": True, "major": 1, "minor": 3, "problem": ""}
-"""What a container sees of a simulated device: /dev/null, which it may open."""
 SECONDS = 60.0
+NOTHING = {"CDI files": [], "prepared": [{}, {}, {}], "metadata": []}
+"""What is left of claims that have gone."""
 
 
 class Stage:
@@ -92,7 +83,7 @@ class Stage:
 
     def claim(self, name: str, **requests: str) -> None:
         """Makes a claim: device classes by request."""
-        self.claim_of(name, {"requests": _requests(requests)})
+        self.claim_of(name, {"requests": requests_of(requests)})
 
     def claim_of(self, name: str, devices: Mapping[str, Any]) -> None:
         """Makes a claim of the `devices` of its spec."""
@@ -100,7 +91,7 @@ class Stage:
 
     def template(self, name: str, **requests: str) -> None:
         """Makes a template of such claims."""
-        spec = {"spec": {"devices": {"requests": _requests(requests)}}}
+        spec = {"spec": {"devices": {"requests": requests_of(requests)}}}
         self.api.create(self._claim("ResourceClaimTemplate", name, spec))
 
     def pod(
@@ -125,7 +116,7 @@ class Stage:
             "terminationGracePeriodSeconds": 5,
             "schedulingGates": self.gates,
             "containers": [
-                container(key, {"claims": [_used(one) for one in names], "limits": (limits or {}).get(key, {})})
+                container(key, {"claims": [claim_of(one) for one in names], "limits": (limits or {}).get(key, {})})
                 for key, names in containers.items()
             ],
             "resourceClaims": [
@@ -221,14 +212,14 @@ class Stage:
         Both must be there, and the node must be one that the container may open.
         """
         made = {}
-        for container in self.containers(pod):
-            report = self.report(pod, container)
+        for name in self.containers(pod):
+            report = self.report(pod, name)
             assert all(device == NULL for device in report["devices"].values())
-            variables = {name: value for name, value in report["env"].items() if name.startswith("SIMULATED_")}
-            devices = {_variable(name): name for name in report["devices"]}
-            named = {next(key for key in variables if key.endswith(end)): name for end, name in devices.items()}
+            variables = {key: value for key, value in report["env"].items() if key.startswith("SIMULATED_")}
+            devices = {variable(one): one for one in report["devices"]}
+            named = {next(key for key in variables if key.endswith(end)): one for end, one in devices.items()}
             assert named.keys() == variables.keys()
-            made[container] = {name: variables[key] for key, name in named.items()}
+            made[name] = {device: variables[key] for key, device in named.items()}
         return made
 
     def prepared(self) -> dict[str, dict[str, str]]:
@@ -282,68 +273,3 @@ class Stage:
     def _claim(self, kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         metadata = {"name": name, "namespace": self.namespace}
         return {"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
-
-
-def container(name: str, resources: Mapping[str, Any], command: str = "run") -> dict[str, Any]:
-    """A container of the image that is here."""
-    made = {"name": name, "image": IMAGE, "imagePullPolicy": "Never", "args": [command]}
-    return {**made, "resources": {key: value for key, value in resources.items() if value}}
-
-
-NOTHING = {"CDI files": [], "prepared": [{}, {}, {}], "metadata": []}
-"""What is left of claims that have gone."""
-
-
-def driver_access(plane: ControlPlane, node: RealNode) -> None:
-    """Writes the driver's kubeconfig: the documented rights, and a token of a pod that runs on the node."""
-    free = plane.service_account("driver", rules(*DRIVERS))
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "driver", "namespace": "default"},
-        "spec": {
-            "serviceAccountName": "driver",
-            "nodeName": node.name,
-            "hostNetwork": True,
-            "containers": [container("c", {}, "pause")],
-        },
-    }
-    uid = plane.api.create(pod)["metadata"]["uid"]
-    bound = {"apiVersion": "v1", "kind": "Pod", "name": "driver", "uid": uid}
-    asked = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"expirationSeconds": 86400, "boundObjectRef": bound},
-    }
-    path = "/api/v1/namespaces/default/serviceaccounts/driver/token"
-    token = plane.api.request("POST", path, asked)["status"]["token"]
-    Api(free.server, token, free.authority).write_kubeconfig(plane.folder / "driver.kubeconfig")
-
-
-def classes(objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The device classes among objects, with a resource's name for GPUs, and that of a shared device."""
-    made = [{**one, "spec": dict(one["spec"])} for one in objects if one["kind"] == "DeviceClass"]
-    next(one for one in made if one["metadata"]["name"] == GPUS)["spec"]["extendedResourceName"] = RESOURCE
-    return [*made, device_class(SHARED, f'device.driver == "{SHARED}"')]
-
-
-def write_hardware(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
-    """The slices among objects, and one of a shared device, as the simulated driver takes them."""
-    slices = [one for one in objects if one["kind"] == "ResourceSlice"]
-    units = {"units": {"value": "8", "requestPolicy": {"default": "1"}}}
-    device = {"name": "shared-0", "allowMultipleAllocations": True, "capacity": units}
-    slices.append(fake_slice(slices[0]["spec"]["nodeName"], SHARED, [device], "shared"))
-    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": slices}))
-
-
-def _requests(requests: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{"name": name, "exactly": {"deviceClassName": of}} for name, of in requests.items()]
-
-
-def _used(text: str) -> dict[str, str]:
-    name, _, request = text.partition("/")
-    return {"name": name, **({"request": request} if request else {})}
-
-
-def _variable(device: str) -> str:
-    return "_" + "".join(one if one.isalnum() else "_" for one in device.upper())

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from stage import GPUS, NICS, NOTHING, Stage
+from node_objects import GPUS, NICS
+from stage import NOTHING, Stage
 
 import fairlead
 from kube import IMAGE

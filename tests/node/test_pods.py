@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from stage import GPU, GPUS, NICS, NOTHING, RESOURCE, SHARED, Stage, container
+from node_objects import GPU, GPUS, NICS, RESOURCE, SHARED, container
+from stage import NOTHING, Stage
 
 pytestmark = pytest.mark.node
 

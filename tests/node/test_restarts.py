@@ -7,7 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from stage import GPU, GPUS, NET, NICS, NOTHING, Stage
+from node_objects import GPU, GPUS, NET, NICS
+from stage import NOTHING, Stage
 
 pytestmark = pytest.mark.node
 
