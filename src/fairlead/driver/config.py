@@ -32,11 +32,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     """Base of all kinds of configuration."""
 
     api_version: ClassVar[str] = ""
-    """`group/version` of the kind."""
+    """`group/version` of the kind; empty for parameters that have no apiVersion."""
 
     @classmethod
     def kind(cls) -> str:
-        """The kind's name: that of the class."""
+        """The kind's name: that of the class; empty for parameters that have no kind."""
         return cls.__name__
 
 
@@ -48,7 +48,7 @@ def decode(kinds: Sequence[type[Config]], parameters: Any) -> Config:
     """
     if not isinstance(parameters, dict):
         raise ConfigError("must be an object with apiVersion and kind")
-    named = (parameters.get("apiVersion"), parameters.get("kind"))
+    named = (parameters.get("apiVersion", ""), parameters.get("kind", ""))
     for kind in kinds:
         if named == (kind.api_version, kind.kind()):
             fields = {name: value for name, value in parameters.items() if name not in ("apiVersion", "kind")}

@@ -13,13 +13,14 @@ from fairlead.driver import Driver
 from fairlead.hardware import LiveMachine, Machine
 
 NAMES: Final = {
+    "network": "fairlead.drivers.network:make",
     "nvidia": "fairlead.drivers.nvidia:make",
     "power": "fairlead.drivers.power:make",
     "simulated": "fairlead.drivers.simulated:make",
     "spyre": "fairlead.drivers.spyre:make",
 }
 """Each driver's factory: from the argument that a user gave, the node's name and the machine to drivers."""
-HARDWARE: Final[Sequence[str]] = ("nvidia", "power", "spyre")
+HARDWARE: Final[Sequence[str]] = ("network", "nvidia", "power", "spyre")
 """The drivers that find their hardware by themselves."""
 
 
