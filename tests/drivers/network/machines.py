@@ -6,7 +6,6 @@ made up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event

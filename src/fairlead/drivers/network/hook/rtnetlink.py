@@ -61,6 +61,9 @@ class Route:
     source: str = ""
     scope: int = 0
     table: int = MAIN_TABLE
+    metric: int = 0
+    protocol: int = 4
+    """Who made it, as the kernel counts; 4 for an administrator."""
 
 
 def inside(namespace: int, act: Callable[[], _T]) -> _T:
@@ -205,6 +208,8 @@ class Netlink:
                     _text(family, parts[7]) if 7 in parts else "",
                     scope,
                     struct.unpack("=I", parts[15])[0] if 15 in parts else table,
+                    struct.unpack("=I", parts[6])[0] if 6 in parts else 0,
+                    protocol,
                 )
             )
         return found
@@ -213,9 +218,20 @@ class Netlink:
         """Adds a route; nothing happens where it is there."""
         to = ipaddress.ip_network(route.destination, strict=False)
         head = struct.pack(
-            "=BBBBBBBBI", _family(to.version), to.prefixlen, 0, 0, min(route.table, 252), 4, route.scope, 1, 0
+            "=BBBBBBBBI",
+            _family(to.version),
+            to.prefixlen,
+            0,
+            0,
+            route.table if route.table < 256 else 0,
+            route.protocol,
+            route.scope,
+            1,
+            0,
         )
         attributes = _attribute(4, struct.pack("=I", index)) + _attribute(15, struct.pack("=I", route.table))
+        if route.metric:
+            attributes += _attribute(6, struct.pack("=I", route.metric))
         if to.prefixlen:
             attributes += _attribute(1, to.network_address.packed)
         if route.gateway:
@@ -229,7 +245,7 @@ class Netlink:
         given = [ipaddress.ip_network(one, strict=False) for one in (source, destination) if one]
         version = given[0].version if given else 4
         lengths = [ipaddress.ip_network(one, strict=False).prefixlen if one else 0 for one in (destination, source)]
-        head = struct.pack("=BBBBBBBBI", _family(version), *lengths, 0, min(table, 252), 0, 0, 1, 0)
+        head = struct.pack("=BBBBBBBBI", _family(version), *lengths, 0, table if table < 256 else 0, 0, 0, 1, 0)
         attributes = _attribute(15, struct.pack("=I", table)) + _attribute(6, struct.pack("=I", priority))
         for number, one in ((1, destination), (2, source)):
             if one:

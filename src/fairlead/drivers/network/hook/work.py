@@ -14,6 +14,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
@@ -177,18 +178,33 @@ def _attach(order: Order, path: Path, where: dict[str, Any], target: int) -> Non
                 found = here.aliased(order.marker)
                 if found is None:
                     raise WorkError(f"{order.device}: no interface with the alias {order.marker} is on the node")
-                name = order.name or (order.before.name if order.before else found.name)
                 _note(path, where)
-                try:
-                    here.set(found.index, namespace=target, name=name)
-                except OSError as error:
-                    if error.errno in _IN_USE:
-                        raise WorkError(f"{order.device}: the pod has an interface {name} already") from None
-                    raise
+                with _named(order, _name(order, found)):
+                    here.set(found.index, namespace=target, name=_name(order, found))
             link = there.aliased(order.marker)
             if link is None:
                 raise WorkError(f"{order.device}: the interface vanished while it was moved")
+        name = _name(order, link)
+        if not re.fullmatch(re.escape(name).replace("%d", r"\d+"), link.name):
+            # An earlier start moved it, and the name was in use then.
+            there.set(link.index, up=False)
+            with _named(order, name):
+                there.set(link.index, name=name)
         _configure(there, link, order, target)
+
+
+def _name(order: Order, link: Link) -> str:
+    return order.name or (order.before.name if order.before else link.name)
+
+
+@contextlib.contextmanager
+def _named(order: Order, name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _IN_USE:
+            raise WorkError(f"{order.device}: the pod has an interface {name} already") from None
+        raise
 
 
 def _configure(there: Netlink, link: Link, order: Order, target: int) -> None:
@@ -241,9 +257,11 @@ def _fetch(order: Order, where: dict[str, Any]) -> None:
         try:
             there.set(link.index, namespace=ours, name=order.before.name)
         except OSError as error:
+            # The kernel may have moved it under its present name before it found the wanted one in use.
             if error.errno not in _IN_USE:
                 raise
-            there.set(link.index, namespace=ours, name="dev%d")
+            if there.aliased(order.marker) is not None:
+                there.set(link.index, namespace=ours, name="dev%d")
 
 
 def _find(where: dict[str, Any], stack: contextlib.ExitStack) -> int | None:
