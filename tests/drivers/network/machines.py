@@ -203,7 +203,7 @@ def connectx7(root: Path, functions: int = 16) -> Made:
         made.netlink.modes[f"0000:3b:00.{port}"] = "legacy"
     if functions:
         add_functions(made, functions)
-    made.tree.folder("/sys/bus/pci/drivers/vfio-pci")
+    made.tree.file("/sys/bus/pci/drivers/vfio-pci/unbind")
     made.tree.file("/sys/bus/pci/drivers_probe")
     return made
 

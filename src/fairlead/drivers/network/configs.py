@@ -149,12 +149,12 @@ def _faults(config: NetworkConfig | VfConfig) -> Iterator[str]:
         yield from _fault(f"interface.addresses[{at}]", address, ipaddress.ip_interface, slash=True)
     for at, route in enumerate(config.routes):
         where = f"routes[{at}]"
-        yield from _fault(f"{where}.destination", route.destination, ipaddress.ip_network, slash=True)
+        yield from _fault(f"{where}.destination", route.destination, ipaddress.ip_network, slash=True, empty=True)
         yield from _fault(f"{where}.gateway", route.gateway, ipaddress.ip_address, empty=True)
         yield from _fault(f"{where}.source", route.source, ipaddress.ip_interface, empty=True)
         if not 0 <= route.scope <= 255:
             yield f"{where}.scope: {route.scope} must be 0 to 255"
-        if not route.gateway and route.scope == 0 and not route.destination:
+        if not route.gateway and not route.destination:
             yield f"{where}: needs a destination or a gateway"
     for at, rule in enumerate(config.rules):
         yield from _fault(f"rules[{at}].source", rule.source, ipaddress.ip_network, empty=True)

@@ -37,10 +37,10 @@ def make_functions(files: Files, address: str, number: int, patience: float = _P
         most = files.number(f"{place}/sriov_totalvfs")
         if has == number:
             return
-        if has:
-            raise HardwareError(f"{address}: has {has} virtual functions, not {number}; remove them first, if unused")
         if number > most:
             raise HardwareError(f"{address}: can have {most} virtual functions, not {number}")
+        if has:
+            raise HardwareError(f"{address}: has {has} virtual functions, not {number}; remove them first, if unused")
         files.put(f"{place}/sriov_numvfs", str(number))
     except FileNotFoundError:
         raise HardwareError(f"{address}: is no function that can have virtual functions") from None
@@ -79,32 +79,55 @@ def bind(files: Files, address: str, driver: str, patience: float = _PATIENCE) -
     Args:
         files: of the machine.
         address: of the function.
-        driver: its name; empty for the one that the kernel chooses.
+        driver: its name.
         patience: seconds to wait for it.
 
     Raises:
         HardwareError: it does not come about, for instance since its module is not loaded.
     """
-    now = bound(files, address)
-    if driver and now == driver:
+    if bound(files, address) == driver:
         return
-    if driver and not files.exists(f"{_BUS}/drivers/{driver}"):
+    if not files.exists(f"{_BUS}/drivers/{driver}"):
         raise HardwareError(f"{address}: the kernel has no driver {driver}: load its module on the node")
+    _rebind(files, address, driver, driver, patience)
+
+
+def bind_back(files: Files, address: str, driver: str, ordered: str, patience: float = _PATIENCE) -> None:
+    """Undoes `bind`, whole or in part; nothing happens for a function that is gone.
+
+    Args:
+        files: of the machine.
+        address: of the function.
+        driver: what was bound before; empty for none.
+        ordered: what `override` said before.
+        patience: seconds to wait for it.
+
+    Raises:
+        HardwareError: it does not come about.
+    """
+    if not files.exists(f"{_BUS}/devices/{address}"):
+        return
+    if bound(files, address) != driver or override(files, address) != ordered:
+        _rebind(files, address, driver, ordered, patience)
+
+
+def _rebind(files: Files, address: str, driver: str, ordered: str, patience: float) -> None:
+    now = bound(files, address)
     try:
         # A line end alone takes an order back.
-        files.put(f"{_BUS}/devices/{address}/driver_override", f"{driver}\n")
+        files.put(f"{_BUS}/devices/{address}/driver_override", f"{ordered}\n")
+        if now == driver:
+            return
         if now:
             files.put(f"{_BUS}/drivers/{now}/unbind", address)
-        files.put(f"{_BUS}/drivers_probe", address)
+        if driver:
+            files.put(f"{_BUS}/drivers_probe", address)
     except OSError as error:
         raise HardwareError(f"{address}: {error.filename}: {error.strerror}") from None
-
-    def there() -> bool:
-        has = bound(files, address)
-        return has == driver if driver else bool(has)
-
-    if not _comes(there, patience):
-        raise HardwareError(f"{address}: {driver or 'its driver'} does not bind to it")
+    if not _comes(lambda: bound(files, address) == driver, patience):
+        raise HardwareError(
+            f"{address}: {driver} does not bind to it" if driver else f"{address}: {now} does not let go"
+        )
 
 
 def iommu_node(files: Files, address: str) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from fairlead.driver import ClaimDevice, DeviceNode, DeviceStatus, Edits, Hook, PreparedDevice, PrepareError
 from fairlead.drivers.network.discovery import Network, Port
 from fairlead.drivers.network.door import Function, Link, Netlink
-from fairlead.drivers.network.functions import bind, bound, iommu_node, override
+from fairlead.drivers.network.functions import bind, bind_back, bound, iommu_node, override
 from fairlead.drivers.network.hook.work import Order, read_order, write_order
 from fairlead.drivers.network.install import install
 from fairlead.drivers.network.keep import Keep, Kept
@@ -221,8 +221,8 @@ class Preparer:
             name = self._netlink.take_back(order)
             if not name and port.pci is not None and port.link is not None and not kept.child and self._lacks(port):
                 raise PrepareError(f"{device.name}: its interface {port.link.name} has not come back to the node yet")
-        if kept.driver is not None and bound(self._files, port.name) != (port.pci.driver if port.pci else ""):
-            bind(self._files, port.name, kept.driver)
+        if kept.driver is not None and port.pci is not None:
+            bind_back(self._files, port.name, port.pci.driver, kept.driver)
         if kept.function is not None:
             try:
                 self._netlink.set_function(port.parent, kept.function)
