@@ -155,8 +155,8 @@ def _functions(one: Any) -> Iterator[Function]:
             found = of.get_attr(f"IFLA_VF_{name}")
             return absent if found is None else found.get(field, absent)
 
-        spoof, trust = part("SPOOFCHK", "setting"), part("TRUST", "trust", part("TRUST", "setting"))
-        state = part("LINK_STATE", "link_state", part("LINK_STATE", "state"))
+        spoof, trust = part("SPOOFCHK", "spoofchk"), part("TRUST", "trust")
+        state = part("LINK_STATE", "link_state")
         yield Function(
             part("MAC", "vf"),
             part("MAC", "mac", ""),
