@@ -6,16 +6,17 @@ made up.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import msgspec
 
 from fairlead.drivers.network import Function, Link, Netlink, NetworkDriver, read_settings
 from fairlead.drivers.network.hook.work import Before, read_order
-from fairlead.hardware import HardwareError
+from fairlead.hardware import HardwareError, Problems, pci_functions
 from tests.hardware.tree import Tree
 
 MELLANOX, AMAZON, VIRTIO = 0x15B3, 0x1D0F, 0x1AF4
@@ -272,3 +273,100 @@ def efa(root: Path) -> Made:
     made.interface("ens32", path, mac="0e:96:fe:e8:a3:f5", mtu=9001, addresses=("192.168.155.224/19",))
     made.netlink.default = [made.netlink.known["ens32"].index]
     return made
+
+
+def of_slice(root: Path, devices: Sequence[dict[str, Any]]) -> Made:
+    """The machine that devices recorded with DRANET come from, as far as they tell of it."""
+    made = Made(root)
+    ids = {
+        "Elastic Fabric Adapter (EFA)": (AMAZON, 0xEFA2, 0x020000, "efa"),
+        "Elastic Network Adapter (ENA)": (AMAZON, 0xEC20, 0x020000, "ena"),
+        "CX8 Family [ConnectX-8]": (MELLANOX, 0x1023, 0x020000, "mlx5_core"),
+    }
+    for number, one in enumerate(devices):
+        told = {name.removeprefix("dra.net/"): next(iter(value.values())) for name, value in one["attributes"].items()}
+        vendor, device, class_code, driver = ids[told["pciDevice"]]
+        path = made.tree.pci(
+            told["pciAddress"],
+            vendor=vendor,
+            device=device,
+            class_code=class_code,
+            root=told["resource.kubernetes.io/pcieRoot"],
+            numa=told["numaNode"],
+            driver=driver,
+            subsystem=(vendor, int(told.get("pciSubsystem", "0"), 16)),
+            total_virtual=16 if told.get("sriov") else 0,
+        )
+        if "ifName" in told:
+            made.interface(
+                told["ifName"],
+                path,
+                mac=told["mac"],
+                mtu=told["mtu"],
+                state=told["state"],
+                addresses=(told["ipv4"],) if "ipv4" in told else (),
+            )
+        if told["rdma"]:
+            made.rdma(
+                told.get("rdmaDevice", f"mlx5_{number}"), path, number, layer="Ethernet", rate="400 Gb/sec (4X NDR)"
+            )
+    return made
+
+
+def e810(root: Path) -> Made:
+    """An Intel E810 with two ports of 100 Gbit/s and four virtual functions each, beside the node's own card."""
+    made = Made(root)
+    path = made.tree.pci("0000:00:03.0", vendor=VIRTIO, device=0x1041, class_code=ETHERNET, numa=-1)
+    made.interface("enp0s3", f"{path}/virtio0", mac="02:fc:00:00:00:03")
+    made.netlink.default = [made.netlink.known["enp0s3"].index]
+    for port in (0, 1):
+        address = f"0000:08:00.{port}"
+        path = made.tree.pci(
+            address,
+            vendor=0x8086,
+            device=0x1592,
+            class_code=ETHERNET,
+            root="pci0000:00",
+            bridges=["0000:00:02.0"],
+            driver="ice",
+            total_virtual=64,
+        )
+        rows = tuple(Function(number, mac="00:00:00:00:00:00", spoof_check=True, trust=False) for number in range(4))
+        made.interface(f"eth{port}", path, speed=100000, port=f"p{port}", mac=f"b4:96:91:00:00:0{port}", functions=rows)
+        made.netlink.modes[address] = "legacy"
+        addresses = [f"0000:08:0{2 * port}.{number}" for number in range(2, 6)]
+        for number, place in enumerate(made.tree.virtual(address, addresses, 0x1889, "iavf")):
+            made.interface(f"eth{port}v{number}", place, mac=f"b4:96:91:01:0{port}:0{number}", state="down")
+            made.tree.file(f"{place}/driver_override", "(null)")
+            made.tree.folder(f"/sys/kernel/iommu_groups/{20 + 4 * port + number}")
+            made.tree.link(f"{place}/iommu_group", f"/sys/kernel/iommu_groups/{20 + 4 * port + number}")
+    made.tree.file("/sys/bus/pci/drivers/iavf/unbind")
+    made.tree.file("/sys/bus/pci/drivers/vfio-pci/unbind")
+    made.tree.file("/sys/bus/pci/drivers_probe")
+    return made
+
+
+class Rebinding(Thread):
+    """The part of the kernel that binds drivers when it is told to in /sys."""
+
+    def __init__(self, made: Made) -> None:
+        super().__init__(daemon=True)
+        self.made = made
+        self.stopped = Event()
+        self.usual = {one.address: one.driver for one in pci_functions(made.tree.machine.files, Problems())}
+
+    def run(self) -> None:
+        probe = self.made.tree.root / "sys/bus/pci/drivers_probe"
+        while not self.stopped.wait(0.005):
+            if address := probe.read_text().strip():
+                probe.write_text("")
+                wanted = self.made.tree.machine.files.text(f"/sys/bus/pci/devices/{address}/driver_override")
+                self.made.tree.bind(address, self.usual[address] if wanted in ("", "(null)") else wanted)
+
+    def __enter__(self) -> Rebinding:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self.join()

@@ -25,7 +25,8 @@ SRIOV = "sriovnetwork.k8snetworkplumbingwg.io"
 class Node:
     """The folders of one node, which outlive the driver's processes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: str = NODE) -> None:
+        self.name = name
         self.root = root / "node"
         self.log: list[tuple[str, dict[str, object]]] = []
 
@@ -39,7 +40,7 @@ class Node:
             self._told,
         )
         engine = Engine(driver, Store(plugin, boot, files, patience=0.2), steps, self._told)
-        engine.inventory = make_inventory(driver.discover(), NODE)
+        engine.inventory = make_inventory(driver.discover(), self.name)
         return engine
 
     def edits(self, driver: Any, uid: str) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from fairlead.drivers.network import Function
 from fairlead.drivers.network.functions import bind, bind_back, make_functions, override
 from fairlead.drivers.network.hook.work import read_order
 from fairlead.hardware import HardwareError, Problems, pci_functions
-from tests.drivers.network.machines import BOOT, PF, add_functions, connectx7, efa, infiniband
+from tests.drivers.network.machines import BOOT, PF, Rebinding, add_functions, connectx7, efa, infiniband
 from tests.drivers.network.node import SRIOV, Node, claim, opaque, result, vf_config
 
 FIRST = "pci-0000-3b-00-0"
@@ -216,37 +216,11 @@ def test_two_interfaces_of_one_name_are_refused(made, node, tmp_path):
     assert [one.name for one in orders(made, "v").values()] == ["vfnet%d", "vfnet%d"]
 
 
-class Rebinding(threading.Thread):
-    """The part of the kernel that binds drivers when it is told to in /sys."""
-
-    def __init__(self, made, address):
-        super().__init__(daemon=True)
-        self.made, self.address = made, address
-        self.stopped = threading.Event()
-        self.place = made.tree.root / str((made.tree.root / "sys/bus/pci/devices" / address).readlink()).lstrip("/")
-
-    def run(self):
-        probe = self.made.tree.root / "sys/bus/pci/drivers_probe"
-        while not self.stopped.wait(0.005):
-            if probe.read_text().strip() == self.address:
-                probe.write_text("\n")
-                wanted = (self.place / "driver_override").read_text().strip()
-                self.made.tree.bind(self.address, "mlx5_core" if wanted in ("", "(null)") else wanted)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopped.set()
-        self.join()
-
-
 def test_another_kernel_driver_is_bound_and_taken_back(made, node, tmp_path):
     before = state(made)
     driver = sriov(made, tmp_path)
     engine = node.engine(driver)
-    with Rebinding(made, "0000:3b:00.2"):
+    with Rebinding(made):
         engine.prepare(
             claim("u", [result(SRIOV, "0000-3b-00-2")], [vf_config(driver="vfio-pci", addVhostMount=True)]), "u"
         )
