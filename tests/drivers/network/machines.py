@@ -91,7 +91,7 @@ class FakeNetlink(Netlink):
         )
         return done.before.name
 
-    def set_function(self, parent: str, wanted: Function) -> None:
+    def set_function(self, parent: str, now: Function, wanted: Function) -> None:
         self._fails("set_function")
         self.done.append(("set_function", parent, wanted))
         functions = {one.number: one for one in self.known[parent].functions}
@@ -99,6 +99,7 @@ class FakeNetlink(Netlink):
 
     def wait(self, stop: Event, seconds: float) -> bool:
         self._fails("wait")
+        stop.wait(seconds)
         return False
 
     def _fails(self, name: str) -> None:

@@ -225,10 +225,10 @@ def test_changes_wake_the_watch(card):
 @needs_kernel()
 def test_what_a_card_refuses_is_named(card):
     with pytest.raises(HardwareError, match=f"{card}: VF 3: vlan: ") as error:
-        LiveNetlink().set_function(card, Function(3, vlan=100))
+        LiveNetlink().set_function(card, Function(3), Function(3, vlan=100))
     assert error.value.code in {errno.errorcode[one] for one in (errno.EOPNOTSUPP, errno.EINVAL)} | {""}
     with pytest.raises(HardwareError, match="nowhere: is not on the node"):
-        LiveNetlink().set_function("nowhere", Function(3))
+        LiveNetlink().set_function("nowhere", Function(3), Function(3))
 
 
 @needs_pyroute2
@@ -237,10 +237,11 @@ def test_settings_of_a_function_are_encoded_as_the_kernel_wants_them():
     from pyroute2.requests.link import LinkIPRouteFilter
 
     wanted = Function(3, "02:00:00:00:00:07", 100, 5, "802.1q", True, False, "enable", 0, 25000)
-    names = [name for name, _ in live_module._settings(wanted)]
+    names = [name for name, _ in live_module._settings(Function(3), wanted)]
     assert names == ["mac", "vlan", "spoofchk", "trust", "link state", "rate"]
+    assert list(live_module._settings(wanted, wanted)) == [], "what is as it should be is not touched"
     encoded = {}
-    for name, value in live_module._settings(wanted):
+    for name, value in live_module._settings(Function(3), wanted):
         message = ifinfmsg()
         message["attrs"] = [("IFLA_VFINFO_LIST", LinkIPRouteFilter("set").get_vf({"vf": 3, **value}))]
         message.encode()

@@ -96,8 +96,8 @@ class Netlink(Door):
         """`hook.work.take_back`."""
         raise _only_live(order.name)
 
-    def set_function(self, parent: str, wanted: Function) -> None:
-        """Sets a virtual function up; fields that say nothing (None, empty) are left as they are."""
+    def set_function(self, parent: str, now: Function, wanted: Function) -> None:
+        """Sets a virtual function of an interface up. What is the same in both is not touched."""
         raise _only_live(parent)
 
     def wait(self, stop: Event, seconds: float) -> bool:

@@ -26,7 +26,6 @@ from fairlead.drivers.network.settings import Settings, read_settings
 from fairlead.hardware import HardwareError, Machine
 
 _BOOT: Final = "/proc/sys/kernel/random/boot_id"
-_WATCHED: Final = ("/sys/class/net", "/sys/class/infiniband", "/sys/bus/pci/devices")
 _SETTLE: Final = 0.5
 """Seconds to wait after an event: a card that comes makes many."""
 
@@ -98,19 +97,14 @@ class NetworkDriver(Driver):
         self._failed = list(self._make_functions())
         if self._settings.vfs:
             changed()
-        before = self._seen()
         while not stop.is_set():
             try:
-                told = self._netlink.wait(stop, self._settings.poll)
+                if self._netlink.wait(stop, self._settings.poll):
+                    stop.wait(_SETTLE)
             except HardwareError:
                 stop.wait(self._settings.poll)
-                told = False
-            if told:
-                stop.wait(_SETTLE)
-            now = self._seen()
-            if told or now != before:
-                before = now
-                changed()
+            # Without an event as well: one may have come between two waits, and what has no interface makes none.
+            changed()
 
     def health(self) -> Iterable[Health]:
         """A port without a cable, or whose switch is down, is not healthy; its virtual functions are not, either."""
@@ -187,13 +181,6 @@ class NetworkDriver(Driver):
                 make_functions(self._machine.files, port.name, number)
             except HardwareError as error:
                 yield f"vfs={name}: {error}"
-
-    def _seen(self) -> list[list[str]]:
-        found: list[list[str]] = []
-        for folder in _WATCHED:
-            with suppress(OSError):
-                found.append(self._machine.files.listed(folder))
-        return found
 
     def _carrier(self, interface: str) -> int | None:
         """None where it is switched off, is in a pod, or does not say."""

@@ -26,6 +26,8 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     boot: str = ""
     function: Function | None = None
     """How the physical function had set it up; None where that was not changed."""
+    changed: Function | None = None
+    """How it was to be set up instead."""
     driver: str | None = None
     """The kernel driver that was ordered before; None where no other was bound."""
     child: bool = False

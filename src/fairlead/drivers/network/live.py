@@ -99,13 +99,13 @@ class LiveNetlink(Netlink):
         except WorkError as error:
             raise HardwareError(str(error)) from None
 
-    def set_function(self, parent: str, wanted: Function) -> None:
+    def set_function(self, parent: str, now: Function, wanted: Function) -> None:
         """One message a setting, so that an error names what the card refuses."""
         with _opened() as netlink:
             found = netlink.link_lookup(ifname=parent)
             if not found:
                 raise HardwareError(f"{parent}: is not on the node", "ENODEV")
-            for what, value in _settings(wanted):
+            for what, value in _settings(now, wanted):
                 try:
                     netlink.link("set", index=found[0], vf={"vf": wanted.number, **value})
                 except Exception as error:
@@ -176,23 +176,23 @@ def _flag(value: Any) -> bool | None:
     return bool(value) if value in (0, 1) else None
 
 
-def _settings(wanted: Function) -> Iterator[tuple[str, dict[str, Any]]]:
-    if wanted.mac:
+def _settings(now: Function, wanted: Function) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What differs, as the library wants it."""
+    if wanted.mac and wanted.mac != now.mac:
         yield "mac", {"mac": wanted.mac}
-    if wanted.vlan or wanted.qos or wanted.protocol == "802.1ad":
+    if (wanted.vlan, wanted.qos, wanted.protocol) != (now.vlan, now.qos, now.protocol):
         if wanted.protocol == "802.1ad":
             yield "vlan", {"vlan": [{"vlan": wanted.vlan, "qos": wanted.qos, "proto": _QINQ}]}
         else:
             yield "vlan", {"vlan": {"vlan": wanted.vlan, "qos": wanted.qos}}
-    else:
-        yield "vlan", {"vlan": 0}
-    if wanted.spoof_check is not None:
+    if wanted.spoof_check is not None and wanted.spoof_check != now.spoof_check:
         yield "spoofchk", {"spoofchk": int(wanted.spoof_check)}
-    if wanted.trust is not None:
+    if wanted.trust is not None and wanted.trust != now.trust:
         yield "trust", {"trust": int(wanted.trust)}
-    if wanted.state:
+    if wanted.state and wanted.state != now.state:
         yield "link state", {"link_state": _STATES.index(wanted.state)}
-    yield "rate", {"rate": {"min_tx_rate": wanted.min_rate, "max_tx_rate": wanted.max_rate}}
+    if (wanted.min_rate, wanted.max_rate) != (now.min_rate, now.max_rate):
+        yield "rate", {"rate": {"min_tx_rate": wanted.min_rate, "max_tx_rate": wanted.max_rate}}
 
 
 @contextmanager

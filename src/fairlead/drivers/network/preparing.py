@@ -71,16 +71,20 @@ class Preparer:
         want = wanted(device, port, self._settings.profile, namespace, objects, self._keep.addresses())
         self._check(device, port, want, shared, network)
         if earlier is None:
+            function = self._function(port, want, network)
             kept = Kept(
                 port,
                 self._keep.boot,
-                self._function(port, want, network),
+                function,
+                None if function is None else _joined(function, want),
                 override(self._files, port.name) if want.driver else None,
                 shared,
             )
             self._keep.write(uid, device.name, device.share_id, kept)
+        else:
+            kept = earlier
         try:
-            return self._made(uid, device, port, want, shared, network)
+            return self._made(uid, device, kept, want, shared, network)
         except HardwareError as error:
             raise PrepareError(f"{device.name}: {error}") from None
         except OSError as error:
@@ -135,13 +139,11 @@ class Preparer:
         return known.get(port.number, Function(port.number))
 
     def _made(
-        self, uid: str, device: ClaimDevice, port: Port, want: Wanted, shared: bool, network: Network
+        self, uid: str, device: ClaimDevice, kept: Kept, want: Wanted, shared: bool, network: Network
     ) -> PreparedDevice:
-        number = port.number
-        if number is not None and port.parent and (want.function is not None or want.mac):
-            # What is not asked for stays as it is, VLAN and rates too.
-            now = self._function(port, want, network) or Function(number)
-            self._netlink.set_function(port.parent, _joined(now, want, port))
+        port = kept.port
+        if kept.function is not None and kept.changed is not None:
+            self._netlink.set_function(port.parent, kept.function, kept.changed)
         edits = Edits(env=self._environment(device, port, want.network))
         nodes = [DeviceNode(path=one, permissions="rw") for one in self._nodes(port, want, shared)]
         if want.driver:
@@ -223,9 +225,9 @@ class Preparer:
                 raise PrepareError(f"{device.name}: its interface {port.link.name} has not come back to the node yet")
         if kept.driver is not None and port.pci is not None:
             bind_back(self._files, port.name, port.pci.driver, kept.driver)
-        if kept.function is not None:
+        if kept.function is not None and kept.changed is not None:
             try:
-                self._netlink.set_function(port.parent, kept.function)
+                self._netlink.set_function(port.parent, kept.changed, kept.function)
             except HardwareError as error:
                 if error.code != "ENODEV":  # without its physical function the virtual one is gone, too
                     raise
@@ -265,15 +267,12 @@ class Preparer:
         return found | {"SRIOVNETWORK_NET_ATTACH_DEF_NAME": network}
 
 
-def _joined(now: Function, want: Wanted, port: Port) -> Function:
+def _joined(now: Function, want: Wanted) -> Function:
     """What a virtual function shall be: what is asked for, on top of what is."""
-    asked = want.function
-    if asked is None:
-        return msgspec.structs.replace(now, mac=want.mac or "")
-    given = {name: getattr(asked, name) for name in asked.__struct_fields__}
-    empty = Function(asked.number)
-    changed = {name: value for name, value in given.items() if value != getattr(empty, name)}
-    return msgspec.structs.replace(now, **changed, mac=want.mac or "")
+    given = {}
+    if want.function is not None:
+        given = {name: getattr(want.function, name) for name in want.asked}
+    return msgspec.structs.replace(now, **given, mac=want.mac or now.mac)
 
 
 def _interface(network: Network, name: str) -> Link | None:

@@ -48,6 +48,8 @@ class Wanted:
     """It keeps the addresses and routes that it had on the node."""
     function: Function | None = None
     """How the physical function sets it up; None for as it is."""
+    asked: frozenset[str] = frozenset()
+    """The fields of `function` that are asked for; the others stay as they are."""
     driver: str = ""
     """Another kernel driver to bind; empty for none."""
     vhost: bool = False
@@ -85,7 +87,7 @@ def wanted(
         found = _of_network(network)
     else:
         found = Wanted(name=_DEFAULT_NAME if profile == "sriov" else "")
-    if mbits and port.number is not None and not (found.function is not None and found.function.max_rate):
+    if mbits and port.number is not None and "max_rate" not in found.asked:
         found = _with_rate(found, port.number, mbits)
     if found.function is not None and port.number is None:
         raise PrepareError(f"{device.name}: is no virtual function, so VLAN, trust and rates cannot be set")
@@ -173,6 +175,7 @@ def _of_function(
         routes,
         keeps=not addresses,
         function=Function(number, **settings) if settings else None,
+        asked=frozenset(settings),
         driver=driver,
         vhost=config.add_vhost_mount,
         network=name,
@@ -202,7 +205,8 @@ def _cni_settings(cni: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _with_rate(found: Wanted, number: int, mbits: int) -> Wanted:
     function = found.function or Function(number)
-    return replace(found, function=msgspec.structs.replace(function, max_rate=mbits))
+    limited = msgspec.structs.replace(function, max_rate=mbits)
+    return replace(found, function=limited, asked=found.asked | {"max_rate"})
 
 
 def _route(destination: str, gateway: str, source: str, scope: int, table: int) -> Mapping[str, Any]:
