@@ -114,6 +114,7 @@ class Made:
         self.tree = Tree(root / "root")
         self.netlink = FakeNetlink()
         self.state = root / "state"
+        self.tree.file("/sys/bus/pci/drivers_probe")
         self.tree.file(BOOT, "11111111-2222-3333-4444-555555555555")
 
     def driver(self, settings: str = "", node: str = "node-1") -> NetworkDriver:
@@ -206,7 +207,6 @@ def connectx7(root: Path, functions: int = 16) -> Made:
     if functions:
         add_functions(made, functions)
     made.tree.file("/sys/bus/pci/drivers/vfio-pci/unbind")
-    made.tree.file("/sys/bus/pci/drivers_probe")
     return made
 
 
@@ -343,7 +343,6 @@ def e810(root: Path) -> Made:
             made.tree.link(f"{place}/iommu_group", f"/sys/kernel/iommu_groups/{20 + 4 * port + number}")
     made.tree.file("/sys/bus/pci/drivers/iavf/unbind")
     made.tree.file("/sys/bus/pci/drivers/vfio-pci/unbind")
-    made.tree.file("/sys/bus/pci/drivers_probe")
     return made
 
 

@@ -161,7 +161,6 @@ def test_a_network_sets_the_function_up_and_gives_an_address(made, node, tmp_pat
     [_, parent, function] = made.netlink.done[0]
     assert parent == "ens1f0np0"
     assert function == Function(0, mac="00:00:00:00:00:00", vlan=100, qos=3, spoof_check=True, trust=True)
-    )
     order = orders(made)["0000-3b-00-2"]
     assert (order.name, order.addresses) == ("net1", ["10.0.1.2/29"])
     assert order.routes[0]["gateway"] == "10.0.1.1"
