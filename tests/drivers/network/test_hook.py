@@ -231,6 +231,8 @@ def test_hardware_that_the_kernel_returns_is_waited_for_and_restored(card, tmp_p
     # As after the end of a namespace: it is on the node, later, under another name and without its settings.
     before = snapshot(card)
     order = prepared(card, tmp_path, name="net1")
+    made = work.read_order(order)
+    write_order(replace(made, before=replace(made.before, kind="")), order)
     Path(f"{order}.where").write_text('{"namespace": "", "process": 4194304, "inode": 1}')
     other = f"dev{card[2:6]}"
     shell(f"ip link set {card} down && ip addr flush dev {card} && ip link set {card} name {other} mtu 1500")

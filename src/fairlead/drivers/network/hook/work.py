@@ -43,6 +43,8 @@ class Before:
     up: bool = False
     addresses: list[str] = field(default_factory=list)
     routes: list[dict[str, Any]] = field(default_factory=list)
+    kind: str = ""
+    """The kernel's name for what it makes; empty for hardware, which alone comes back from a namespace that ends."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +148,15 @@ def take_back(path: Path, patience: float = 5.0, clock: Callable[[], float] = ti
             until = clock() + patience
             while (link := here.aliased(order.marker)) is None:
                 # Only hardware comes back by itself, and only where it went away.
-                if where is None or order.before is None or clock() >= until:
+                if where is None or order.before is None or order.before.kind or clock() >= until:
                     return ""
                 time.sleep(_WAIT)
             if order.before is None:
                 here.delete(link.index)
                 return ""
-            return _restore(here, link, order.before)
+            name = _restore(here, link, order.before)
+            Path(f"{path}.where").unlink(missing_ok=True)
+            return name
     except OSError as error:
         raise WorkError(f"{order.device}: {_reason(error)}") from None
 
@@ -167,6 +171,7 @@ def remember(link: Link, here: Netlink) -> Before:
         link.up,
         here.addresses(link.index),
         [asdict(route) for route in here.routes(link.index)],
+        link.kind,
     )
 
 
