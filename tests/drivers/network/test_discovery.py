@@ -95,6 +95,13 @@ def test_a_port_and_its_functions_exclude_each_other(tmp_path):
     assert taken["pci-0000-3b-00-1"] == []
 
 
+def test_a_shared_port_leaves_its_functions_to_others(tmp_path):
+    driver = connectx7(tmp_path).driver("share=ens1f0np0")
+    assert all(not one.consumes_counters for one in driver.discover().devices)
+    pools = make_inventory(driver.discover(), "node-1").pools
+    assert problems_of(Publication(driver.name, "node-1", "uid", True), pools) == []
+
+
 def test_a_port_of_infiniband(tmp_path):
     device = published(infiniband(tmp_path).driver())["pci-0000-9a-00-0"]
     port = plain(device)

@@ -71,7 +71,9 @@ def publish(network: Network, around: Surroundings) -> Published:
     counters: list[CounterSet] = []
     pooled = {one.name for one in network.ports if is_pool(one, settings)}
     chosen = [one for one in network.ports if usable(one, network, settings)]
-    have_both = _parents_with_functions(chosen) if settings.profile == "dranet" else set()
+    # A shared port is not given away: its claims get children of it, and see nothing of its functions.
+    whole = [one for one in chosen if not is_shared(one, settings)]
+    have_both = _parents_with_functions(whole) if settings.profile == "dranet" else set()
     for port in chosen:
         pci = port.pci
         if pci is not None and pci.physical in pooled:
