@@ -319,6 +319,33 @@ def test_a_file_without_permission_is_named(tmp_path, monkeypatch):
     assert any("0000:3b:00.1" in line and "Permission denied" in line for line in pool.problems)
 
 
+def test_firmware_that_answers_nonsense_costs_no_more_than_its_answer(tmp_path):
+    made = connectx7(tmp_path)
+    place = "/sys/devices/pci0000:3a/0000:3a:01.0/0000:3b:00.1"
+    made.tree.file(f"{place}/numa_node", "\x00\x01 many")
+    pool = made.driver().discover()
+    assert len(pool.devices) == 18
+    assert [one for one in pool.problems if "holds no number" in one]
+    made.tree.file(f"{place}/numa_node", 7)
+    made.tree.file(f"{place}/net/ens1f1np1/speed", "fast")
+    made.tree.file(f"{place}/infiniband/mlx5_1/ports/1/rate", "\xff Gb/sec")
+    made.tree.file(f"{place}/infiniband/mlx5_1/ports/1/state", "")
+    device = published(made.driver())["pci-0000-3b-00-1"]
+    assert device.capacity == {}
+    assert plain(device)["numaNode"] == 7
+    assert list(made.driver().health()) == []
+
+
+def test_an_rdma_device_that_cannot_be_read_is_named_and_its_port_stays(tmp_path):
+    made = connectx7(tmp_path)
+    made.tree.remove("/sys/class/infiniband/mlx5_1")
+    made.tree.link("/sys/class/infiniband/mlx5_1", "/sys/class/infiniband/mlx5_1")
+    pool = made.driver().discover()
+    assert [one for one in pool.problems if one.startswith("RDMA device mlx5_1: ")]
+    port = plain({one.name: one for one in pool.devices}["pci-0000-3b-00-1"])
+    assert (port["rdma"], port["ifName"]) == (False, "ens1f1np1")
+
+
 def test_a_speed_that_makes_no_sense_is_no_capacity(tmp_path):
     made = plain_vm(tmp_path)
     path = "/sys/devices/pci0000:00/0000:00:04.0/virtio1/net/eth1"

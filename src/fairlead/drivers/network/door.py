@@ -66,7 +66,7 @@ class Link(msgspec.Struct, frozen=True, omit_defaults=True):
 class Netlink(Door):
     """The kernel's netlink, in the network namespace of the node."""
 
-    door: ClassVar[str] = "netlink"
+    door: ClassVar[str] = "network"
 
     @abstractmethod
     def links(self) -> list[Link]:
