@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from fairlead.cli import main
 from fairlead.driver import Driver, Pool
-from fairlead.hardware import pci_functions
+from fairlead.hardware import HardwareError, pci_functions
 from fairlead.hardware.problems import Problems
 from fairlead.resource import Device
 from tests.hardware.tree import Tree
@@ -103,3 +103,20 @@ def test_running_drivers_needs_one():
     result = run()
     assert result.exit_code == 2
     assert "Missing option '--driver'" in result.output
+
+
+class _Silent(_Cards):
+    def discover(self):
+        raise HardwareError("the library does not answer")
+
+
+def make_silent(argument, node, machine):
+    return [_Silent(machine)]
+
+
+def test_a_driver_that_finds_nothing_out_is_told_in_a_line_and_the_others_are_shown(machine):
+    silent = f"{__name__}:make_silent"
+    result = run("discover", "--driver", silent, "--driver", CARDS, "--root", machine.root)
+    assert result.exit_code == 1
+    assert result.stderr == "Warning: cards.example.com: the library does not answer\n"
+    assert "0000-3b-00-0" in result.stdout

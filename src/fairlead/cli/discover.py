@@ -158,12 +158,13 @@ def _look(drivers: Sequence[str], node_name: str, machine: Machine) -> tuple[lis
 def _slices(driver: Driver, node_name: str) -> tuple[list[ResourceSlice], list[str]]:
     from fairlead.driver.inventory import DiscoveryError, make_inventory
     from fairlead.driver.slices import Publication, plan, problems_of
+    from fairlead.hardware import HardwareError
     from fairlead.resource import ObjectMeta
 
     of = Publication(driver.name, node_name, "", False)
     try:
         pools = make_inventory(driver.discover(), node_name).pools
-    except DiscoveryError as error:
+    except (DiscoveryError, HardwareError, OSError) as error:
         return [], [f"{driver.name}: {error}"]
     problems = [f"{driver.name}: {problem}" for pool in pools for problem in pool.problems]
     problems += [f"{driver.name}: {problem}" for problem in problems_of(of, pools)]
