@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "ungate": "fairlead.cli.ungate",
     "node": "fairlead.cli.node",
     "driver": "fairlead.cli.driver",
+    "conformance": "fairlead.cli.conformance",
     "demo": "fairlead.cli.demo",
 }
 """Each command's module; the command is the attribute of the same name."""

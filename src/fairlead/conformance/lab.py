@@ -1,0 +1,446 @@
+"""The bench that a driver lies on: a node's folders, the API server and the kubelet that are not there, and the driver.
+
+Checks use it one after another. Between two of them `tidy` takes back what the last one left: claims, faults, and a
+driver that does not run any more is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from fairlead.conformance.apiserver import CLAIMS, NODES, SLICES, ApiServer, Call, Fault, Json, Store
+from fairlead.conformance.cdi import Spec, find, read_folder
+from fairlead.conformance.claims import CLASS, NAMESPACE, OTHER_DRIVER, ClaimMaker, Made, NoDeviceError, decoded_slices
+from fairlead.conformance.kubelet import Answer, CallError, ClaimRef, Plugin, ask, notify, sockets
+from fairlead.conformance.launcher import POD_UID, DriverProcess
+from fairlead.resource import ResourceSlice, validate_pools
+
+_TICK: Final = 0.02
+
+
+class Failure(Exception):  # noqa: N818 - not an error of ours but what was found
+    """The driver does not do what it must; the text is what was seen."""
+
+
+class Skip(Exception):  # noqa: N818 - not an error
+    """The check says nothing about this driver; the text is why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is tried, and where."""
+
+    root: Path
+    """A folder of the kit's own, with a short path: sockets are below it."""
+    command: tuple[str, ...] = ()
+    """The driver; empty for one that somebody else started."""
+    node: str = "node-1"
+    plugins: Path | None = None
+    registry: Path | None = None
+    cdi: Path | None = None
+    patience: float = 60.0
+    """Seconds that something may take to come about."""
+    settle: float = 1.0
+    """Seconds for which something must not come about."""
+    configs: tuple[Json, ...] = ()
+    """Opaque parameters that the driver takes: of a class, of a claim."""
+
+
+@dataclass
+class Lab:
+    """Everything that checks use."""
+
+    options: Options
+    store: Store
+    api: ApiServer
+    plugin: Plugin | None = None
+    process: DriverProcess | None = None
+    baseline: frozenset[tuple[str, str]] = frozenset()
+    """The devices that were published first: pool and name."""
+    started_whole: bool = False
+    """Whether the pools were complete and valid in the beginning."""
+    boot_id: Path | None = None
+    """What new processes of the driver see as the machine's boot id, where that is not the real one."""
+    _common: frozenset[str] | None = None
+    _live: dict[str, ClaimRef] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.plugins = options.plugins or options.root / "plugins"
+        self.registry = options.registry or options.root / "plugins_registry"
+        self.cdi = options.cdi or options.root / "cdi"
+        self.kubeconfig = options.root / "kubeconfig"
+        self.log = options.root / "driver.log"
+        self.claims = ClaimMaker(self.store, options.node)
+
+    # The world around the driver.
+
+    def furnish(self) -> None:
+        """Makes the folders, the node, and objects of others that must stay as they are."""
+        for folder in (self.plugins, self.registry, self.cdi):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_kubeconfig(self.kubeconfig, self.api.address)
+        node = {
+            "metadata": {"name": self.options.node, "labels": {"kubernetes.io/hostname": self.options.node}},
+            "status": {"capacity": {"cpu": "8", "memory": "32Gi"}, "allocatable": {"cpu": "8", "memory": "32Gi"}},
+        }
+        self.store.create(NODES, "", node)
+        self.store.create(NODES, "", {"metadata": {"name": "other-node"}})
+        self.store.create(SLICES, "", _slice(OTHER_DRIVER, self.options.node, "others"))
+
+    def add_namesake(self) -> None:
+        """A slice of the driver's instance on another node."""
+        self.store.create(SLICES, "", _slice(self.name, "other-node", "namesake"))
+
+    @property
+    def name(self) -> str:
+        """The driver's name."""
+        return self.plugin.info.name if self.plugin is not None else self.claims.driver
+
+    @property
+    def driver(self) -> Plugin:
+        """The driver's socket.
+
+        Raises:
+            Skip: no driver is registered.
+        """
+        if self.plugin is None:
+            raise Skip("no driver is registered")
+        return self.plugin
+
+    def slices(self) -> list[ResourceSlice]:
+        """The driver's slices for this node."""
+        return self.claims.slices()
+
+    def devices(self) -> frozenset[tuple[str, str]]:
+        """Pool and name of what consumers see: the newest generation of each pool."""
+        newest: dict[str, int] = {}
+        for one in self.slices():
+            newest[one.spec.pool.name] = max(one.spec.pool.generation, newest.get(one.spec.pool.name, 0))
+        return frozenset(
+            (one.spec.pool.name, device.name)
+            for one in self.slices()
+            if one.spec.pool.generation == newest[one.spec.pool.name]
+            for device in one.spec.devices
+        )
+
+    def whole(self) -> bool:
+        """Whether something is published, and all pools are complete and valid."""
+        slices = self.slices()
+        return bool(slices) and not validate_pools(slices)
+
+    def as_before(self) -> bool:
+        """Whether exactly the devices of the beginning are published."""
+        return self.whole() and self.devices() == self.baseline
+
+    def node_uid(self) -> str:
+        """UID of the node."""
+        uid: str = self.store.get(NODES, "", self.options.node)["metadata"]["uid"]
+        return uid
+
+    def others(self) -> list[ResourceSlice]:
+        """Slices that are not the driver's to touch."""
+        return [one for one in decoded_slices(self.store) if one.name in ("others", "namesake")]
+
+    def writes(self, since: float = 0.0) -> list[Call]:
+        """Writes to slices that the driver asked for since a time."""
+        return [
+            one for one in self.api.calls if one.at >= since and one.resource == SLICES.plural and one.method in _WRITES
+        ]
+
+    def fault(self, match: Callable[[Call], bool], status: int = 500, times: int = -1, **more: Any) -> Fault:
+        """Has requests fail from now on."""
+        fault = Fault(match, status, times, **more)
+        self.api.faults.append(fault)
+        return fault
+
+    def claim(self, claim: Made) -> Json:
+        """A claim as the API server has it now."""
+        return self.store.get(CLAIMS, claim.ref.namespace, claim.ref.name)
+
+    def specs(self) -> list[Spec]:
+        """The CDI files as they are now."""
+        return read_folder(self.cdi)
+
+    def missing(self, answer: Answer) -> list[str]:
+        """CDI devices of an answer that no file has."""
+        specs = self.specs()
+        return [one for one in cdi_ids(answer) if find(specs, one) is None]
+
+    async def until(self, true: Callable[[], Any], seconds: float | None = None) -> bool:
+        """Waits until something is so; whether it was, in time."""
+        end = time.monotonic() + (self.options.patience if seconds is None else seconds)
+        while not true():
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(_TICK)
+        return True
+
+    # The driver.
+
+    async def start(self, pod_uid: str = "") -> None:
+        """Starts the driver and registers it.
+
+        Raises:
+            Failure: it ends, or does not register.
+        """
+        if self.options.command:
+            self.process = self.launch(pod_uid)
+        await self._register()
+
+    def launch(self, pod_uid: str = "") -> DriverProcess:
+        """A process of the driver, not registered."""
+        values = {
+            "plugins": str(self.plugins),
+            "registry": str(self.registry),
+            "cdi": str(self.cdi),
+            "kubeconfig": str(self.kubeconfig),
+            "node": self.options.node,
+            "dir": str(self.options.root),
+            "pod_uid": pod_uid or str(uuid.uuid4()),
+        }
+        try:
+            return DriverProcess(self.options.command, values, self.log, self.boot_id)
+        except OSError as error:
+            raise Failure(f"{self.options.command[0]}: {error.strerror}") from None
+
+    @property
+    def rolls(self) -> bool:
+        """Whether the command can be started twice."""
+        return any(POD_UID in part for part in self.options.command)
+
+    async def _register(self) -> None:
+        await self._hang_up()
+        end = time.monotonic() + self.options.patience
+        said = f"no socket in {self.registry}"
+        while time.monotonic() < end:
+            if self.process is not None and not self.process.running:
+                raise Failure(f"the driver ended with status {self.process.status}: {self.last_words()}")
+            for path in sockets(self.registry):
+                try:
+                    info = await ask(path, 2)
+                    await notify(path)
+                except CallError as error:
+                    said = f"{path.name}: {error}"
+                    continue
+                self.plugin = Plugin(info)
+                self.claims.driver = info.name
+                return
+            await asyncio.sleep(_TICK)
+        raise Failure(f"the driver is not registered after {self.options.patience:g} s: {said}")
+
+    async def stop(self, seconds: float | None = None) -> bool:
+        """Asks the driver to end, as the container runtime does; whether it did in time."""
+        assert self.process is not None
+        await self._hang_up()
+        return await self.process.stop(self.options.patience if seconds is None else seconds)
+
+    async def kill(self) -> None:
+        """Ends the driver at once."""
+        assert self.process is not None
+        self.process.kill()
+        await self._hang_up()
+
+    async def end(self) -> None:
+        """Ends everything."""
+        await self._hang_up()
+        if self.process is not None:
+            await self.process.stop(3)
+
+    async def _hang_up(self) -> None:
+        plugin, self.plugin = self.plugin, None
+        if plugin is not None:
+            await plugin.close()
+
+    def last_words(self) -> str:
+        """The end of what the driver printed."""
+        if not self.log.exists():
+            return "it printed nothing"
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1][-300:] if lines else "it printed nothing"
+
+    # Claims.
+
+    async def prepare(self, *claims: ClaimRef | Made, version: str = "", seconds: float = 45.0) -> dict[str, Answer]:
+        """Has claims prepared, and remembers to have them unprepared."""
+        refs = {one.uid: one for one in (one.ref if isinstance(one, Made) else one for one in claims)}
+        held = self._live.keys() & refs.keys()
+        self._live.update(refs)
+        answers = await self.driver.prepare(list(refs.values()), version, seconds)
+        for uid, answer in answers.items():
+            if answer.error and uid not in held:
+                self._live.pop(uid, None)
+        return answers
+
+    async def prepared(self, claim: ClaimRef | Made, version: str = "") -> Answer:
+        """Has one claim prepared.
+
+        Raises:
+            Failure: it is not.
+        """
+        ref = claim.ref if isinstance(claim, Made) else claim
+        answer = (await self.prepare(ref, version=version)).get(ref.uid)
+        if answer is None:
+            raise Failure(f"NodePrepareResources: the answer has no entry for claim {ref.uid}")
+        if answer.error:
+            raise Failure(f"NodePrepareResources: {ref.namespace}/{ref.name}: {answer.error}")
+        return answer
+
+    async def refused(self, claim: ClaimRef | Made) -> str:
+        """Has one claim prepared that must not be; what the driver said, of the claim or of the whole call.
+
+        Raises:
+            Failure: it was prepared.
+        """
+        ref = claim.ref if isinstance(claim, Made) else claim
+        try:
+            answer = (await self.prepare(ref)).get(ref.uid)
+        except CallError as error:
+            return f"the whole call failed with {error}"
+        if answer is None:
+            raise Failure("the answer has no entry for the claim: kubelet cannot tell the pod what is wrong")
+        if not answer.error:
+            raise Failure(f"was prepared: {describe(answer)}")
+        return answer.error
+
+    async def unprepared(self, claim: ClaimRef | Made, version: str = "") -> None:
+        """Has one claim unprepared.
+
+        Raises:
+            Failure: it is not.
+        """
+        ref = claim.ref if isinstance(claim, Made) else claim
+        error = (await self.driver.unprepare([ref], version)).get(ref.uid)
+        if error is None:
+            raise Failure(f"NodeUnprepareResources: the answer has no entry for claim {ref.uid}")
+        if error:
+            raise Failure(f"NodeUnprepareResources: {ref.namespace}/{ref.name}: {error}")
+        self._live.pop(ref.uid, None)
+
+    async def own_ids(self, answer: Answer) -> set[str]:
+        """The CDI devices of an answer without those that the driver gives to every claim, whatever its devices."""
+        if self._common is None:
+            common: set[str] = set()
+            pair = self.several(2)
+            if len(pair) == 2:
+                answers = [await self.prepared(claim) for claim in pair]
+                common = set(cdi_ids(answers[0])) & set(cdi_ids(answers[1]))
+            for claim in pair:
+                await self.unprepared(claim)
+                self.claims.remove(claim.ref)
+            self._common = frozenset(common)
+        return set(cdi_ids(answer)) - self._common
+
+    def several(self, most: int) -> list[Made]:
+        """As many claims of one device each as can be allocated at once, up to a number."""
+        found = [self.claims.make()]
+        with suppress(NoDeviceError):
+            while len(found) < most:
+                found.append(self.claims.make())
+        return found
+
+    async def tidy(self) -> bool:
+        """Takes back what a check left; whether a driver is there."""
+        for fault in self.api.faults:
+            if fault.release is not None:
+                fault.release.set()
+        self.api.faults.clear()
+        there = await self._revive()
+        if there and self.baseline and self.started_whole and not await self.until(self.as_before, self.options.settle):
+            await self._again()
+        if self._live and self.plugin is not None:
+            with suppress(CallError):
+                errors = await self.plugin.unprepare(list(self._live.values()), seconds=10)
+                if any(errors.values()):
+                    await self._wipe()
+        for item in self._claims():
+            self.claims.remove(item)
+        self._live.clear()
+        return there and self.plugin is not None
+
+    async def _revive(self) -> bool:
+        if self.plugin is not None and (self.process is None or self.process.running):
+            return True
+        if not self.options.command:
+            with suppress(Failure):
+                await self._register()
+            return self.plugin is not None
+        for attempt in (self._again, self._wipe):
+            with suppress(Failure):
+                await attempt()
+                return True
+        return False
+
+    async def _again(self) -> None:
+        """Starts the driver anew; where it was started by somebody else, only waits for its slices."""
+        if self.options.command:
+            await self._start_anew()
+        if self.baseline and self.started_whole:
+            await self.until(self.as_before)
+
+    async def _start_anew(self) -> None:
+        if self.process is not None:
+            await self._hang_up()
+            await self.process.stop(3)
+        await self.start()
+
+    async def _wipe(self) -> None:
+        """Starts the driver on a node that has nothing of it any more."""
+        if not self.options.command:
+            return
+        if self.process is not None:
+            await self._hang_up()
+            self.process.kill()
+        for folder in (self.plugins, self.registry, self.cdi):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        await self._again()
+
+    def _claims(self) -> Sequence[ClaimRef]:
+        return [ClaimRef(NAMESPACE, one["metadata"]["name"], one["metadata"]["uid"]) for one in self.store.list(CLAIMS)]
+
+
+def describe(answer: Answer) -> str:
+    """An answer in one line."""
+    if answer.error:
+        return f"error {answer.error!r}"
+    devices = [f"{one.device} for {','.join(one.requests)} ({', '.join(one.cdi_ids)})" for one in answer.devices]
+    return "; ".join(devices) or "no devices"
+
+
+def cdi_ids(answer: Answer) -> list[str]:
+    """The CDI devices of an answer."""
+    return [one for device in answer.devices for one in device.cdi_ids]
+
+
+def write_kubeconfig(path: Path, address: str) -> None:
+    """A kubeconfig for the stand-in."""
+    path.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: conformance\n"
+        f"clusters: [{{name: conformance, cluster: {{server: '{address}'}}}}]\n"
+        "users: [{name: conformance, user: {token: conformance}}]\n"
+        "contexts: [{name: conformance, context: {cluster: conformance, user: conformance}}]\n"
+    )
+
+
+def _slice(driver: str, node: str, name: str) -> Json:
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "driver": driver,
+            "nodeName": node,
+            "pool": {"name": node, "generation": 1, "resourceSliceCount": 1},
+            "devices": [{"name": "thing-0", "attributes": {"model": {"string": CLASS}}}],
+        },
+    }
+
+
+_WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
