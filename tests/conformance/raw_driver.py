@@ -110,28 +110,21 @@ def follow() -> None:
     tried = False
     while True:
         try:
-            if not (tried and has("publish-once", "no-retry")):
-                tried = has("no-retry")
-                publish()
+            # The version is older than what publishing looks at, so that no change falls between.
+            version = request("GET", f"{SLICES}?{SELECTOR}")["metadata"]["resourceVersion"]
             tried = True
+            publish()
             if has("publish-once"):
                 return
-            version = request("GET", f"{SLICES}?{SELECTOR}")["metadata"]["resourceVersion"]
             connection = http.client.HTTPConnection(SERVER, timeout=600)
             connection.request("GET", f"{SLICES}?watch=1&resourceVersion={version}&{SELECTOR}")
-            while line := connection.getresponse().readline() if tried else b"":
-                if b'"ERROR"' in line[:20]:
-                    break
-                publish()
-                connection.close()
-                connection = http.client.HTTPConnection(SERVER, timeout=600)
-                version = request("GET", f"{SLICES}?{SELECTOR}")["metadata"]["resourceVersion"]
-                connection.request("GET", f"{SLICES}?watch=1&resourceVersion={version}&{SELECTOR}")
-            if has("watch-not-renewed"):
+            line = connection.getresponse().readline()
+            connection.close()
+            if b'"ERROR"' in line[:20] and has("watch-not-renewed"):
                 return
         except (ApiError, OSError, http.client.HTTPException) as error:
             print("publishing:", error, flush=True)
-            if has("no-retry") and isinstance(error, ApiError) and error.status >= 429:
+            if has("no-retry") and tried and isinstance(error, ApiError) and error.status >= 429:
                 return
             time.sleep(0.05)
 
@@ -174,9 +167,9 @@ def knob(config: list[dict[str, Any]], name: str) -> int:
                 continue
             if (given.get("apiVersion"), given.get("kind")) != CONFIG:
                 raise ValueError(f"config: {given.get('kind')} is unknown")
-            if unknown := given.keys() - {"apiVersion", "kind", "level"}:
-                if not has("config-fields-ignored"):
-                    raise ValueError(f"config: {unknown}: unknown")
+            unknown = given.keys() - {"apiVersion", "kind", "level"}
+            if unknown and not has("config-fields-ignored"):
+                raise ValueError(f"config: {unknown}: unknown")
             if not entry.get("requests") or name in entry["requests"] or has("config-for-all"):
                 value = given["level"]
     return value
@@ -230,10 +223,9 @@ def prepare(claim: Any) -> dict[str, Any]:
         if result["device"] not in NAMES and not has("any-device"):
             raise ValueError(f"{result['device']}: no such device")
         for uid, other in state.items():
-            held = [one["device"] for one in other["devices"] if not one["admin"]]
-            if uid != claim.uid and result["device"] in held and not result.get("adminAccess"):
-                if not has("overlap-accepted"):
-                    raise ValueError(f"{result['device']}: is in use by {uid}")
+            held = [one["device"] for one in other["devices"] if not one["admin"] and uid != claim.uid]
+            if result["device"] in held and not result.get("adminAccess") and not has("overlap-accepted"):
+                raise ValueError(f"{result['device']}: is in use by {uid}")
         knob_value = knob(allocation["devices"].get("config") or [], result["request"].partition("/")[0])
         name = result["device"] if has("cdi-unscoped") else f"{claim.uid}-{result['device']}"
         if has("not-repeatable"):
@@ -254,7 +246,8 @@ def prepare(claim: Any) -> dict[str, Any]:
     save(state | {claim.uid: record})
     if not has("cdi-missing"):
         write_cdi(claim.uid, record)
-    report(claim, item, record)
+    if not has("unallocated-accepted"):
+        report(claim, item, record)
     return record
 
 

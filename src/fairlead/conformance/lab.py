@@ -356,11 +356,13 @@ class Lab:
         there = await self._revive()
         if there and self.baseline and self.started_whole and not await self.until(self.as_before, self.options.settle):
             await self._again()
-        if self._live and self.plugin is not None:
-            with suppress(CallError):
-                errors = await self.plugin.unprepare(list(self._live.values()), seconds=10)
-                if any(errors.values()):
+        for ref in list(self._live.values()):
+            if self.plugin is not None:
+                try:
+                    await self.unprepared(ref)
+                except (CallError, Failure):
                     await self._wipe()
+                    break
         for item in self._claims():
             self.claims.remove(item)
         self._live.clear()

@@ -29,6 +29,8 @@ class Result:
     verdict: Verdict
     seen: str
     seconds: float
+    bad: bool = False
+    """Whether what it is about is broken: it failed, or was skipped since what it builds on is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class Report:
 def catalogue() -> tuple[Check, ...]:
     """All checks, in the order in which they are run."""
     return tuple(sorted(CATALOGUE.values(), key=lambda one: ORDER.index(one.group)))
+
+
+class _Moot(Skip):
+    """What the check builds on is broken."""
 
 
 async def run(
@@ -106,25 +112,25 @@ async def _first_start(lab: Lab) -> str:
 
 async def _run_one(lab: Lab, one: Check, results: Sequence[Result], missing: str) -> Result:
     begun = time.monotonic()
-    seen = ""
+    seen, bad = "", False
     verdict: Verdict = "pass"
-    failed = [result.check.id for result in results if result.verdict != "pass" and result.check.id in one.after]
+    failed = [result.check.id for result in results if result.bad and result.check.id in one.after]
     try:
         if missing:
             if one.id == _FIRST:
                 raise Failure(missing)
             raise Skip("no driver is running")
         if failed:
-            raise Skip(f"{failed[0]} did not pass")
+            raise _Moot(f"{failed[0]} did not pass")
         if one.restarts and not lab.options.command:
             raise Skip("the kit did not start the driver, and cannot start it again: give its command")
         seen = await one.run(lab) or ""
     except Skip as skipped:
-        verdict, seen = "skip", str(skipped)
+        verdict, seen, bad = "skip", str(skipped), isinstance(skipped, _Moot)
     except NoDeviceError as error:
         verdict, seen = "skip", str(error)
     except (Failure, CallError, WireError) as error:
-        verdict, seen = "fail", str(error)
+        verdict, seen, bad = "fail", str(error), True
         if lab.process is not None and lab.process.status is not None and not one.restarts:
             seen += f"; the driver ended with status {lab.process.status}: {lab.last_words()}"
-    return Result(one, verdict, seen, time.monotonic() - begun)
+    return Result(one, verdict, seen, time.monotonic() - begun, bad)

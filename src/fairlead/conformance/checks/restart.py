@@ -26,7 +26,7 @@ _ROUNDS = 3
     why="Containers that are restarted meanwhile need their CDI devices; a socket that stays makes kubelet call nobody "
     "(kubernetes#128696).",
     restarts=True,
-    after=("prepare-repeat",),
+    after=("prepare-repeat", "cdi-exists"),
 )
 async def told(lab: Lab) -> str:
     claim = lab.claims.make()
@@ -49,7 +49,7 @@ async def told(lab: Lab) -> str:
     source="the kernel removes no sockets",
     why="The bind fails with `address already in use`, and the driver crashes in a loop (kubernetes#128696, #132660).",
     restarts=True,
-    after=("prepare-repeat",),
+    after=("prepare-repeat", "cdi-exists"),
 )
 async def killed(lab: Lab) -> str:
     claim = lab.claims.make()
@@ -74,7 +74,7 @@ async def killed(lab: Lab) -> str:
     why="A checkpoint that is half written is refused at the next start, which then never succeeds (nvidia-gpu#1080, "
     "#1100: endless CrashLoop); what was begun and not written down is never undone.",
     restarts=True,
-    after=("restart-killed", "unprepare-cleans"),
+    after=("restart-killed", "unprepare-cleans", "cdi-restored"),
 )
 async def killed_preparing(lab: Lab) -> str:
     moments = ("a CDI file appeared", "its folder changed", "the claim was read")

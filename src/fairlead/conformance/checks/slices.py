@@ -195,9 +195,14 @@ async def leftover(lab: Lab) -> str:
         },
     }
     lab.store.create(SLICES, "", old)
-    await lab.start()
-    ok = await lab.until(lab.as_before)
-    expect(ok, f"consumers see {_state(lab)} after {lab.options.patience:g} s")
+    try:
+        await lab.start()
+        ok = await lab.until(lab.as_before)
+        expect(ok, f"consumers see {_state(lab)} after {lab.options.patience:g} s")
+    finally:
+        for one in lab.slices():
+            if one.name == "leftover":
+                lab.store.delete(SLICES, "", one.name, {})
     return f"generation {max(_generations(lab.slices()).values())} without the device of before"
 
 
