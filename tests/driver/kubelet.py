@@ -1,60 +1,27 @@
-"""A kubelet for tests: looks into a plugin registry, registers what is there, and calls it as kubelet does.
+"""A kubelet for tests: that of the conformance kit, whose messages are made byte by byte, with answers in short.
 
-Its messages are written and read here byte by byte, from the field numbers of the protocol, so that a wrong number in
-our own messages is found.
+So that a wrong number in our own messages is found, devices are given as they are on the wire.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import grpc.aio
+from fairlead.conformance.kubelet import Info, ask, dial, notify
+from fairlead.conformance.wire import Wire, decode, encode, text
 
-Field = tuple[int, Any]
-Wire = dict[int, list[Any]]
-
-
-def encode(*fields: Field) -> bytes:
-    """A message of numbers, texts and messages."""
-    out = bytearray()
-    for number, value in fields:
-        if isinstance(value, int):
-            out += _varint(number << 3) + _varint(value)
-        else:
-            data = value.encode() if isinstance(value, str) else value
-            out += _varint(number << 3 | 2) + _varint(len(data)) + data
-    return bytes(out)
-
-
-def decode(data: bytes) -> Wire:
-    """The fields of a message by number; texts and messages stay bytes."""
-    fields: Wire = {}
-    at = 0
-    while at < len(data):
-        tag, at = _read(data, at)
-        value, at = _read(data, at)
-        if tag & 7 == 2:
-            fields.setdefault(tag >> 3, []).append(data[at : at + value])
-            at += value
-        else:
-            fields.setdefault(tag >> 3, []).append(value)
-    return fields
-
-
-def text(message: Wire, number: int) -> str:
-    return bytes(message.get(number, [b""])[0]).decode()
+__all__ = ["Plugin", "Wire", "dial", "register", "text"]
 
 
 class Plugin:
     """A registered driver."""
 
-    def __init__(self, info: Wire) -> None:
-        self.name = text(info, 2)
-        self.endpoint = text(info, 3)
-        self.supported = [one.decode() for one in info.get(4, [])]
-        self.kind = text(info, 1)
+    def __init__(self, info: Info) -> None:
+        self.name = info.name
+        self.endpoint = info.endpoint
+        self.supported = list(info.versions)
+        self.kind = info.kind
         self._channel = dial(self.endpoint)
 
     async def prepare(self, *claims: tuple[str, str], version: str = "v1") -> dict[str, tuple[list[Wire], str]]:
@@ -93,34 +60,6 @@ async def register(registry: Path, tell: str = "") -> list[Plugin]:
     """Every driver of the registry, told that it was taken, or that it was not and why."""
     found = []
     for path in sorted(registry.glob("*.sock")):
-        async with dial(str(path)) as channel:
-            info = await channel.unary_unary("/pluginregistration.Registration/GetInfo")(b"", timeout=10)
-            found.append(Plugin(decode(info)))
-            status = encode((2, tell)) if tell else encode((1, 1))
-            await channel.unary_unary("/pluginregistration.Registration/NotifyRegistrationStatus")(status, timeout=10)
+        found.append(Plugin(await ask(path)))
+        await notify(path, tell)
     return found
-
-
-def dial(path: str) -> grpc.aio.Channel:
-    """As grpc-go dials a Unix socket: it names the host localhost."""
-    return grpc.aio.insecure_channel(f"unix:{path}", options=[("grpc.default_authority", "localhost")])
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while True:
-        value, low = value >> 7, value & 127
-        out.append(low | (128 if value else 0))
-        if not value:
-            return bytes(out)
-
-
-def _read(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, at
