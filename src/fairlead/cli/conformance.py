@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
@@ -174,7 +175,17 @@ def _run(options: Options, wanted: Sequence[Check], output: str, port: int, kube
             kubeconfig_out.write_bytes(lab.kubeconfig.read_bytes())
             click.echo(f"{kubeconfig_out}: written; start the driver with it now", err=True)
 
-    report = asyncio.run(run(options, wanted, tell, port, ready))
+    async def until_told() -> Report:
+        # Told to end, the driver is ended first.
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await run(options, wanted, tell, port, ready)
+
+    try:
+        report = asyncio.run(until_told())
+    except asyncio.CancelledError:
+        raise SystemExit(128 + signal.SIGTERM) from None
     _print(as_text(report) if output == "text" else record(report), output)
     return report
 

@@ -65,6 +65,8 @@ class Lab:
     process: DriverProcess | None = None
     baseline: frozenset[tuple[str, str]] = frozenset()
     """The devices that were published first: pool and name."""
+    pod_uid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    """Of the driver's pod: a container that is started anew stays in its pod."""
     started_whole: bool = False
     """Whether the pools were complete and valid in the beginning."""
     boot_id: Path | None = None
@@ -205,7 +207,7 @@ class Lab:
             "kubeconfig": str(self.kubeconfig),
             "node": self.options.node,
             "dir": str(self.options.root),
-            "pod_uid": pod_uid or str(uuid.uuid4()),
+            "pod_uid": pod_uid or self.pod_uid,
         }
         try:
             return DriverProcess(self.options.command, values, self.log, self.boot_id)
@@ -325,6 +327,15 @@ class Lab:
             raise Failure(f"NodeUnprepareResources: {ref.namespace}/{ref.name}: {error}")
         self._live.pop(ref.uid, None)
 
+    async def done(self, claim: Made, version: str = "") -> None:
+        """Has a claim unprepared, and gives its devices back.
+
+        Raises:
+            Failure: it is not.
+        """
+        await self.unprepared(claim, version)
+        self.claims.remove(claim.ref)
+
     async def own_ids(self, answer: Answer) -> set[str]:
         """The CDI devices of an answer without those that the driver gives to every claim, whatever its devices."""
         if self._common is None:
@@ -334,8 +345,7 @@ class Lab:
                 answers = [await self.prepared(claim) for claim in pair]
                 common = set(cdi_ids(answers[0])) & set(cdi_ids(answers[1]))
             for claim in pair:
-                await self.unprepared(claim)
-                self.claims.remove(claim.ref)
+                await self.done(claim)
             self._common = frozenset(common)
         return set(cdi_ids(answer)) - self._common
 

@@ -72,8 +72,7 @@ async def version(lab: Lab) -> str:
 async def claim_scoped(lab: Lab) -> str:
     first, answer = await _with_ids(lab)
     before = {one: _edits(lab, one) for one in cdi_ids(answer)}
-    await lab.unprepared(first)
-    lab.claims.remove(first.ref)
+    await lab.done(first)
     results = [dict(one) for one in first.results]
     second = await lab.prepared(lab.claims.make(results))
     now = {one: _edits(lab, one) for one in cdi_ids(second)}

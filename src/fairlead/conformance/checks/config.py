@@ -53,7 +53,7 @@ async def known(lab: Lab) -> str:
         for source in ("FromClass", "FromClaim"):
             claim = lab.claims.make(config=[_entry(source, parameters, lab.name)])
             await lab.prepared(claim)
-            await lab.unprepared(claim)
+            await lab.done(claim)
     return f"{len(lab.options.configs)} parameters"
 
 
@@ -85,8 +85,7 @@ async def precedence(lab: Lab) -> str:
     for config in ([first], [second], [first, second]):
         claim = lab.claims.make(results, config=config)
         seen.append(await _edits(lab, claim))
-        await lab.unprepared(claim)
-        lab.claims.remove(claim.ref)
+        await lab.done(claim)
     if seen[0] == seen[1]:
         raise Skip("the two parameters lead to the same edits")
     expect(seen[2] != seen[0], f"with both: {_env(seen[2])}, as with the class's alone")
@@ -111,8 +110,7 @@ async def other_request(lab: Lab) -> str:
     ):
         claim = lab.claims.make([dict(one) for one in plain.results], config=config)
         seen.append(await _edits(lab, claim, "r0"))
-        await lab.unprepared(claim)
-        lab.claims.remove(claim.ref)
+        await lab.done(claim)
     if seen[0] == seen[2]:
         raise Skip("the parameters change no edits")
     expect(seen[1] == seen[0], f"parameters for r1 changed r0: {_env(seen[1])}")

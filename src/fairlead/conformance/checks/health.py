@@ -45,7 +45,7 @@ async def besides(lab: Lab) -> str:
         await _first(lab, version)
         claim = lab.claims.make()
         await lab.prepared(claim)
-        await lab.unprepared(claim)
+        await lab.done(claim)
     return "prepared and unprepared meanwhile"
 
 

@@ -28,7 +28,7 @@ async def devices(lab: Lab) -> str:
         claim = lab.claims.make()
         answer = await lab.prepared(claim, version)
         _expect_devices(claim, answer)
-        await lab.unprepared(claim, version)
+        await lab.done(claim, version)
     return f"{describe(answer)} under {' and '.join(versions)}"
 
 

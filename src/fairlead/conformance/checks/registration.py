@@ -92,6 +92,6 @@ async def again(lab: Lab) -> str:
         found = await ask(before.socket)
         expect(found == before, f"GetInfo says {found} where it said {before}")
         await notify(before.socket)
-    await lab.unprepared(claim)
+    await lab.done(claim)
     await lab.prepared(lab.claims.make())
     return "registered 3 times more, and refused once between"

@@ -98,8 +98,7 @@ async def killed_preparing(lab: Lab) -> str:
             assert answer is not None
             expect(not lab.missing(answer), f"killed when {moment}: in no file: {', '.join(lab.missing(answer))}")
         for claim in claims:
-            await lab.unprepared(claim)
-            lab.claims.remove(claim.ref)
+            await lab.done(claim)
         uids = [one.ref.uid for one in claims]
         left = [one.path.name for one in lab.specs() if one.path not in before and _about(one.path, uids)]
         expect(not left, f"killed when {moment}: left after unpreparing: {', '.join(left)}")

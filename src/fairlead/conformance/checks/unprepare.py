@@ -24,12 +24,10 @@ async def cleans(lab: Lab) -> str:
     first = lab.claims.make()
     answer = await lab.prepared(first)
     own = await lab.own_ids(answer)
-    await lab.unprepared(first)
+    await lab.done(first)
     left = own - set(lab.missing(answer))
     expect(not left, f"still in a file: {', '.join(sorted(left))}")
-    results = [dict(one) for one in first.results]
-    lab.claims.remove(first.ref)
-    await lab.prepared(lab.claims.make(results))
+    await lab.prepared(lab.claims.make([dict(one) for one in first.results]))
     return "nothing is left"
 
 
@@ -45,7 +43,7 @@ async def versions(lab: Lab) -> str:
     for first, second in zip(known, known[::-1], strict=True):
         claim = lab.claims.make()
         await lab.prepared(claim, first)
-        await lab.unprepared(claim, second)
+        await lab.done(claim, second)
     return ", ".join(known)
 
 
