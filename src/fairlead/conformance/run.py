@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from fairlead.conformance.apiserver import ApiServer, Store
@@ -131,6 +133,10 @@ async def _run_one(lab: Lab, one: Check, results: Sequence[Result], missing: str
         verdict, seen = "skip", str(error)
     except (Failure, CallError, WireError) as error:
         verdict, seen, bad = "fail", str(error), True
-        if lab.process is not None and lab.process.status is not None and not one.restarts:
-            seen += f"; the driver ended with status {lab.process.status}: {lab.last_words()}"
+    except Exception as error:  # whatever a driver sends that nobody thought of must not end the run
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        verdict, bad = "fail", True
+        seen = f"the kit failed: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    if verdict == "fail" and lab.process is not None and lab.process.status is not None and not one.restarts:
+        seen += f"; the driver ended with status {lab.process.status}: {lab.last_words()}"
     return Result(one, verdict, seen, time.monotonic() - begun, bad)
