@@ -71,7 +71,10 @@ def device(name: str) -> dict[str, Any]:
         attributes["resource.kubernetes.io/numaNode"] = {"string": "0"}
     if has("attribute-too-long"):
         attributes["model"] = {"string": "x" * 65}
-    return {"name": name, "attributes": attributes}
+    made: dict[str, Any] = {"name": name, "attributes": attributes}
+    if has("taint-without-domain"):
+        made["taints"] = [{"key": "old", "effect": "None", "timeAdded": "2026-01-01T00:00:00Z"}]
+    return made
 
 
 def wanted(place: int, generation: int) -> dict[str, Any]:
@@ -101,7 +104,8 @@ def publish() -> None:
         if item is None:
             metadata = {"name": name, "ownerReferences": [] if has("no-owner") else [owner]}
             request("POST", SLICES, {"metadata": metadata, "spec": spec})
-        elif item["spec"] != spec:
+        elif item["spec"] != spec or has("writes-always"):
+            spec["pool"]["generation"] += has("writes-always")
             request("PUT", f"{SLICES}/{name}", {"metadata": item["metadata"], "spec": spec})
 
 
@@ -124,6 +128,8 @@ def follow() -> None:
                 return
         except (ApiError, OSError, http.client.HTTPException) as error:
             print("publishing:", error, flush=True)
+            if has("conflict-given-up") and isinstance(error, ApiError) and error.status == 409:
+                return
             if has("no-retry") and tried and isinstance(error, ApiError) and error.status >= 429:
                 return
             time.sleep(0.05)
@@ -133,6 +139,8 @@ def follow() -> None:
 
 lock = threading.Lock()
 calls = 0
+busy: set[str] = set()
+gone: set[str] = set()
 
 
 def load() -> dict[str, Any]:
@@ -195,6 +203,7 @@ def write_cdi(uid: str, record: dict[str, Any]) -> None:
 def prepare(claim: Any) -> dict[str, Any]:
     global calls
     calls += 1
+    gone.discard(claim.uid)
     state = load()
     if claim.uid in state and not has("not-repeatable"):
         if not has("cdi-not-restored"):
@@ -222,9 +231,10 @@ def prepare(claim: Any) -> dict[str, Any]:
             continue
         if result["device"] not in NAMES and not has("any-device"):
             raise ValueError(f"{result['device']}: no such device")
+        free = bool(result.get("adminAccess")) and not has("admin-refused")
         for uid, other in state.items():
             held = [one["device"] for one in other["devices"] if not one["admin"] and uid != claim.uid]
-            if result["device"] in held and not result.get("adminAccess") and not has("overlap-accepted"):
+            if result["device"] in held and not free and not has("overlap-accepted"):
                 raise ValueError(f"{result['device']}: is in use by {uid}")
         knob_value = knob(allocation["devices"].get("config") or [], result["request"].partition("/")[0])
         name = result["device"] if has("cdi-unscoped") else f"{claim.uid}-{result['device']}"
@@ -271,6 +281,17 @@ def report(claim: Any, item: dict[str, Any], record: dict[str, Any]) -> None:
 
 def unprepare(claim: Any) -> None:
     state = load()
+    if has("unprepared-once"):
+        if claim.uid in gone:
+            raise ValueError("is unprepared already")
+        if claim.uid in state:
+            gone.add(claim.uid)
+    if has("unprepare-asks-server"):
+        try:
+            request("GET", f"/apis/resource.k8s.io/v1/namespaces/{claim.namespace}/resourceclaims/{claim.name}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
     if has("unprepare-reads-claim"):
         request("GET", f"/apis/resource.k8s.io/v1/namespaces/{claim.namespace}/resourceclaims/{claim.name}")
     if claim.uid not in state:
@@ -290,10 +311,18 @@ def unprepare(claim: Any) -> None:
 
 def do_prepare(asked: Any, context: Any) -> Any:
     answer = pb.PrepareResponse()
-    for claim in asked.claims:
+    for claim in asked.claims[:3] if has("entries-cut") else asked.claims:
         try:
             with lock:
-                record = prepare(claim)
+                if claim.uid in busy:
+                    raise ValueError("is being prepared")
+                if has("busy-for-ever"):
+                    busy.add(claim.uid)
+                try:
+                    record = prepare(claim)
+                finally:
+                    if context.is_active():
+                        busy.discard(claim.uid)
             devices = [
                 pb.Device(
                     request_names=[one["request"]],
@@ -301,7 +330,7 @@ def do_prepare(asked: Any, context: Any) -> Any:
                     device_name=one["device"],
                     cdi_device_ids=[one["cdi"]],
                 )
-                for one in record["devices"]
+                for one in (record["devices"][:1] if has("first-only") else record["devices"])
             ]
             answer.claims[claim.uid].CopyFrom(pb.PreparedClaim(devices=devices))
         except Exception as error:

@@ -31,6 +31,8 @@ DEFECTS = {
     "attribute-too-long": {"slices-published", "slices-accepted"},
     "count-wrong": {"slices-complete"},
     "no-owner": {"slices-node"},
+    "writes-always": {"slices-quiet"},
+    "conflict-given-up": {"slices-conflict"},
     "publish-once": {"slices-deletion-repaired", "slices-edit-repaired"},
     "watch-not-renewed": {"slices-watch-expired"},
     "no-retry": {"slices-server-errors"},
@@ -41,7 +43,10 @@ DEFECTS = {
     "attributes-dropped": {"attributes-any"},
     "numa-as-text": {"attributes-standard"},
     "reserved-name": {"attributes-reserved"},
+    "taint-without-domain": {"attributes-taints"},
     # preparing
+    "first-only": {"prepare-several"},
+    "entries-cut": {"prepare-many"},
     "alternative-kept": {"prepare-alternative"},
     "not-repeatable": {"prepare-repeat"},
     "foreign-not-skipped": {"foreign-skipped"},
@@ -60,6 +65,7 @@ DEFECTS = {
     "any-device": {"refuse-unknown-device"},
     "batch-fails": {"batch-isolated"},
     "overlap-accepted": {"overlap-refused"},
+    "admin-refused": {"admin-access"},
     # configuration
     "foreign-config-read": {"config-foreign"},
     "config-ignored": {"config-unknown", "config-unknown-field"},
@@ -70,8 +76,11 @@ DEFECTS = {
     "cdi-left": {"unprepare-cleans"},
     "unprepare-needs-state": {"unprepare-unknown"},
     "unprepare-reads-claim": {"unprepare-claim-gone"},
+    "unprepared-once": {"unprepare-repeat"},
+    "unprepare-asks-server": {"unprepare-api-down"},
     "entry-missing": {"unprepare-many"},
-    # health, restarts
+    # trouble, health, restarts
+    "busy-for-ever": {"deadline"},
     "health-in-milliseconds": {"health-stream"},
     "socket-left": {"restart-told"},
     "stale-socket": {"restart-killed"},
