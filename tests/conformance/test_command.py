@@ -74,6 +74,9 @@ def test_a_driver_that_ends_at_once_fails(short: Path) -> None:
     assert "FAIL  registration-info" in result.stdout
     assert "the driver ended with status 3: no hardware here" in result.stdout
     assert "no driver: 0 passed, 1 failed" in result.stdout
+    some = call("--patience", "5", "--dir", str(short), "--check", "cdi", "--", "false")
+    assert some.exit_code == 1
+    assert "no driver: 0 passed, 1 failed, 4 skipped" in some.stdout
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])

@@ -93,7 +93,7 @@ def try_raw(defect: str, checks: Sequence[Check]) -> Report:
     command = (sys.executable, str(RAW), defect, "{plugins}", "{registry}", "{cdi}", "{node}")
     # Not pytest's folder: the path of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as root:
-        options = Options(Path(root), command, patience=3, settle=0.4, configs=CONFIGS)
+        options = Options(Path(root), command, patience=10, settle=0.4, configs=CONFIGS)
         return asyncio.run(run(options, checks))
 
 

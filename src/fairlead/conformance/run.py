@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from fairlead.conformance.apiserver import ApiServer, Store
 from fairlead.conformance.check import CATALOGUE, Check
@@ -20,7 +20,6 @@ from fairlead.conformance.wire import WireError
 __all__ = ["Report", "Result", "Verdict", "catalogue", "run"]
 
 Verdict = Literal["pass", "fail", "skip"]
-_FIRST: Final = "registration-info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,8 @@ class Result:
     seconds: float
     bad: bool = False
     """Whether what it is about is broken: it failed, or was skipped since what it builds on is broken."""
+    lost: bool = False
+    """Whether it failed because there is no driver; checks after it are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,13 @@ async def _first_start(lab: Lab) -> str:
 
 async def _run_one(lab: Lab, one: Check, results: Sequence[Result], missing: str) -> Result:
     begun = time.monotonic()
-    seen, bad = "", False
+    seen, bad, lost = "", False, False
     verdict: Verdict = "pass"
     failed = [result.check.id for result in results if result.bad and result.check.id in one.after]
     try:
         if missing:
-            if one.id == _FIRST:
+            if not any(result.lost for result in results):
+                lost = True
                 raise Failure(missing)
             raise Skip("no driver is running")
         if failed:
@@ -139,4 +141,4 @@ async def _run_one(lab: Lab, one: Check, results: Sequence[Result], missing: str
         seen = f"the kit failed: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
     if verdict == "fail" and lab.process is not None and lab.process.status is not None and not one.restarts:
         seen += f"; the driver ended with status {lab.process.status}: {lab.last_words()}"
-    return Result(one, verdict, seen, time.monotonic() - begun, bad)
+    return Result(one, verdict, seen, time.monotonic() - begun, bad, lost)

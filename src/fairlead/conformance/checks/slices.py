@@ -90,7 +90,7 @@ async def quiet(lab: Lab) -> str:
     source=_CONTROLLER,
     why="Kubelet itself deletes the slices of a driver that it thinks gone, for example after its own restart; a "
     "driver that does not publish again has no devices from then on.",
-    after=("slices-complete",),
+    after=("slices-published", "slices-complete"),
 )
 async def deletion_repaired(lab: Lab) -> str:
     name = _with_devices(lab).name
@@ -107,7 +107,7 @@ async def deletion_repaired(lab: Lab) -> str:
     source=_CONTROLLER + ": it watches its slices",
     why="The slice is the driver's. Drivers that publish once at their start leave the wrong devices there until they "
     "are restarted (power-dra-driver, aojea/pydra).",
-    after=("slices-complete",),
+    after=("slices-published", "slices-complete"),
 )
 async def edit_repaired(lab: Lab) -> str:
     edited = _take_device_out(lab)
@@ -156,7 +156,7 @@ async def conflict(lab: Lab) -> str:
     why="Control planes are restarted under running nodes, and drivers start together after an outage "
     "(nvidia-gpu#904: no retry of a publish that failed).",
     restarts=True,
-    after=("slices-complete",),
+    after=("slices-published", "slices-complete"),
 )
 async def server_errors(lab: Lab) -> str:
     await lab.stop()
@@ -178,7 +178,7 @@ async def server_errors(lab: Lab) -> str:
     why="A generation that starts from 1 again is ignored by every scheduler as long as one older slice with a higher "
     "one is there. aojea/pydra fixed it at 1.",
     restarts=True,
-    after=("slices-complete",),
+    after=("slices-published", "slices-complete"),
 )
 async def leftover(lab: Lab) -> str:
     slices = lab.slices()
@@ -216,7 +216,7 @@ async def leftover(lab: Lab) -> str:
     why="Drivers are updated. Without slices the scheduler takes allocated devices for gone, and workloads that wait "
     "are placed elsewhere (aojea/pydra deletes its slice on every shutdown).",
     restarts=True,
-    after=("slices-complete",),
+    after=("slices-published", "slices-complete"),
 )
 async def kept(lab: Lab) -> str:
     if not lab.as_before():

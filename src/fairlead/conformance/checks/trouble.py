@@ -71,7 +71,7 @@ async def deadline(lab: Lab) -> str:
     answer = await lab.prepared(claim)
     await lab.unprepared(claim)
     own = await lab.own_ids(answer)
-    gone = await lab.until(lambda: own <= set(lab.missing(answer)), lab.options.settle)
+    gone = await lab.until(lambda: own <= set(lab.missing(answer)))
     expect(gone, f"left after unpreparing: {', '.join(sorted(own - set(lab.missing(answer))))}")
     return f"the call ended with {code}; prepared and unprepared afterwards"
 
