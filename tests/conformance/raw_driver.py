@@ -105,8 +105,10 @@ def publish() -> None:
             metadata = {"name": name, "ownerReferences": [] if has("no-owner") else [owner]}
             request("POST", SLICES, {"metadata": metadata, "spec": spec})
         elif item["spec"] != spec or has("writes-always"):
-            spec["pool"]["generation"] += has("writes-always")
-            request("PUT", f"{SLICES}/{name}", {"metadata": item["metadata"], "spec": spec})
+            metadata = item["metadata"]
+            if has("writes-always"):
+                metadata["annotations"] = {"looked-at": str(time.time())}
+            request("PUT", f"{SLICES}/{name}", {"metadata": metadata, "spec": spec})
 
 
 def follow() -> None:

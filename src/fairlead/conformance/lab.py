@@ -366,6 +366,7 @@ class Lab:
         there = await self._revive()
         if there and self.baseline and self.started_whole and not await self.until(self.as_before, self.options.settle):
             await self._again()
+            self.started_whole = self.as_before()  # what does not come back is not waited for again and again
         for ref in list(self._live.values()):
             if self.plugin is not None:
                 try:

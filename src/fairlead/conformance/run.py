@@ -109,6 +109,7 @@ async def _first_start(lab: Lab) -> str:
     lab.add_namesake()
     if await lab.until(lambda: bool(lab.slices())):
         await lab.until(lab.whole, min(lab.options.patience, 5.0))
+        await lab.until(lambda: False, lab.options.settle)  # there may come more slices than were announced
     lab.baseline, lab.started_whole = lab.devices(), lab.whole()
     return ""
 

@@ -244,9 +244,9 @@ class ApiServer:
             raise RefusedError(400, "BadRequest", f"resourceVersion: {given!r}: is none")
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
         seconds = float(request.query.get("timeoutSeconds") or 600)
         try:
+            await response.prepare(request)
             async with asyncio.timeout(seconds):
                 if initial or given in ("", "0"):
                     for item in self.store.list(asked.resource, asked.namespace):
