@@ -89,9 +89,10 @@ bench-gangs: .venv-optimize/.installed
 	.venv-optimize/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The messages of kubelet's protocol, made from kubelet.proto; what is made is checked in.
+# The messages of kubelet's protocol and of the DPU agent's; what is made is checked in.
 proto: install
-	$(BIN)/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src src/fairlead/driver/kubelet.proto
+	$(BIN)/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src src/fairlead/driver/kubelet.proto \
+		src/fairlead/drivers/bluefield/agent.proto
 
 # Pins every dependency with its hashes, for all Python versions and platforms we support.
 lock:

@@ -32,9 +32,10 @@ _COMMANDS: Final = {
     "node": "fairlead.cli.node",
     "driver": "fairlead.cli.driver",
     "conformance": "fairlead.cli.conformance",
+    "dpu-agent": "fairlead.cli.dpu_agent",
     "demo": "fairlead.cli.demo",
 }
-"""Each command's module; the command is the attribute of the same name."""
+"""Each command's module; the command is the attribute of the same name, with _ for -."""
 
 
 class CommandGroup(click.Group):
@@ -48,7 +49,7 @@ class CommandGroup(click.Group):
         """The command of that name, imported now."""
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
+        command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -19,6 +19,7 @@ from fairlead.driver.author import (
     Pool,
     PreparedDevice,
     PrepareError,
+    Readiness,
 )
 from fairlead.driver.cdi import DeviceNode, Edits, Hook, IntelRdt, Mount, NetDevice
 from fairlead.driver.config import Config
@@ -41,4 +42,5 @@ __all__ = [
     "Pool",
     "PrepareError",
     "PreparedDevice",
+    "Readiness",
 ]

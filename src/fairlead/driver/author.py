@@ -121,6 +121,18 @@ class Health:
     """What keeps pods away while the device is not healthy; None for the driver's own `unhealthy_taint`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a device with binding conditions can be used by the claim that it is allocated to (KEP-5007)."""
+
+    device: ClaimDevice
+    ready: bool
+    """True makes all binding conditions of the device true, and the pod is bound."""
+    message: str = ""
+    failed: bool = False
+    """Whether waiting is useless: makes the failure conditions true, and the scheduler looks for another device."""
+
+
 class Driver(ABC):
     """A driver for one kind of hardware on one node."""
 
@@ -157,6 +169,18 @@ class Driver(ABC):
         Raises:
             PrepareError: it is not possible now; the devices stay with the claim until it is.
         """
+
+    def allocated(self, claim: Claim) -> Iterable[Readiness]:
+        """Whether the devices of a claim that was allocated, and whose pod is not bound yet, are ready to be prepared.
+
+        Called for claims with devices that have `binding_conditions`, again and again until all of them are ready or
+        one has failed. It must change nothing: the claim may be given back without a word. Devices that are not
+        mentioned are asked about again.
+
+        Raises:
+            PrepareError: it cannot be told now.
+        """
+        return ()
 
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         """Calls `changed` whenever `discover` has news, until `stop` is set. Without it the kit looks now and then."""

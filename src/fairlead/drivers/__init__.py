@@ -13,6 +13,7 @@ from fairlead.driver import Driver
 from fairlead.hardware import LiveMachine, Machine
 
 NAMES: Final = {
+    "bluefield": "fairlead.drivers.bluefield:make",
     "network": "fairlead.drivers.network:make",
     "nvidia": "fairlead.drivers.nvidia:make",
     "power": "fairlead.drivers.power:make",
@@ -20,7 +21,7 @@ NAMES: Final = {
     "spyre": "fairlead.drivers.spyre:make",
 }
 """Each driver's factory: from the argument that a user gave, the node's name and the machine to drivers."""
-HARDWARE: Final[Sequence[str]] = ("network", "nvidia", "power", "spyre")
+HARDWARE: Final[Sequence[str]] = ("bluefield", "network", "nvidia", "power", "spyre")
 """The drivers that find their hardware by themselves."""
 
 
