@@ -13,8 +13,9 @@ from kube import Api, ControlPlane, MissingProgramError, Options, fake_node, fin
 NODE = "node-1"
 
 
-def rules(*drivers: str) -> list[dict[str, Any]]:
-    """All that drivers of these names need."""
+def rules(*drivers: str, binding: bool = False) -> list[dict[str, Any]]:
+    """All that drivers of these names need; more with binding conditions."""
+    verbs = ["get", "list", "watch"] if binding else ["get"]
     return [
         {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
         {
@@ -22,7 +23,7 @@ def rules(*drivers: str) -> list[dict[str, Any]]:
             "resources": ["resourceslices"],
             "verbs": ["get", "list", "watch", "create", "update", "delete"],
         },
-        {"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims"], "verbs": ["get"]},
+        {"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims"], "verbs": verbs},
         {"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims/status"], "verbs": ["patch"]},
         {
             "apiGroups": ["resource.k8s.io"],
@@ -46,9 +47,9 @@ def driver_plane() -> Iterator[ControlPlane]:
         yield plane
 
 
-def driver_account(plane: ControlPlane, *drivers: str) -> Api:
+def driver_account(plane: ControlPlane, *drivers: str, binding: bool = False) -> Api:
     """A driver's account; its token is bound to a pod on the node, as the token in the pod itself is."""
-    plane.service_account("driver", rules(*drivers))
+    plane.service_account("driver", rules(*drivers, binding=binding))
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -85,7 +85,13 @@ async def get_claim(api: Api, namespace: str, name: str) -> ResourceClaim:
 
 
 async def apply_device_status(
-    api: Api, driver: str, namespace: str, name: str, uid: str, devices: Sequence[Mapping[str, Any]]
+    api: Api,
+    driver: str,
+    namespace: str,
+    name: str,
+    uid: str,
+    devices: Sequence[Mapping[str, Any]],
+    manager: str = "",
 ) -> None:
     """Writes what the driver says of its devices in a claim's status; entries of other drivers stay.
 
@@ -93,6 +99,15 @@ async def apply_device_status(
     `patch` on `resourceclaims/status`, and since 1.36 `associated-node:patch` on `resourceclaims/driver` for the
     driver's name. An entry of another driver whose `data` is stored otherwise than the server writes JSON (with spaces,
     by an update) counts as changed by any patch: the server then refuses ours with 422 (seen in 1.37.2).
+
+    Args:
+        api: the way to the API server.
+        driver: whose devices.
+        namespace: of the claim.
+        name: of the claim.
+        uid: of the claim; another one of that name is not written to.
+        devices: entries of `status.devices`.
+        manager: of the fields that are written; the driver, where it is empty.
 
     Raises:
         ApiError: it was not written.
@@ -104,7 +119,7 @@ async def apply_device_status(
         "status": {"devices": list(devices)},
     }
     path = f"{RESOURCE}/namespaces/{namespace}/resourceclaims/{name}/status"
-    query = {"fieldManager": driver, "force": "true"}
+    query = {"fieldManager": manager or driver, "force": "true"}
     await api.request("PATCH", path, query, msgspec.json.encode(body, enc_hook=encode_hook), APPLY)
 
 

@@ -24,8 +24,10 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from fairlead.driver.api import Api, ApiError, apply_device_status, get_claim
-from fairlead.driver.author import Driver, Health, Pool, PrepareError
+from fairlead.driver.author import Driver, Health, Pool, PrepareError, Readiness
 from fairlead.driver.batches import Batches
+from fairlead.driver.binding import Binder
+from fairlead.driver.claims import for_author, read_claim
 from fairlead.driver.coexistence import Offer
 from fairlead.driver.discovery import Discovery
 from fairlead.driver.engine import Done, Engine
@@ -38,7 +40,7 @@ from fairlead.driver.services import ClaimRef, HealthOf
 from fairlead.driver.slices import Publication
 from fairlead.driver.steps import Answer, Log
 from fairlead.driver.store import StoreError
-from fairlead.resource import encode_hook
+from fairlead.resource import ResourceClaim, encode_hook
 
 _Result = TypeVar("_Result")
 HEALTH_TIMEOUT: Final = 30
@@ -150,6 +152,9 @@ class DriverPlugin:
                 tasks.create_task(self._rediscover())
                 tasks.create_task(self._report())
                 tasks.create_task(self._follow_plugins())
+                if type(self.driver).allocated is not Driver.allocated:
+                    ask = Binder(self._api, self.driver.name, self._node, lambda: self.pools, self._ready, self._log)
+                    tasks.create_task(ask.run())
                 if self.tells_health:
                     tasks.create_task(self._ask_health())
         finally:
@@ -252,6 +257,22 @@ class DriverPlugin:
             self._metrics.store_failed()
         self._log("not unprepared", claim=f"{ref.namespace}/{ref.name}", uid=ref.uid, problem=str(outcome))
         return ref.uid, f"{_label(ref)}: {outcome}"
+
+    async def _ready(self, claim: ResourceClaim) -> list[Readiness]:
+        """What the driver says of an allocated claim; PrepareError where it cannot be told."""
+
+        def ask() -> list[Readiness]:
+            inventory = self._engine.inventory
+            record = read_claim(claim, claim.metadata.uid, self.driver, inventory)
+            return list(self.driver.allocated(for_author(record, self.driver, inventory)))
+
+        try:
+            return await self._in_thread(ask)
+        except PrepareError:
+            raise
+        except Exception as error:  # whatever the author's code raises
+            self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
+            raise PrepareError(f"the driver failed: {type(error).__name__}: {error}") from error
 
     async def _recover(self) -> None:
         """Puts right what the last process left, once; tried again with each call until it can be done."""
