@@ -89,9 +89,9 @@ def test_another_bridges_port_is_left_alone(there: Dpu, over: Over) -> None:
 
 @pytest.mark.parametrize("during", ["prepare", "unprepare"])
 def test_an_agent_killed_at_any_change(there: Dpu, over: Over, during: str) -> None:
-    """SIGKILL before the n-th command that changes something, for every n; and once behind the first."""
+    """SIGKILL before every second command that changes something, and behind the first; all of them: test_preparing."""
     killed = 0
-    for fault in [{"kill_after": 1}, *({"kill_before": step} for step in range(1, 20))]:
+    for fault in [{"kill_after": 1}, *({"kill_before": step} for step in range(1, 20, 2))]:
         if during == "unprepare":
             there.faults()
             over.prepare(wanted())
@@ -110,7 +110,7 @@ def test_an_agent_killed_at_any_change(there: Dpu, over: Over, during: str) -> N
         assert set(there.claims().values()) <= {"applied"}
         over.settle("u")
         assert there.clean(), f"{fault} during {during}"
-    assert killed >= 7
+    assert killed >= 5
     there.faults()
     over.settle("u")
     assert there.clean()
