@@ -82,7 +82,8 @@ class Api:
         """
         headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json", "Content-Type": content_type}
         target = f"{path}?{urlencode(query)}" if query else path
-        data = None if body is None else json.dumps(body).encode()
+        # Without spaces, as kubectl writes: free-form JSON is stored as it comes, and compared byte by byte.
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         connection = self._connection()
         try:
             try:

@@ -6,6 +6,7 @@ The driver's `allocated` is the test's; everything between it and the bound pod 
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from driver_plane import NODE, driver_account
 
-from fairlead.driver.api import apply_device_status
+from fairlead.driver.api import ApiError, apply_device_status
 from fairlead.driver.author import Pool, PrepareError, Readiness
 from fairlead.driver.binding import Binder
 from fairlead.driver.claims import for_author, read_claim
@@ -228,6 +229,95 @@ def test_a_driver_that_does_not_know_is_asked_again_also_after_a_start(plane: Co
         async with following(account) as here:  # finds it in its first list
             await until(lambda: node_of(plane, "unknown") == NODE)
             assert "unknown" in here.asked
+
+    asyncio.run(story())
+
+
+def test_a_status_is_written_also_where_free_form_json_is_stored_in_another_order(
+    plane: ControlPlane, account: Api
+) -> None:
+    """The parameters of a claim that was not made by kubectl, and another driver's data: an apply would change them."""
+    parameters = {"kind": "Config", "apiVersion": f"{DRIVER}/v1", "z": 1, "a": {"y": 2, "x": 1.50}}
+    request = {"name": "fn", "exactly": {"deviceClassName": "dpu"}}
+    path = f"{CLAIMS}/unsorted"
+    created = plane.api.create(
+        {
+            "apiVersion": "resource.k8s.io/v1",
+            "kind": "ResourceClaim",
+            "metadata": {"name": "unsorted", "namespace": "default"},
+            "spec": {"devices": {"requests": [request]}},
+        }
+    )
+    results = [{"request": "fn", "driver": name, "pool": NODE, "device": "d-0"} for name in (DRIVER, "nic.example.com")]
+    here = {"nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [NODE]}]}]}
+    config = [{"source": "FromClaim", "opaque": {"driver": DRIVER, "parameters": parameters}}]
+    theirs = {"driver": "nic.example.com", "pool": NODE, "device": "d-0", "data": {"z": 1, "a": 2}}
+    created["status"] = {
+        "allocation": {"devices": {"results": results, "config": config}, "nodeSelector": here},
+        "devices": [theirs],
+    }
+    uid = plane.api.request("PUT", f"{path}/status", created)["metadata"]["uid"]
+    condition = {
+        "type": READY,
+        "status": "True",
+        "reason": "Ready",
+        "message": "m",
+        "lastTransitionTime": "2026-11-24T16:00:00Z",
+    }
+    entry = {"driver": DRIVER, "pool": NODE, "device": "d-0"}
+
+    async def story() -> None:
+        tls = ssl.create_default_context(cafile=str(account.authority))
+        async with HttpApi(Access(account.server, tls, Credentials(account.token))) as api:
+
+            async def write(**fields: Any) -> None:
+                await apply_device_status(api, DRIVER, "default", "unsorted", uid, [entry | fields])
+
+            await write(conditions=[condition])
+            await write(data={"z": 1, "a": 2}, networkData={"interfaceName": "net1"})
+            await write(data={"b": 3})
+            await write(conditions=[condition | {"type": FAILED, "status": "False"}])
+            with pytest.raises(ApiError) as caught:
+                await apply_device_status(api, DRIVER, "default", "unsorted", "another-uid", [entry])
+            assert caught.value.status == 422
+
+    asyncio.run(story())
+    status = plane.api.get(path)["status"]
+    assert status["allocation"]["devices"]["config"][0]["opaque"]["parameters"] == parameters
+    assert list(status["allocation"]["devices"]["config"][0]["opaque"]["parameters"]) == list(parameters)
+    ours = next(one for one in status["devices"] if one["driver"] == DRIVER)
+    assert ours["data"] == {"b": 3}
+    assert ours["networkData"] == {"interfaceName": "net1"}
+    assert {one["type"]: one["status"] for one in ours["conditions"]} == {READY: "True", FAILED: "False"}
+    other = next(one for one in status["devices"] if one["driver"] != DRIVER)
+    assert (list(other["data"]), other["data"]) == (["z", "a"], theirs["data"])
+
+
+def test_a_claim_whose_configuration_is_stored_with_spaces_says_what_to_do(plane: ControlPlane, account: Api) -> None:
+    """A limit of the API server (1.37.2): no JSON client can write the status of such a claim, whatever its rights."""
+    parameters = {"apiVersion": f"{DRIVER}/v1", "kind": "FunctionConfig"}
+    created = plane.api.create(
+        {
+            "apiVersion": "resource.k8s.io/v1",
+            "kind": "ResourceClaim",
+            "metadata": {"name": "spaced", "namespace": "default"},
+            "spec": {"devices": {"requests": [{"name": "fn", "exactly": {"deviceClassName": "dpu"}}]}},
+        }
+    )
+    results = [{"request": "fn", "driver": DRIVER, "pool": NODE, "device": "d-0"}]
+    here = {"nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [NODE]}]}]}
+    config = [{"source": "FromClaim", "opaque": {"driver": DRIVER, "parameters": parameters}}]
+    created["status"] = {"allocation": {"devices": {"results": results, "config": config}, "nodeSelector": here}}
+    tls = ssl.create_default_context(cafile=str(account.authority))
+
+    async def story() -> None:
+        async with HttpApi(Access(plane.api.server, tls, Credentials(plane.api.token))) as administrator:
+            await administrator.request("PUT", f"{CLAIMS}/spaced/status", {}, json.dumps(created).encode())
+            entry = {"driver": DRIVER, "pool": NODE, "device": "d-0", "data": {"a": 1}}
+            with pytest.raises(ApiError, match="by a client that writes JSON without spaces"):
+                await apply_device_status(
+                    administrator, DRIVER, "default", "spaced", created["metadata"]["uid"], [entry]
+                )
 
     asyncio.run(story())
 

@@ -16,6 +16,13 @@ from fairlead.resource import ResourceClaim, ResourceSlice, decode_hook, encode_
 RESOURCE: Final = "/apis/resource.k8s.io/v1"
 APPLY: Final = "application/apply-patch+yaml"
 JSON: Final = "application/json"
+JSON_PATCH: Final = "application/json-patch+json"
+_SPACES: Final = (
+    "the claim's configuration is stored with spaces in its JSON, which the API server takes for a change: make the "
+    "claim by kubectl, or by a client that writes JSON without spaces"
+)
+_ATTEMPTS: Final = 4
+"""Writes of one status that others get between."""
 
 
 class ApiError(Exception):
@@ -97,8 +104,13 @@ async def apply_device_status(
 
     Server-side apply: the list is a map by driver, pool, device and share, and each driver owns its entries. Needs
     `patch` on `resourceclaims/status`, and since 1.36 `associated-node:patch` on `resourceclaims/driver` for the
-    driver's name. An entry of another driver whose `data` is stored otherwise than the server writes JSON (with spaces,
-    by an update) counts as changed by any patch: the server then refuses ours with 422 (seen in 1.37.2).
+    driver's name.
+
+    Free-form JSON elsewhere in the status (parameters of the allocation's configuration, another driver's `data`) is
+    compared byte by byte, and an apply writes it with sorted keys: where it is stored otherwise, the server takes that
+    for a change of the allocation and refuses with 422 (seen in 1.37.2). Then a JSON patch is made of what the claim
+    has now, which leaves the order as it is. Spaces in it are lost by every patch and update in JSON, so where a client
+    made the claim with spaces in its parameters (Python's json.dumps), nothing can be written.
 
     Args:
         api: the way to the API server.
@@ -118,9 +130,73 @@ async def apply_device_status(
         "metadata": {"name": name, "namespace": namespace, "uid": uid},
         "status": {"devices": list(devices)},
     }
-    path = f"{RESOURCE}/namespaces/{namespace}/resourceclaims/{name}/status"
+    claim = f"{RESOURCE}/namespaces/{namespace}/resourceclaims/{name}"
     query = {"fieldManager": manager or driver, "force": "true"}
-    await api.request("PATCH", path, query, msgspec.json.encode(body, enc_hook=encode_hook), APPLY)
+    try:
+        await api.request("PATCH", f"{claim}/status", query, msgspec.json.encode(body, enc_hook=encode_hook), APPLY)
+    except ApiError as error:
+        if error.status != 422:
+            raise
+        await _patch_device_status(api, claim, uid, devices, query["fieldManager"], error)
+
+
+async def _patch_device_status(
+    api: Api, path: str, uid: str, devices: Sequence[Mapping[str, Any]], manager: str, refused: ApiError
+) -> None:
+    """The same by a JSON patch of the claim as it is; `refused` where that would be refused as well."""
+    for attempt in range(_ATTEMPTS):
+        claim = msgspec.json.decode(await api.request("GET", path, {}))
+        status = claim.get("status") or {}
+        if claim["metadata"]["uid"] != uid or not status.get("allocation"):
+            raise refused
+        operations = [{"op": "replace", "path": "/metadata/resourceVersion", "value": _version_of(claim)}]
+        operations += device_operations(status.get("devices"), devices)
+        body = msgspec.json.encode(operations, enc_hook=encode_hook)
+        try:
+            await api.request("PATCH", f"{path}/status", {"fieldManager": manager}, body, JSON_PATCH)
+            return
+        except ApiError as error:
+            if error.status == 422 and "status.allocation" in str(error):
+                raise ApiError(422, f"{error}; {_SPACES}") from None
+            if error.status != 409 or attempt == _ATTEMPTS - 1:  # 409: it was changed since we read it
+                raise
+
+
+def device_operations(
+    there: Sequence[Mapping[str, Any]] | None, devices: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The operations of a JSON patch that put entries into `status.devices`: fields that are given replace those of an
+    entry that is there, conditions by their type; nothing else is touched.
+
+    Args:
+        there: the list as it is; None where there is none.
+        devices: entries to be written.
+    """
+    if there is None:
+        return [{"op": "add", "path": "/status/devices", "value": list(devices)}]
+    places = {_device_key(one): index for index, one in enumerate(there)}
+    operations: list[dict[str, Any]] = []
+    for device in devices:
+        index = places.get(_device_key(device))
+        if index is None:
+            operations.append({"op": "add", "path": "/status/devices/-", "value": dict(device)})
+            continue
+        for name in ("data", "networkData"):
+            if name in device:
+                operations.append({"op": "add", "path": f"/status/devices/{index}/{name}", "value": device[name]})
+        if given := {one["type"]: one for one in device.get("conditions") or ()}:
+            known = {one["type"]: one for one in there[index].get("conditions") or ()}
+            value = list((known | given).values())
+            operations.append({"op": "add", "path": f"/status/devices/{index}/conditions", "value": value})
+    return operations
+
+
+def _device_key(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return entry["driver"], entry["pool"], entry["device"], entry.get("shareID") or ""
+
+
+def _version_of(claim: Mapping[str, Any]) -> str:
+    return str(claim["metadata"]["resourceVersion"])
 
 
 async def get_node_uid(api: Api, node: str) -> str:
