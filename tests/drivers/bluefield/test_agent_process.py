@@ -6,6 +6,7 @@ The e-switch alone is made up (`tools.py`). The agent and the driver are killed 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -200,7 +201,9 @@ def test_only_who_has_a_certificate_and_the_token_is_answered(tmp_path: Path) ->
     (tmp_path / "wrong").write_text("guess\n")
     tls = ["--tls-cert", "agent.crt", "--tls-key", "agent.key", "--tls-ca", "ca.crt", "--token-file", "token"]
     options = [one if one.startswith("--") else str(tmp_path / one) for one in tls]
-    address = "127.0.0.1:48443"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
     code = "from fairlead.cli import main; main()"
     path = tmp_path / "dpu"
     from tests.drivers.bluefield import tools

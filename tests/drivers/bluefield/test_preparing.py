@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fairlead.driver import PrepareError
-from fairlead.drivers.bluefield.options import Options
+from fairlead.drivers.bluefield.agents import Agents, Report
+from fairlead.drivers.bluefield.options import Options, read_options
 from fairlead.hardware import HardwareError
 from tests.drivers.bluefield.bench import Bench, claim, result
 
@@ -73,7 +74,9 @@ def test_shares_of_a_port_limit_its_functions_and_of_a_dpu_take_services(bench: 
         bench.prepare(claim("w", result(DPU, "storage", consumed={"nvmeSnap": "2"})))
 
 
-def test_bandwidth_without_a_function_of_the_port_is_refused(bench: Bench) -> None:
+@pytest.mark.parametrize("mode", ["dpu", "nic"])
+def test_bandwidth_without_a_function_of_the_port_is_refused(tmp_path: Path, mode: str) -> None:
+    bench = Bench(tmp_path, mode)
     bandwidth = result(PORT, "bw", consumed={"bandwidth": "50G"})
     with pytest.raises(PrepareError, match=r"bandwidth of port 0 of DPU 0000:3b:00, but no function of that port"):
         bench.prepare(claim("u", result("vf-0000-3b-01-3"), bandwidth))
@@ -122,7 +125,11 @@ def test_administrators_look_without_touching(bench: Bench) -> None:
         ({"brigde": "br-tenant"}, "brigde"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_done(bench: Bench, config: dict, reason: str) -> None:
+@pytest.mark.parametrize("mode", ["dpu", "nic"])
+def test_what_makes_no_sense_is_refused_before_anything_is_done(
+    tmp_path: Path, mode: str, config: dict, reason: str
+) -> None:
+    bench = Bench(tmp_path, mode)
     with pytest.raises(PrepareError, match=reason):
         bench.prepare(claim("u", result(SF), **config))
     assert bench.clean()
@@ -199,6 +206,56 @@ def test_an_agent_that_is_down_refuses_at_once_and_keeps_devices_until_it_is_bac
     assert bench.clean()
 
 
+def test_a_dpu_that_does_not_come_back_is_given_up_by_taking_it_out_of_the_options(bench: Bench) -> None:
+    bench.prepare(claim("u", result(SF), result(VF), bridge="br-tenant"))
+    bench.agent.down, bench.now = "connection refused", 10.0
+    bench.options = Options()
+    bench.restart()
+    bench.engine.unprepare("u")
+    assert bench.engine.records() == []
+
+
+class TwoAgents(Agents):
+    """The agents of two DPUs, of which the second refuses."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.refuses = True
+
+    def report(self, dpu):
+        return Report()
+
+    def apply(self, dpu, uid, name, wanted, services, dry_run):
+        self.calls.append(("apply", dpu))
+        if self.refuses and dpu == "0000:5e:00":
+            raise HardwareError("pf0: no e-switch of this side has it", "refused")
+        return []
+
+    def release(self, dpu, uid):
+        self.calls.append(("release", dpu))
+
+
+def test_a_claim_of_two_dpus_is_given_back_by_both_where_one_refuses(bench: Bench) -> None:
+    bench.tree.pci("0000:5e:00.0", vendor=0x15B3, device=0xA2DC, class_code=0x020000, driver="mlx5_core")
+    bench.tree.file("/sys/devices/pci0000:00/0000:5e:00.0/net/enp94s0f0np0/address", "a0:88:c2:00:00:10")
+    bench.options = read_options(
+        "dpus: [{address: '0000:3b:00', agent: 'unix:/a'}, {address: '0000:5e:00', agent: 'unix:/b'}]"
+    )
+    bench.agent = agents = TwoAgents()
+    bench.restart()
+    wanted = claim("u", result(VF, "a"), result("pf-0000-5e-00-0", "b"))
+    with pytest.raises(PrepareError, match="no e-switch of this side has it"):
+        bench.prepare(wanted)
+    two = ["0000:3b:00", "0000:5e:00"]
+    assert agents.calls == [(verb, dpu) for verb in ("apply", "release") for dpu in two]
+    assert bench.engine.records() == []
+    (a, b) = bench.driver.allocated(bench.as_author(wanted))
+    assert [(one.ready, one.failed) for one in (a, b)] == [(True, False), (False, True)]
+    agents.refuses = False
+    bench.prepare(wanted)
+    assert [device.result.device for device in bench.engine.records()[0].devices] == [VF, "pf-0000-5e-00-0"]
+
+
 def test_an_answer_that_is_lost_is_undone_on_both_sides(bench: Bench) -> None:
     bench.agent.lost_answers = 1
     with pytest.raises(PrepareError, match="no answer to Apply"):
@@ -223,12 +280,13 @@ class Killed(BaseException):
     """The process has ended here."""
 
 
+@pytest.mark.parametrize("mode", ["dpu", "nic"])
 @pytest.mark.parametrize("during", ["prepare", "unprepare"])
-def test_an_agent_that_is_killed_before_any_change_leaves_nothing_half_way(tmp_path: Path, during: str) -> None:
-    """The agent's process ends before its n-th change; the driver sees no answer, and asks the next process."""
+def test_what_is_killed_before_any_change_leaves_nothing_half_way(tmp_path: Path, during: str, mode: str) -> None:
+    """Driver and agent, which are one process here, end before the n-th change on the e-switch, for every n."""
     reached = 0
     for at in range(40):
-        bench = Bench(tmp_path / str(at))
+        bench = Bench(tmp_path / str(at), mode)
         wanted = claim("u", *FULL, bridge="br-tenant", mac="02:aa:bb:cc:dd:ee")
         if during == "unprepare":
             bench.prepare(wanted)
@@ -248,7 +306,7 @@ def test_an_agent_that_is_killed_before_any_change_leaves_nothing_half_way(tmp_p
         bench.devlink.before_change = bench.network.before_change = lambda: None
         bench.restart_agent()
         assert bench.core.recover() == []
-        bench.restart()  # in one process with the agent, the driver was killed, too
+        bench.restart()
         assert bench.engine.recover() == []
         assert bench.clean(), f"killed before change {at}"
     assert reached > 6

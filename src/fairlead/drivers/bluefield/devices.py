@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from fairlead.driver import Pool
@@ -53,7 +53,7 @@ class Known:
     has_agent: bool = False
     report: Report | None = None
     """What the agent said last; None where there is none, or it never answered."""
-    megabits: Mapping[str, int] = ()  # type: ignore[assignment]
+    megabits: Mapping[str, int] = field(default_factory=dict)
     """The fastest link seen at each physical function, by PCI address."""
 
 
@@ -139,7 +139,7 @@ def _bandwidth(
 ) -> list[tuple[Device, Place]]:
     """The port as a device to share; none where its speed is not known, or nobody could limit functions."""
     address = port.physical.pci.address
-    bits = dict(known.megabits).get(address, port.megabits) * MEGABIT
+    bits = known.megabits.get(address, port.megabits) * MEGABIT
     if not bits or not makes_sfs(dpu, known, options):
         return []
     policy = CapacityRequestPolicy(
@@ -221,7 +221,7 @@ def _general(dpu: Dpu, known: Known) -> dict[str, DeviceAttribute]:
 
 def _function_attributes(one: HostFunction, known: Known) -> dict[str, DeviceAttribute]:
     function = one.function
-    address = f"{one.pci.physical or one.pci.address}"
+    address = one.pci.physical or one.pci.address
     values = {
         "type": _text(function.kind),
         "port": _number(function.pf),

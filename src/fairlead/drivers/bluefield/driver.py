@@ -196,7 +196,7 @@ class BlueFieldDriver(Driver):
             self._lives(slot)
             self._agents.release(slot, claim.uid)
             return
-        work = work_of(claim, self._places.get).get(slot, Work())
+        work = work_of(claim, self._places.get, undo=True).get(slot, Work())
         if work.touches and slot in self._dpus and self._dpus[slot].mode == "nic":
             side = self._local(slot)
             for one in reversed(work.wanted):

@@ -34,25 +34,26 @@ class Work:
         return one_does or any(self.services.values())
 
 
-def work_of(claim: Claim, place_of: Callable[[str], Place | None]) -> dict[str, Work]:
+def work_of(claim: Claim, place_of: Callable[[str], Place | None], undo: bool = False) -> dict[str, Work]:
     """For each DPU of a claim what it has to do.
 
     Args:
         claim: with devices of ours only.
         place_of: what a device is, by its name; None where it has gone.
+        undo: whether it is to be taken back: then nothing is refused, for a device may have gone meanwhile.
 
     Raises:
         PrepareError: what is asked for makes no sense.
     """
     placed = [(device, place_of(device.name)) for device in claim.devices if not device.admin_access]
     functions = [(device, place) for device, place in placed if place is not None and not place.share]
-    limits = _limits(placed, functions)
+    limits = _limits(placed, functions, undo)
     work: dict[str, Work] = {}
     for device, place in functions:
         if place.function is None:
             continue
         config = device.config(FunctionConfig) or FunctionConfig()
-        if config.vlan and not config.bridge:
+        if config.vlan and not config.bridge and not undo:
             raise PrepareError(f"{device.name}: FunctionConfig: vlan: needs a bridge")
         limit = limits.get((place.slot, place.function.pf), 0)
         wanted = Wanted(place.function, config.bridge, config.vlan, config.mac, limit)
@@ -66,7 +67,7 @@ def work_of(claim: Claim, place_of: Callable[[str], Place | None]) -> dict[str, 
 
 
 def _limits(
-    placed: list[tuple[ClaimDevice, Place | None]], functions: list[tuple[ClaimDevice, Place]]
+    placed: list[tuple[ClaimDevice, Place | None]], functions: list[tuple[ClaimDevice, Place]], undo: bool
 ) -> dict[tuple[str, int], int]:
     """Mbit/s for each function of a port of which the claim has shares."""
     bits: dict[tuple[str, int], int] = {}
@@ -80,6 +81,8 @@ def _limits(
         count = sum(
             place.slot == slot and place.function is not None and place.function.pf == pf for _, place in functions
         )
+        if not count and undo:
+            continue
         if not count:
             raise PrepareError(
                 f"the claim has bandwidth of port {pf} of DPU {slot}, but no function of that port: let both requests "
