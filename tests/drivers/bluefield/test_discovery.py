@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -252,3 +253,15 @@ def test_a_machine_without_dpus_has_an_empty_pool(tmp_path: Path) -> None:
     assert (list(pool.devices), list(pool.problems)) == ([], [])
     wrong = BlueFieldDriver(tree.machine, WITH_AGENT).discover()
     assert wrong.problems == (f"DPU {SLOT}: is not on this host",)
+
+
+def test_without_grpc_dpus_are_found_and_their_agents_are_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = host(tmp_path, "dpu")
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    monkeypatch.delitem(sys.modules, "fairlead.drivers.bluefield.agent_client", raising=False)
+    assert BlueFieldDriver(here.machine(), Options()).discover().problems == ()
+    pool = BlueFieldDriver(here.machine(), WITH_AGENT).discover()
+    assert pool.problems == (f"DPU {SLOT}: its agent cannot be called: pip install 'fairlead[driver]'",)
+    assert "vf-0000-3b-00-3" in {one.name for one in pool.devices}

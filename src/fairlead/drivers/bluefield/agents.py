@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from fairlead.drivers.bluefield.functions import Function, Granted, Wanted
-from fairlead.hardware import Door
+from fairlead.hardware import Door, HardwareError
 
 PROTOCOL: Final = 1
 
@@ -73,3 +73,32 @@ class Agents(Door):
     @abstractmethod
     def release(self, dpu: str, uid: str) -> None:
         """Takes back what was done for a claim; nothing happens where nothing was."""
+
+
+class NoAgents(Agents):
+    """The door where nobody can be asked."""
+
+    def __init__(self, reason: str, code: str) -> None:
+        """Args:
+        reason: what every call says.
+        code: of its error.
+        """
+        self._reason: Final = reason
+        self._code: Final = code
+
+    def report(self, dpu: str) -> Report:
+        """HardwareError."""
+        raise self._error(dpu)
+
+    def apply(
+        self, dpu: str, uid: str, name: str, wanted: list[Wanted], services: dict[str, int], dry_run: bool
+    ) -> list[Granted]:
+        """HardwareError."""
+        raise self._error(dpu)
+
+    def release(self, dpu: str, uid: str) -> None:
+        """HardwareError."""
+        raise self._error(dpu)
+
+    def _error(self, dpu: str) -> HardwareError:
+        return HardwareError(f"DPU {dpu}: {self._reason}", self._code)

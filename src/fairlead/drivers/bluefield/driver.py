@@ -25,7 +25,7 @@ from fairlead.driver import (
     PrepareError,
     Readiness,
 )
-from fairlead.drivers.bluefield.agents import Agents
+from fairlead.drivers.bluefield.agents import Agents, NoAgents
 from fairlead.drivers.bluefield.config import DRIVER, FunctionConfig
 from fairlead.drivers.bluefield.devices import Known, Place, make_pool
 from fairlead.drivers.bluefield.devlink import Devlink
@@ -275,6 +275,10 @@ def _live_network() -> Network:
 
 
 def _live_agents(options: Options) -> Agents:
-    from fairlead.drivers.bluefield.agent_client import GrpcAgents
-
+    if not options.dpus:
+        return NoAgents("has no agent", REFUSED)
+    try:
+        from fairlead.drivers.bluefield.agent_client import GrpcAgents
+    except ImportError:
+        return NoAgents("its agent cannot be called: pip install 'fairlead[driver]'", "no-library")
     return GrpcAgents({one.address: one for one in options.dpus})
