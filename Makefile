@@ -97,12 +97,12 @@ proto: install
 # Pins every dependency with its hashes, for all Python versions and platforms we support.
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --extra driver \
-		pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev \
+		--extra driver --extra network --extra nvidia pyproject.toml -o requirements.lock
 	echo 'ortools>=9.10' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--constraints requirements.lock - -o bench/requirements-optimize.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --constraints requirements.lock --extra driver \
-		pyproject.toml -o deploy/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --constraints requirements.lock \
+		--extra driver --extra network --extra nvidia pyproject.toml -o deploy/requirements.lock
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--constraints requirements.lock - -o deploy/requirements-build.lock
 
