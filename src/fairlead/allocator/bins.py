@@ -53,6 +53,7 @@ class Bins:
         self._moves = moves
         self._layouts: dict[int, tuple[tuple[int, int], ...]] = {}
         self._ways: dict[tuple[Bin, Counts], list[Counts]] = {}
+        """Empty where there are too many."""
         self.work = 0
         """How much was looked at."""
 
@@ -98,9 +99,12 @@ class Bins:
         """
         known = self._ways.get((one, most))
         if known is None:
+            self._ways[one, most] = []
             guards = sum([1 << place + width for width, place in one.fields])
             known = self._shared_ways(one, most, guards) if one.shares else self._item_ways(one, most, guards)
             self._ways[one, most] = known
+        if not known:
+            raise TooManyError
         return known
 
     def _shared_ways(self, one: Bin, most: Counts, guards: int) -> list[Counts]:

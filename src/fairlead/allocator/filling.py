@@ -8,14 +8,22 @@ serves many, whether what remains has room in it is seen without them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from operator import mul
 
 from fairlead.allocator.bins import Bin, Bins, TooManyError
 from fairlead.allocator.courses import Course
-from fairlead.allocator.mixes import Counts
+from fairlead.allocator.mixes import Counts, Kind
+from fairlead.allocator.patterns import Patterns, Sort, is_simple, room_at
 
 _MOST_WEIGHTS = 3
 """Prices of kinds, beside the plain ones, at which what is wanted is compared with what the bins could hold."""
+
+_MANY_WAYS = 100
+"""Ways to fill a bin from which on the best at some prices is computed, if it can be."""
+
+_MOST_LEARNED = 3
+"""Prices that are tried before others are looked for, which costs about as much as trying so many."""
 
 
 class Filler:
@@ -23,6 +31,9 @@ class Filler:
 
     def __init__(self, bins: Bins) -> None:
         self._bins = bins
+        self.patterns = Patterns()
+        self.recent: list[dict[Kind, int]] = []
+        """Prices of kinds that proved something for many mixes; the last ones first."""
         self._failed: set[object] = set()
         self._ends: dict[tuple[Course, ...], int] = {}
         """A number for each sequence of courses at the end."""
@@ -34,7 +45,7 @@ class Filler:
     @property
     def steps(self) -> int:
         """How many steps were taken since the beginning."""
-        return self._steps + self._bins.work - self._before
+        return self._steps + self._bins.work + self.patterns.work - self._before
 
     def begin(self, effort: int, spent: int) -> None:
         """Starts counting steps.
@@ -43,14 +54,20 @@ class Filler:
             effort: how many may be taken.
             spent: how many were taken already.
         """
-        self._effort, self._steps, self._before = effort, spent, self._bins.work
+        self._effort, self._steps, self._before = effort, spent, self._bins.work + self.patterns.work
 
     def ends(self, courses: Sequence[Course]) -> list[int]:
         """For each course, a number that is the same where it and all after it are."""
         return [self._ends.setdefault(tuple(courses[place:]), len(self._ends)) for place in range(len(courses))]
 
     def fill(
-        self, mix: Counts, courses: Sequence[Course], ends: Sequence[int], weights: Sequence[Counts], repeats: Counts
+        self,
+        mix: Counts,
+        courses: Sequence[Course],
+        ends: Sequence[int],
+        weights: Sequence[Counts],
+        repeats: Counts,
+        learned: list[Counts],
     ) -> list[Counts] | None:
         """What goes into each bin so that the whole mix has room; None where it has none.
 
@@ -60,10 +77,13 @@ class Filler:
             ends: of those courses.
             weights: prices of kinds at which what is wanted is compared with what the bins could hold.
             repeats: by kind, how many demands are of it.
+            learned: prices that proved others on these courses too much; those that prove it of this one come first.
 
         Raises:
             TooManyError: it took too many steps, or a bin has too many ways to be filled.
         """
+        if self._too_much(mix, courses, repeats, learned):
+            return None
         lazy = bool(courses and courses[-1].bin.shares)
         ways: list[list[Counts]] = []
         worths: list[list[int]] = []
@@ -115,6 +135,41 @@ class Filler:
             return None
 
         return fill(0, mix)
+
+    def sorts(self, courses: Sequence[Course], mix: Counts, repeats: Counts) -> list[Sort]:
+        """The bins by what they look like.
+
+        Raises:
+            TooManyError: one has too many ways to be filled.
+        """
+        alike: dict[tuple[Course, Counts], int] = {}
+        for course in courses:
+            key = course, course.most(mix, repeats)
+            alike[key] = alike.get(key, 0) + 1
+        made = []
+        for (course, most), times in alike.items():
+            # To try all ways at some prices costs more than to compute the best where they are many.
+            many = is_simple(course.bin) and prod([count + 1 for count in most]) > _MANY_WAYS
+            ways = [] if many else self._bins.ways(course.bin, most)
+            made.append(Sort(times, course.chains, ways, course.bin, most))
+        return made
+
+    def _too_much(self, mix: Counts, courses: Sequence[Course], repeats: Counts, learned: list[Counts]) -> bool:
+        """Whether prices are known or found that prove that the bins cannot hold the mix."""
+        try:
+            sorts = self.sorts(courses, mix, repeats)
+        except TooManyError:
+            return False
+        for place, prices in enumerate(learned):
+            if sum(map(mul, mix, prices)) > room_at(prices, sorts):
+                learned.insert(0, learned.pop(place))
+                return True
+        found = self.patterns.prices_against(mix, sorts)
+        if found is None:
+            return False
+        learned.insert(0, found)
+        del learned[_MOST_LEARNED:]
+        return True
 
     def worth(self, courses: Sequence[Course], mix: Counts, weights: Sequence[Counts], repeats: Counts) -> list[int]:
         """By weights, what all bins together could hold at most of the mix."""

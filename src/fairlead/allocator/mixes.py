@@ -7,7 +7,7 @@ there are several mixes, and one of them must find room (`packing`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import add, sub
 
 from fairlead.allocator.demand import Demand
@@ -42,12 +42,17 @@ class Mixes:
         self.kinds: list[Kind] = list(dict.fromkeys([self.kind(option) for option in options if self.inside(option)]))
         """The kinds, by their place in the counts."""
         fewest: dict[Kind, int] = {}
+        most_of_one: dict[Kind, int] = {}
         for option in options:
             if inside := self.inside(option):
                 kind = self.kind(option)
                 fewest[kind] = min(inside, fewest.get(kind, inside))
+                most_of_one[kind] = max(inside, most_of_one.get(kind, inside))
         self._least = [fewest[kind] for kind in self.kinds]
         """By kind, the fewest that a demand of it wants."""
+        self._several = [most_of_one[kind] > 1 for kind in self.kinds]
+        """By kind, whether a demand may want more than one of it."""
+        self._sharing: dict[int, list[int]] = {}
         self._claims = _near_limit([demand for unit in units for demand in unit.demands], state)
         self._vectors = {option: self._vector(option) for option in options}
         self.packed: list[Unit] = []
@@ -84,8 +89,37 @@ class Mixes:
         return smallest(ordered) if len(ordered) <= _FEW else ordered
 
     def demands(self, mix: Counts) -> Counts:
-        """By kind, how many demands are of it in the mix, at most; so often it is to be found on a device."""
-        return tuple([min(m, count // least) for m, count, least in zip(self.repeats, mix, self._least, strict=True)])
+        """By kind, how many demands are of it in the mix, at most; so often it is to be found on a device.
+
+        What is packed in vain so proves the same of every mix that covers this one: a packing of that, with no device
+        serving the kind more often than is said here, still serves as many as this one wants.
+        """
+        return tuple(
+            [
+                min(most, count // least, *([self._sharers(kind, count)] if several and count else []))
+                for kind, (most, count, least, several) in enumerate(
+                    zip(self.repeats, mix, self._least, self._several, strict=True)
+                )
+            ]
+        )
+
+    def _sharers(self, kind: int, count: int) -> int:
+        """How often a device may have to serve the kind where so many of it are wanted."""
+        known = self._sharing.get(kind)
+        if known is None:
+            reached = {0: 0}
+            for unit in self.packed:
+                ours: dict[int, int] = {}
+                for plan in unit.plans:
+                    _raise(ours, _combined([self._of_kind(kind, options) for options in plan]))
+                reached = _combined([reached, ours])
+            known = self._sharing[kind] = _most_sharers(reached)
+        return known[count]
+
+    def _of_kind(self, kind: int, options: Sequence[Option]) -> dict[int, int]:
+        """What a demand comes to of the kind, by its options, with 1 where that is anything."""
+        counts = {self._vectors[option][kind] for option in options}
+        return {count: int(count > 0) for count in counts}
 
     def choices(self, mix: Counts) -> list[tuple[Demand, Option]]:
         """One way to come to this mix: an option for every demand of the packed units."""
@@ -170,6 +204,45 @@ def _near_limit(demands: Iterable[Demand], state: State) -> list[int]:
     for demand in demands:
         most[demand.claim] = most.get(demand.claim, 0) + max([choice.count for choice in demand.choices])
     return [claim for claim, count in most.items() if count + state.used_by(claim) > MAX_RESULTS]
+
+
+def _combined(parts: Sequence[Mapping[int, int]]) -> dict[int, int]:
+    """For every sum of one count from each part, the most that what belongs to those counts adds up to."""
+    sums = {0: 0}
+    for part in parts:
+        more: dict[int, int] = {}
+        for count, value in sums.items():
+            _raise(more, {count + other: value + its for other, its in part.items()})
+        sums = more
+    return sums
+
+
+def _raise(most: dict[int, int], values: Mapping[int, int]) -> None:
+    """Keeps the larger value of each count."""
+    for count, value in values.items():
+        most[count] = max(value, most.get(count, value))
+
+
+def _most_sharers(demands: Mapping[int, int]) -> list[int]:
+    """By count, how often a device may have to serve a kind where so many of it are wanted.
+
+    No device serves a demand twice. Where demands come to exactly this count, there are only so many of them. Where
+    they come to more, their devices may serve more of them each; but only as many of those count as are needed to serve
+    this many, even if few devices serve as often as they can.
+
+    Args:
+        demands: by every count that demands may come to, how many demands that are at most.
+    """
+    most: list[int] = []
+    for wanted in range(max(demands) + 1):
+        enough = most[-1] if most else 0
+        for count, sharers in demands.items():
+            if count >= wanted:
+                full, rest = divmod(count, sharers) if sharers else (0, 0)
+                while full * min(enough, sharers) + min(enough, rest) < wanted:
+                    enough += 1
+        most.append(enough)
+    return most
 
 
 def smallest(mixes: Iterable[Counts]) -> list[Counts]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import gt, mul
 from typing import Literal
 
-from fairlead.allocator.bins import Bin, Bins, TooManyError
+from fairlead.allocator.appraisal import promising
+from fairlead.allocator.bins import Bins, TooManyError
 from fairlead.allocator.courses import Route, route_of
 from fairlead.allocator.demand import Demand
 from fairlead.allocator.filling import Filler, weights_of
@@ -42,9 +42,6 @@ _MIXES = 64
 _MOST_MIXES = 1_024
 """And those that are looked at when much depends on it."""
 
-
-_WORTH_COMPARING = 8
-"""Mixes from which on it pays to look at the most promising ones first."""
 
 _FEW_REFUTED = 32
 """Mixes without room with which others are compared."""
@@ -110,10 +107,10 @@ class Packing:
         blocks = [block for block in ledger.blocks if block.devices & everything]
         bins = [self._bins.make(block, kinds, mixes.repeats, state) for block in blocks]
         devices = [block.devices for block in blocks]
-        routes: dict[tuple[tuple[int, ...], int], tuple[Route, list[int], list[Counts]]] = {}
+        routes: dict[tuple[tuple[int, ...], int], tuple[Route, list[int], list[Counts], list[Counts]]] = {}
         refuted: list[Counts] = []
         undecided = False
-        for mix in self._promising(mixes, bins, devices):
+        for mix in promising(mixes, bins, devices, self._filler):
             if any(covers(mix, other) for other in refuted):
                 continue
             present = tuple([kind for kind, count in enumerate(mix) if count])
@@ -122,12 +119,12 @@ class Packing:
             if (present, free) not in routes:
                 route = route_of(bins, devices, mixes.kinds, present, free)
                 weights = weights_of(len(present), route.courses)
-                routes[present, free] = route, self._filler.ends(route.courses), weights
-            route, ends, weights = routes[present, free]
+                routes[present, free] = route, self._filler.ends(route.courses), weights, []
+            route, ends, weights, learned = routes[present, free]
             wanted = tuple([mix[kind] for kind in route.kinds])
             try:
                 fillings = self._filler.fill(
-                    wanted, route.courses, ends, weights, tuple([repeats[kind] for kind in route.kinds])
+                    wanted, route.courses, ends, weights, tuple([repeats[kind] for kind in route.kinds]), learned
                 )
             except TooManyError:
                 if self._filler.steps > effort:
@@ -140,26 +137,3 @@ class Packing:
             if len(refuted) < _FEW_REFUTED:
                 refuted.append(mix)
         return mixes, True if undecided else None
-
-    def _promising(self, mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int]) -> list[Counts]:
-        """The mixes that are not too much at any prices, those first that leave most."""
-        found = mixes.all()
-        if len(found) < _WORTH_COMPARING:
-            return found
-        most = tuple(map(max, *found))
-        route = route_of(bins, devices, mixes.kinds, range(len(most)), 0)
-        weights = weights_of(len(most), route.courses)
-        most = tuple([most[kind] for kind in route.kinds])
-        repeats = tuple([mixes.repeats[kind] for kind in route.kinds])
-        try:
-            worths = self._filler.worth(route.courses, most, weights, repeats)
-        except TooManyError:
-            return found
-        slack: list[tuple[float, Counts]] = []
-        for mix in found:
-            wanted = [mix[kind] for kind in route.kinds]
-            costs = [sum(map(mul, wanted, prices)) for prices in weights]
-            if not any(map(gt, costs, worths)):
-                share = max([cost / max(1, worth) for cost, worth in zip(costs, worths, strict=True)])
-                slack.append((share, mix))
-        return [mix for _, mix in sorted(slack)]
