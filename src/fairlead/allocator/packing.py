@@ -39,7 +39,7 @@ _OVERHEAD = 40
 _MIXES = 64
 """Ways to choose among alternatives and values that are looked at at every step."""
 
-_MOST_MIXES = 1_024
+_MOST_MIXES = 2_048
 """And those that are looked at when much depends on it."""
 
 
