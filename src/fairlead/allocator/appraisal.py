@@ -55,15 +55,19 @@ def promising(mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int], filler:
     kinds = [mixes.kinds[kind] for kind in route.kinds]
     known = [(prices, room_at(prices, sorts)) for prices in _applied(filler.recent, kinds)] if sorts else []
     vain = 0
-    for _, mix, wanted in sorted(slack):
-        if any(sum(map(mul, wanted, prices)) > room for prices, room in known):
-            continue
-        prices = filler.patterns.prices_against(wanted, sorts) if sorts and vain < _MOST_VAIN else None
+    left = [(mix, wanted) for _, mix, wanted in sorted(slack)]
+    for prices, room in known:
+        left = [(mix, wanted) for mix, wanted in left if sum(map(mul, wanted, prices)) <= room]
+    while left:
+        (mix, wanted), *left = left
+        others = [other for _, other in left]
+        prices = filler.patterns.prices_against(wanted, sorts, others) if sorts and vain < _MOST_VAIN else None
         if prices is None:
             vain += 1
             yield mix
         else:
-            known.append((prices, room_at(prices, sorts)))
+            room = room_at(prices, sorts)
+            left = [(mix, wanted) for mix, wanted in left if sum(map(mul, wanted, prices)) <= room]
             filler.recent.insert(0, dict(zip(kinds, prices, strict=True)))
             del filler.recent[_MOST_RECENT:]
 

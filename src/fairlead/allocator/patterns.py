@@ -120,12 +120,13 @@ class Patterns:
         self.work = 0
         """How much was looked at."""
 
-    def prices_against(self, wanted: Counts, sorts: Sequence[Sort]) -> Counts | None:
+    def prices_against(self, wanted: Counts, sorts: Sequence[Sort], others: Sequence[Counts] = ()) -> Counts | None:
         """Whole-numbered prices of kinds at which what is wanted is worth more than the bins could hold.
 
         Args:
             wanted: how many of each kind.
             sorts: the bins.
+            others: what might be wanted instead; prices that say the same of many of those are preferred.
 
         Returns:
             None where the bins could hold it in parts, or where it took too long to see.
@@ -133,8 +134,8 @@ class Patterns:
         rows = len(wanted) + len(sorts)
         if rows > _MOST_ROWS:
             return None
-        simplex = _Simplex(wanted, sorts)
-        prices = simplex.prices()
+        simplex = _Simplex(sorts, len(wanted))
+        prices = simplex.prices(wanted, others)
         self.work += simplex.rounds * (rows * rows + 4 * sum([len(sort.ways) or _MOST_UNITS for sort in sorts])) >> 7
         if prices is None:
             return None
@@ -151,64 +152,90 @@ class _Simplex:
     """How large a share of what is wanted the bins hold, if they could be filled in part one way and in part another.
 
     The rows say that of each kind no more is served than is held, and that of each sort no more bins are filled than
-    there are. The share is basic from the first step on, so its row of the inverse is the prices.
+    there are. What is wanted may itself be a mixture: what the bins cannot hold of any mixture, they cannot hold of any
+    part of it. A share is basic from the first step on, and the rows of all that are basic add up to the prices.
     """
 
-    def __init__(self, wanted: Counts, sorts: Sequence[Sort]) -> None:
-        self._wanted = wanted
+    def __init__(self, sorts: Sequence[Sort], kinds: int) -> None:
         self._sorts = sorts
-        rows = range(len(wanted) + len(sorts))
+        self._kinds = kinds
+        rows = range(kinds + len(sorts))
         self._inverse = [[float(row == place) for place in rows] for row in rows]
-        there = [0] * len(wanted) + [sort.times for sort in sorts]
+        there = [0] * kinds + [sort.times for sort in sorts]
         self.rounds = 0
         """How many steps were taken."""
         # No two rows are alike, so that steps on the spot do not go round in a circle.
         self._right = [amount + _NUDGE * (1 + (place + 1) * _GOLDEN % 1) for place, amount in enumerate(there)]
+        self._shares: set[int] = set()
+        """The rows in which shares are basic."""
 
-    def prices(self) -> list[float] | None:
+    def prices(self, wanted: Counts, others: Sequence[Counts]) -> list[float] | None:
         """Prices at which all that is wanted is worth more than the bins hold; None where the share is the whole."""
-        kinds = len(self._wanted)
-        share = self._enter([(kind, float(count)) for kind, count in enumerate(self._wanted) if count])
-        if share is None:
+        found: list[float] | None = None
+        mixed = [wanted]
+        if not self._enter([(kind, float(count)) for kind, count in enumerate(wanted) if count], True):
             return None
         while self.rounds < _MOST_ROUNDS:
             self.rounds += 1
-            if self._right[share] >= 1:
-                return None
-            duals = self._inverse[share]
+            if sum([self._right[row] for row in self._shares]) >= 1:
+                return found
+            duals = [sum(column) for column in zip(*[self._inverse[row] for row in self._shares], strict=True)]
             least = min(duals)
             if least < -_TINY:
                 # To have some left over is worth something.
-                if self._enter([(duals.index(least), 1.0)]) is None:
-                    return None
+                if not self._enter([(duals.index(least), 1.0)]):
+                    return found
                 continue
-            prices = [max(0.0, dual) for dual in duals[:kinds]]
-            most = _TINY
-            column: list[tuple[int, float]] = []
-            held = 0.0
-            for place, sort in enumerate(self._sorts, kinds):
-                worth, way = sort.best(prices)
-                held += sort.times * worth
-                if worth - duals[place] > most:
-                    most, column = worth - duals[place], [(place, 1.0)]
-                    for chain, count in zip(sort.chains, way, strict=True):
-                        if count:
-                            column.append((max(chain, key=prices.__getitem__), -float(count)))
-            if held < (1 - _TINY) * sum(map(mul, self._wanted, prices)):
-                return prices
-            if not column or self._enter(column) is None:
-                return None
-        return None
+            prices = [max(0.0, dual) for dual in duals[: self._kinds]]
+            most, held, column = self._best_way(prices, duals)
+            worths = [sum(map(mul, one, prices)) for one in mixed]
+            if held < (1 - _TINY) * min(worths):
+                found = prices
+                costs = [sum(map(mul, one, prices)) for one in others]
+                cheapest = min(costs, default=held + 1)
+                if cheapest > held:
+                    return found
+                other = others[costs.index(cheapest)]
+                mixed.append(other)
+                if not self._enter([(kind, float(count)) for kind, count in enumerate(other) if count], True):
+                    return found
+                continue
+            dearest = min(worths)
+            if 1 - dearest > max(most, _TINY):
+                one = mixed[worths.index(dearest)]
+                if not self._enter([(kind, float(count)) for kind, count in enumerate(one) if count], True):
+                    return found
+            elif not column or not self._enter(column):
+                return found
+        return found
 
-    def _enter(self, column: Sequence[tuple[int, float]]) -> int | None:
-        """Lets a column into the basis; returns its row, or None where nothing limits it."""
+    def _best_way(self, prices: list[float], duals: list[float]) -> tuple[float, float, list[tuple[int, float]]]:
+        """How much the best way to fill a bin is worth more than it costs, what all bins hold, and its column."""
+        most = _TINY
+        column: list[tuple[int, float]] = []
+        held = 0.0
+        for place, sort in enumerate(self._sorts, self._kinds):
+            worth, way = sort.best(prices)
+            held += sort.times * worth
+            if worth - duals[place] > most:
+                most, column = worth - duals[place], [(place, 1.0)]
+                for chain, count in zip(sort.chains, way, strict=True):
+                    if count:
+                        column.append((max(chain, key=prices.__getitem__), -float(count)))
+        return most, held, column
+
+    def _enter(self, column: Sequence[tuple[int, float]], share: bool = False) -> bool:
+        """Lets a column into the basis, which is a share of something wanted or not; False where nothing limits it."""
         change = [sum([line[row] * factor for row, factor in column]) for line in self._inverse]
         ratios = [
             (right / by, row) for row, (right, by) in enumerate(zip(self._right, change, strict=True)) if by > _TINY
         ]
         if not ratios:
-            return None
+            return False
         _, out = min(ratios)
+        self._shares.discard(out)
+        if share:
+            self._shares.add(out)
         by = change[out]
         line = self._inverse[out] = [entry / by for entry in self._inverse[out]]
         right = self._right[out] = self._right[out] / by
@@ -218,4 +245,4 @@ class _Simplex:
                     entry - factor * other for entry, other in zip(self._inverse[row], line, strict=True)
                 ]
                 self._right[row] = max(0.0, self._right[row] - factor * right)
-        return out
+        return True
