@@ -53,11 +53,10 @@ def promising(mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int], filler:
     except TooManyError:
         sorts = []
     kinds = [mixes.kinds[kind] for kind in route.kinds]
-    known = [(prices, room_at(prices, sorts)) for prices in _applied(filler.recent, kinds)] if sorts else []
     vain = 0
     left = [(mix, wanted) for _, mix, wanted in sorted(slack)]
-    for prices, room in known:
-        left = [(mix, wanted) for mix, wanted in left if sum(map(mul, wanted, prices)) <= room]
+    for known in _applied(filler.recent, kinds) if sorts else ():
+        left = _affordable(left, known, sorts)
     while left:
         (mix, wanted), *left = left
         others = [other for _, other in left]
@@ -66,10 +65,17 @@ def promising(mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int], filler:
             vain += 1
             yield mix
         else:
-            room = room_at(prices, sorts)
-            left = [(mix, wanted) for mix, wanted in left if sum(map(mul, wanted, prices)) <= room]
+            left = _affordable(left, prices, sorts)
             filler.recent.insert(0, dict(zip(kinds, prices, strict=True)))
             del filler.recent[_MOST_RECENT:]
+
+
+def _affordable(
+    left: Sequence[tuple[Counts, Counts]], prices: Counts, sorts: Sequence[Sort]
+) -> list[tuple[Counts, Counts]]:
+    """The mixes, each with what is wanted in another order, that are not too much at these prices."""
+    room = room_at(prices, sorts)
+    return [(mix, wanted) for mix, wanted in left if sum(map(mul, wanted, prices)) <= room]
 
 
 def _applied(recent: Iterable[Mapping[Kind, int]], kinds: Sequence[Kind]) -> list[Counts]:
