@@ -38,12 +38,12 @@ manifests:
 # nothing is built.
 test-cluster: install
 	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube
-	$(BIN)/python -m pytest -m cluster tests/cluster
+	$(BIN)/python -m pytest -m cluster tests/cluster -n 2 --dist loadfile $(ARGS)
 
 # Drivers on a real kubelet and containerd (docs/real-kubernetes.md): needs root, and runc (Debian: apt-get install runc).
 test-node: install
 	test -n "$$KUBEBUILDER_ASSETS" || $(MAKE) kube kube-node
-	$(BIN)/python -m pytest -m node tests/node
+	$(BIN)/python -m pytest -m node tests/node $(ARGS)
 
 # Faults at every write of the controller (docs/faults.md); FAIRLEAD_FAULTS says how many, FAIRLEAD_SEED repeats a run.
 test-faults: install

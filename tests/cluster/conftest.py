@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,13 @@ import pytest
 from kube import Api, ControlPlane, MissingProgramError, find_programs
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder whose path is short: drivers listen on Unix sockets below it, whose paths take 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="fl-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
