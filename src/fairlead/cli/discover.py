@@ -28,8 +28,8 @@ def driver_option(command: _Command) -> _Command:
         "drivers",
         multiple=True,
         metavar="NAME[=ARGUMENT]",
-        help="A driver, may be repeated: simulated=FILE[,node=NAME][,faults=FILE][,recover=SECONDS], or your own, as "
-        "package.module:Class.",
+        help="A driver, may be repeated: nvidia, network, bluefield, power, spyre (docs/drivers has their arguments), "
+        "simulated=FILE[,node=NAME][,faults=FILE][,recover=SECONDS], or your own, as package.module:Class.",
     )(command)
 
 
@@ -103,6 +103,8 @@ def discover(
     click.echo(render(Objects(slices=found), form, f"Found by fairlead node discover on {node_name}."), nl=False)
     for problem in problems:
         click.echo(f"Warning: {problem}", err=True)
+    if not found:
+        click.echo("no devices were found", err=True)
     raise SystemExit(1 if problems else 0)
 
 
