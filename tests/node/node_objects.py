@@ -30,9 +30,9 @@ def container(name: str, resources: Mapping[str, Any], command: str = "run") -> 
     return {**made, "resources": {key: value for key, value in resources.items() if value}}
 
 
-def driver_access(plane: ControlPlane, node: RealNode) -> None:
+def driver_access(plane: ControlPlane, node: RealNode, *drivers: str, binding: bool = False) -> None:
     """Writes the driver's kubeconfig: the documented rights, and a token of a pod that runs on the node."""
-    free = plane.service_account("driver", rules(*DRIVERS))
+    free = plane.service_account("driver", rules(*(drivers or DRIVERS), binding=binding))
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",

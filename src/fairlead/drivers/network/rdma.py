@@ -41,6 +41,7 @@ class RdmaDevice(msgspec.Struct, frozen=True, omit_defaults=True):
 def rdma_devices(files: Files, problems: Problems) -> dict[str, RdmaDevice]:
     """All RDMA devices by the address of their PCI function."""
     found: dict[str, RdmaDevice] = {}
+    files.exists(CONNECTIONS)  # preparing asks for it: so a recording has it
     for name in files.listed(_FOLDER):
         with problems.of(f"RDMA device {name}"):
             try:
