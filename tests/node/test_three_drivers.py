@@ -196,7 +196,7 @@ def test_three_drivers_serve_one_claim(unit: Unit) -> None:
     assert {roots[device] for device in unit.results("p").values()} == {NEAR}
     assert set(roots.values()) != {NEAR}
     unit.check_devices()
-    assert unit.prepared() == dict.fromkeys((GPU, NIC, DPU), {unit.uid("unit"): "completed"})
+    assert unit.prepared() == {driver: {unit.uid("unit"): "completed"} for driver in (GPU, NIC, DPU)}
     unit.delete("p")
     assert unit.leftovers() == NOTHING
 
@@ -206,7 +206,7 @@ def test_a_driver_refuses_until_its_trouble_is_over(unit: Unit, failing: str) ->
     trouble, reason = REFUSALS[failing]
     unit.trouble(**trouble)
     unit.claimed()
-    unit.wait(lambda: any(failing in one and reason in one for one in unit.events("p")), "an event with the reason")
+    unit.wait(lambda: any(reason in one for one in unit.events("p")), "an event with the reason")
     unit.wait(lambda: unit.consistent(failing), "the other drivers to have all of the claim or nothing")
     waiting = [one["state"]["waiting"]["reason"] for one in unit.status("p").values()]
     assert waiting == ["ContainerCreating", "ContainerCreating"]

@@ -11,7 +11,7 @@ from fairlead.driver.inventory import make_inventory
 from fairlead.driver.slices import Publication, problems_of
 from fairlead.drivers.bluefield.agents import Agents, PortReport, Report
 from fairlead.drivers.bluefield.config import DRIVER
-from fairlead.drivers.bluefield.discovery import find_dpus
+from fairlead.drivers.bluefield.discovery import RDMA_CM, find_dpus
 from fairlead.drivers.bluefield.driver import BlueFieldDriver
 from fairlead.drivers.bluefield.functions import Function
 from fairlead.drivers.bluefield.options import Options, read_options
@@ -158,6 +158,17 @@ def test_a_recording_is_discovered_as_the_machine(tmp_path: Path, mode: str) -> 
     first = BlueFieldDriver(RecordingMachine(here.machine(Told()), kept), WITH_AGENT).discover()
     assert BlueFieldDriver(RecordedMachine(kept), WITH_AGENT).discover() == first
     assert {"devlink", "dpu-agents"} <= kept.doors.keys()
+
+
+def test_a_recording_has_what_preparing_asks_for(tmp_path: Path) -> None:
+    here, kept = host(tmp_path, "dpu"), Recording()
+    here.tree.file(RDMA_CM)
+    BlueFieldDriver(RecordingMachine(here.machine(Told()), kept), WITH_AGENT).discover()
+    files = RecordedMachine(kept).files
+    function = here.path(f"{SLOT}.3")
+    assert files.text(f"{function}/net/enp59s0f0v0/address") == "02:00:00:00:00:00"
+    assert files.listed(f"{function}/infiniband_verbs") == ["uverbs2"]
+    assert files.exists(RDMA_CM)
 
 
 def test_an_agent_that_does_not_answer_is_told_and_its_devices_stay(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -22,6 +23,7 @@ from fairlead.drivers.bluefield.vpd import Vpd, read_vpd
 from fairlead.hardware import Files, HardwareError, PciFunction, Problems, pci_function, pci_functions
 
 VENDOR: Final = 0x15B3
+RDMA_CM: Final = "/dev/infiniband/rdma_cm"
 MODELS: Final = {0xA2D2: "BlueField", 0xA2D6: "BlueField-2", 0xA2DC: "BlueField-3", 0xA2DF: "BlueField-4"}
 """Device ids of physical functions, from the PCI id list and the kernel's mlx5 driver."""
 Mode = Literal["dpu", "nic", ""]
@@ -142,6 +144,13 @@ def sub_functions(pci: PciFunction, files: Files) -> Iterable[HostFunction]:
 
 def _host_function(function: Function, pci: PciFunction, path: str, files: Files) -> HostFunction:
     interfaces, rdma = files.listed(f"{path}/net"), files.listed(f"{path}/infiniband")
+    # Preparing asks for these: so a recording has them.
+    files.listed(f"{path}/infiniband_verbs")
+    for name in interfaces[:1]:
+        with suppress(OSError):
+            files.text(f"{path}/net/{name}/address")
+    if rdma:
+        files.exists(RDMA_CM)
     return HostFunction(function, pci, path, next(iter(interfaces), ""), next(iter(rdma), ""))
 
 

@@ -11,12 +11,11 @@ from typing import Final
 
 from fairlead.driver import ClaimDevice, DeviceNode, Edits, NetDevice, PrepareError
 from fairlead.drivers.bluefield.config import FunctionConfig
-from fairlead.drivers.bluefield.discovery import Dpu, HostFunction, host_function
+from fairlead.drivers.bluefield.discovery import RDMA_CM, Dpu, HostFunction, host_function
 from fairlead.drivers.bluefield.functions import Function
 from fairlead.hardware import Files
 
 _VFIO: Final = "vfio-pci"
-_RDMA_CM: Final = "/dev/infiniband/rdma_cm"
 _POLL: Final = 0.05
 
 
@@ -60,8 +59,8 @@ def edits_of(files: Files, device: ClaimDevice, found: HostFunction) -> tuple[Ed
     if config.rdma:
         verbs = files.listed(f"{found.path}/infiniband_verbs")
         nodes = [DeviceNode(path=f"/dev/infiniband/{one}") for one in verbs]
-        if verbs and files.exists(_RDMA_CM):
-            nodes.append(DeviceNode(path=_RDMA_CM))
+        if verbs and files.exists(RDMA_CM):
+            nodes.append(DeviceNode(path=RDMA_CM))
     return Edits(net_devices=[NetDevice(found.interface, name)], device_nodes=nodes), name
 
 
