@@ -30,6 +30,8 @@ pytestmark = pytest.mark.node
 GPU, NIC, DPU = "gpu.nvidia.com", "dra.net", "dpu.fairlead.dev"
 QUESTION = {GPU: "/dev/nvidia1", NIC: "links", DPU: DPU_FUNCTION}
 """What each driver asks while it prepares its device."""
+ALONE = QUESTION | {DPU: f"{DPU_FUNCTION}/infiniband_verbs"}
+"""The same, what no other driver asks: the network driver looks at all PCI functions."""
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     GPU: ({"gone": [QUESTION[GPU]]}, "/dev/nvidia1: not there"),
     NIC: ({"refuses": {QUESTION[NIC]: "netlink: No buffer space available"}}, "No buffer space available"),
@@ -227,7 +229,7 @@ def test_a_pod_goes_while_a_driver_refuses(unit: Unit, failing: str) -> None:
 
 @pytest.mark.parametrize("dying", [GPU, NIC, DPU])
 def test_the_process_is_killed_while_one_driver_prepares(unit: Unit, dying: str) -> None:
-    unit.trouble(slow={QUESTION[dying]: 30})
+    unit.trouble(slow={ALONE[dying]: 30})
     unit.claimed()
     unit.wait(lambda: list(unit.prepared()[dying].values()) == ["started"], "the driver to prepare")
     unit.node.signal("driver", signal.SIGKILL)
