@@ -133,6 +133,19 @@ class Readiness:
     """Whether waiting is useless: makes the failure conditions true, and the scheduler looks for another device."""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A claim that holds devices of the driver, seen from the process that has `--shared-pools`."""
+
+    claim: Claim
+    node: str
+    """The node that the allocation is bound to; empty where it is bound to none."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of that node; none where it has gone."""
+    since: str = ""
+    """What tells this allocation of the claim from an earlier one."""
+
+
 class Driver(ABC):
     """A driver for one kind of hardware on one node."""
 
@@ -142,6 +155,9 @@ class Driver(ABC):
     """The kinds of opaque configuration that users may write."""
     plugin_resources: ClassVar[Sequence[str]] = ()
     """Regular expressions over the names of resources under which device plugins offer the same hardware."""
+    known_from_slices: ClassVar[bool] = False
+    """Whether nodes take the pools that many nodes reach from their ResourceSlices, and do not call `discover`: for
+    hardware that is managed elsewhere, so that no node needs a way to its manager."""
     unhealthy_effect: Effect = "NoSchedule"
     """The effect of the taint `DRIVER/unhealthy`: NoExecute also ends the pods that use the device."""
     recover_after: float = 30.0
@@ -181,6 +197,18 @@ class Driver(ABC):
             PrepareError: it cannot be told now.
         """
         return ()
+
+    def settle(self, held: Sequence[Held]) -> float:
+        """Brings shared hardware in line with all claims that hold devices of the driver, whatever went before.
+
+        Called in the process that has `--shared-pools` only, with claims as they were just read of the API server: at a
+        start, whenever a claim of the driver changes, and when the time is over. What no claim holds any more was
+        unprepared on its node before, for that is when kubelet lets a claim be given back.
+
+        Returns:
+            seconds after which to call again at the latest.
+        """
+        return 60.0
 
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         """Calls `changed` whenever `discover` has news, until `stop` is set. Without it the kit looks now and then."""

@@ -84,7 +84,7 @@ class Binder:
         Args:
             api: the way to the API server.
             driver: its name.
-            node: the node's name.
+            node: the node's name; empty for all nodes, where the pools are those that many nodes reach.
             pools: what is published now; None as long as that is not known.
             ask: asks the driver about a claim.
             log: is told what was written, and what went wrong.
@@ -92,7 +92,7 @@ class Binder:
         self._api = api
         self._driver: Final = driver
         self._node: Final = node
-        self._marks: Final = (f'"{driver}"'.encode(), f'"{node}"'.encode())
+        self._marks: Final = [f'"{one}"'.encode() for one in (driver, node) if one]
         self._pools = pools
         self._ask = ask
         self._log = log
@@ -212,7 +212,7 @@ class Binder:
 
 
 def waiting(claim: ResourceClaim, driver: str, node: str) -> list[DeviceRequestAllocationResult]:
-    """The devices of a claim of this driver and node that have binding conditions, as long as not all conditions of the
+    """The devices of a claim of this driver and node (empty: any) that have binding conditions, as long as not all conditions of the
     claim's devices of the driver are true and none has failed; else none. All of them are told together: what one field
     manager applies replaces what it applied before.
     """
@@ -290,18 +290,25 @@ def _entry(result: DeviceRequestAllocationResult, conditions: Sequence[Condition
 
 
 def _is_on(claim: ResourceClaim, node: str) -> bool:
-    """Whether the allocation is bound to the node: the form that schedulers give devices of one node."""
+    """Whether the allocation is bound to the node, or to any where it is empty."""
+    bound = node_of(claim)
+    return bound == node if node else bound != ""
+
+
+def node_of(claim: ResourceClaim) -> str:
+    """The node that the allocation is bound to, in the form that schedulers give devices of one node; else empty."""
     selector = claim.status.allocation.node_selector if claim.status.allocation else None
     if selector is None:
-        return False
+        return ""
     fields = [field for term in selector.node_selector_terms for field in term.match_fields]
-    return any(one.key == "metadata.name" and list(one.values) == [node] for one in fields)
+    return next((one.values[0] for one in fields if one.key == "metadata.name" and len(one.values) == 1), "")
 
 
 def _explained(error: Exception, driver: str) -> str:
     if isinstance(error, ApiError) and error.status == 403:
         return (
             f"{error}; for binding conditions the driver's ServiceAccount needs list and watch on resourceclaims, "
-            f"patch on resourceclaims/status, associated-node:patch on resourceclaims/driver for {driver}"
+            f"patch on resourceclaims/status, associated-node:patch (arbitrary-node:patch with --shared-pools) on "
+            f"resourceclaims/driver for {driver}"
         )
     return str(error)

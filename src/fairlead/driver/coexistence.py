@@ -1,4 +1,4 @@
-"""Which devices a driver must not publish, because a device plugin of the node offers them to other pods.
+"""Which devices a driver must not publish, because others offer them: a device plugin of the node, or a shared pool.
 
 kube-scheduler counts what a device plugin offers and what ResourceSlices hold apart from each other, so a device in
 both is given away twice. Pure:
@@ -8,6 +8,8 @@ both is given away twice. Pure:
 * With a device goes what shares hardware with it: its whole, and all parts of that.
 * Where a plugin offers a resource that is known to be this hardware, under ids that name none of the devices (an index,
   say), nothing can be told apart, and all devices are withheld.
+* A device that a fabric has attached to this node is still one of the fabric's pool, where it was allocated: the node's
+  own driver, which finds it like any other, leaves it there. The two know it by its UUID or its serial number.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from fairlead.driver.author import Pool
 from fairlead.resource import Device
 
 _IDENTITIES: Final = ("uuid", "pcibusid", "pciaddress", "pciaddr")
+_WORLDWIDE: Final = ("uuid", "serialnumber", "serial")
 _SHORT: Final = re.compile(r"[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 
@@ -57,6 +60,33 @@ def withhold(pools: Iterable[Pool], offers: Iterable[Offer], resources: Sequence
     return [_without(pool, by_identity, blind) for pool in found]
 
 
+def withhold_shared(pools: Iterable[Pool], identities: Mapping[str, str]) -> list[Pool]:
+    """The pools of this node without devices that are in a pool that many nodes reach, each with lines that say so.
+
+    Args:
+        pools: as discovered.
+        identities: UUIDs and serial numbers of the devices in shared pools, with the place of each for people.
+    """
+    found = []
+    for pool in pools:
+        reasons: dict[str, str] = {}
+        for device in pool.devices if pool.reach is None else ():
+            for identity in identities_of(device):
+                if identity in identities:
+                    reasons[_whole(pool, device.name)] = f"it belongs to {identities[identity]}"
+        found.append(_leave_out(pool, reasons))
+    return found
+
+
+def identities_of(device: Device) -> list[str]:
+    """What tells a device from all others in the world: its UUID and its serial number."""
+    return [
+        _normal(value.string)
+        for name, value in device.attributes.items()
+        if value.string and name.rpartition("/")[2].lower() in _WORLDWIDE
+    ]
+
+
 def _without(pool: Pool, by_identity: Mapping[str, str], blind: Mapping[str, str]) -> Pool:
     reasons: dict[str, str] = {}
     for device in pool.devices:
@@ -67,6 +97,11 @@ def _without(pool: Pool, by_identity: Mapping[str, str], blind: Mapping[str, str
         resource, device_id = min(blind.items())
         text = f"a device plugin offers {resource} under ids that name no device, such as {device_id!r}"
         reasons = {_whole(pool, device.name): text for device in pool.devices} | reasons
+    return _leave_out(pool, reasons)
+
+
+def _leave_out(pool: Pool, reasons: Mapping[str, str]) -> Pool:
+    """The pool without the wholes that have a reason, and their parts."""
     if not reasons:
         return pool
     gone = {device.name: reasons[whole] for device in pool.devices if (whole := _whole(pool, device.name)) in reasons}

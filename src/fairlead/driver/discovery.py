@@ -6,12 +6,13 @@ What could not be read is told when it begins and when it ends, not at every loo
 from __future__ import annotations
 
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from fairlead.driver.author import Driver, Pool
-from fairlead.driver.coexistence import Offer, withhold
+from fairlead.driver.coexistence import Offer, withhold, withhold_shared
 from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
+from fairlead.driver.shared import Shared
 from fairlead.driver.slices import Publication, problems_of
 from fairlead.driver.steps import Log
 
@@ -30,18 +31,25 @@ class Discovery:
         self._log: Final = log
         self._problems: set[str] = set()
 
-    def look(self, offers: Collection[Offer]) -> Inventory:
+    def look(self, offers: Collection[Offer], shared: Shared | None = None) -> Inventory:
         """What is there now and may be published.
 
         Args:
             offers: what device plugins of the node offer.
+            shared: what is published of pools that many nodes reach; None where it is not known, or where these pools
+                are discovered to be published.
 
         Raises:
             DiscoveryError: the driver failed, or what it found cannot be published.
         """
         try:
-            found = self._driver.discover()
+            if self._driver.known_from_slices and shared is not None:
+                found: Pool | Iterable[Pool] = shared.pools(self._driver.name)
+            else:
+                found = self._driver.discover()
             pools = withhold([found] if isinstance(found, Pool) else found, offers, self._driver.plugin_resources)
+            if shared is not None:
+                pools = withhold_shared(pools, shared.identities(self._driver.name))
             inventory = make_inventory(pools, self._of.node)
         except DiscoveryError:
             raise

@@ -24,7 +24,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from fairlead.driver.api import Api, ApiError, apply_device_status, get_claim
-from fairlead.driver.author import Driver, Health, Pool, PrepareError, Readiness
+from fairlead.driver.author import Driver, Health, Held, Pool, PrepareError, Readiness
 from fairlead.driver.batches import Batches
 from fairlead.driver.binding import Binder
 from fairlead.driver.claims import for_author, read_claim
@@ -37,6 +37,8 @@ from fairlead.driver.metrics import DriverMetrics, Levels, NodeMetrics
 from fairlead.driver.podresources import SOCKET, PodResourcesError, offers
 from fairlead.driver.record import Record
 from fairlead.driver.services import ClaimRef, HealthOf
+from fairlead.driver.settling import Settler
+from fairlead.driver.shared import Shared, read_shared
 from fairlead.driver.slices import Publication
 from fairlead.driver.steps import Answer, Log
 from fairlead.driver.store import StoreError
@@ -102,6 +104,11 @@ class DriverPlugin:
         self._pod_resources: Final = pod_resources
         self._offers: frozenset[Offer] = frozenset()
         self._not_said = ""
+        self._shared: Shared | None = None
+        """What is published of pools that many nodes reach; None as long as that is not known."""
+        self._settler: Settler | None = None
+        if shared_pools and type(driver).settle is not Driver.settle:
+            self._settler = Settler(api, driver.name, self._settle, log)
         self._look: Final = asyncio.Event()
         self._told: Final = asyncio.Condition()
         self._tracker: Final = HealthTracker(
@@ -138,6 +145,11 @@ class DriverPlugin:
         if self.tells_health:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hear(), _FIRST_HEALTH)
+        if self._settler is not None:
+            try:
+                await self._settler.round()
+            except (ApiError, msgspec.MsgspecError) as error:
+                self._log("claims cannot be followed", problem=str(error))
         await self._discover()
 
     async def run(self) -> None:
@@ -153,8 +165,11 @@ class DriverPlugin:
                 tasks.create_task(self._report())
                 tasks.create_task(self._follow_plugins())
                 if type(self.driver).allocated is not Driver.allocated:
-                    ask = Binder(self._api, self.driver.name, self._node, lambda: self.pools, self._ready, self._log)
+                    node = "" if self._shared_pools else self._node
+                    ask = Binder(self._api, self.driver.name, node, lambda: self.pools, self._ready, self._log)
                     tasks.create_task(ask.run())
+                if self._settler is not None:
+                    tasks.create_task(self._settler.run())
                 if self.tells_health:
                     tasks.create_task(self._ask_health())
         finally:
@@ -231,6 +246,8 @@ class DriverPlugin:
 
     async def _prepare(self, ref: ClaimRef) -> tuple[str, tuple[Answer, ...] | str]:
         with self._metrics.call("prepare") as done:
+            if self.driver.known_from_slices:
+                await self._discover()
             claim = await self._fetch(ref)
             if isinstance(claim, ApiError):
                 outcome: Any = PrepareError(f"{_label(ref)}: cannot be read from the API server: {claim}")
@@ -274,6 +291,14 @@ class DriverPlugin:
             self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
             raise PrepareError(f"the driver failed: {type(error).__name__}: {error}") from error
 
+    async def _settle(self, held: Sequence[Held]) -> float:
+        """Tells the driver which claims hold its devices; seconds until the next time."""
+        try:
+            return await self._in_thread(self.driver.settle, held)
+        except Exception as error:  # whatever the author's code raises
+            self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
+            return _POLL_HEALTH
+
     async def _recover(self) -> None:
         """Puts right what the last process left, once; tried again with each call until it can be done."""
         if self._recovered:
@@ -295,14 +320,16 @@ class DriverPlugin:
         """Whether discovery worked; what was known stays where it did not."""
         try:
             await self._ask_kubelet()
-            self._engine.inventory = await self._in_thread(self._discovery.look, self._offers)
+            await self._ask_shared()
+            self._engine.inventory = await self._in_thread(self._discovery.look, self._offers, self._shared)
         except DiscoveryError as error:
             self._metrics.discovery_failed()
             self._log("discovery failed", problem=str(error))
             return False
-        self._known = True
+        # What many nodes reach must not be published by this one, too: as long as it is not known, nothing is.
+        self._known = self._shared_pools or self._shared is not None
         await self._publish()
-        return True
+        return self._known
 
     async def _follow_plugins(self) -> None:
         while True:
@@ -311,6 +338,15 @@ class DriverPlugin:
             await self._ask_kubelet()
             if self._offers != before:
                 self._look.set()
+
+    async def _ask_shared(self) -> None:
+        """Keeps in mind what is published for many nodes; what was known stays where the API server does not say."""
+        if self._shared_pools:
+            return
+        try:
+            self._shared = await read_shared(self._api)
+        except (ApiError, msgspec.MsgspecError) as error:
+            self._log("not known what many nodes reach", problem=str(error))
 
     async def _ask_kubelet(self) -> None:
         """Keeps in mind what device plugins offer; what was known stays where kubelet does not say."""

@@ -13,6 +13,7 @@ from fairlead.driver import Driver
 from fairlead.hardware import LiveMachine, Machine
 
 NAMES: Final = {
+    "fabric": "fairlead.drivers.fabric:make",
     "bluefield": "fairlead.drivers.bluefield:make",
     "network": "fairlead.drivers.network:make",
     "nvidia": "fairlead.drivers.nvidia:make",
