@@ -26,6 +26,8 @@ class Answers:
     ) -> bytes:
         if self.failing:
             raise self.failing.pop(0)
+        if path.endswith("/resourceslices"):
+            return b'{"metadata": {}, "items": []}'
         name = path.split("/resourceclaims/")[1].removesuffix("/status")
         if name not in self.claims:
             raise ApiError(404, f'resourceclaims.resource.k8s.io "{name}" not found')

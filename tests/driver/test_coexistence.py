@@ -155,7 +155,7 @@ def test_a_driver_publishes_what_the_plugins_leave_and_the_rest_when_they_go(tmp
         told = lambda event, **fields: log.append((event, fields.get("problem")))  # noqa: E731
         steps = Steps(gpus, SpecFolder(gpus.name, tmp_path / "cdi"), MetadataFolder(gpus.name, tmp_path), told)
         engine = Engine(gpus, Store(tmp_path / "store", "boot"), steps, told)
-        plugin = DriverPlugin(gpus, engine, None, "node-1", told, pod_resources=socket)
+        plugin = DriverPlugin(gpus, engine, Answers(), "node-1", told, pod_resources=socket)
         await plugin.start()
         assert names(plugin.pools) == ["gpu-1"]
         problem = "gpu-0: is not published: a device plugin offers it as nvidia.com/gpu"

@@ -212,9 +212,9 @@ class Binder:
 
 
 def waiting(claim: ResourceClaim, driver: str, node: str) -> list[DeviceRequestAllocationResult]:
-    """The devices of a claim of this driver and node (empty: any) that have binding conditions, as long as not all conditions of the
-    claim's devices of the driver are true and none has failed; else none. All of them are told together: what one field
-    manager applies replaces what it applied before.
+    """The devices of a claim of this driver and node (empty: any) that have binding conditions, as long as not all
+    conditions of the claim's devices of the driver are true and none has failed; else none. All of them are told
+    together: what one field manager applies replaces what it applied before.
     """
     if claim.status.allocation is None or not _is_on(claim, node):
         return []

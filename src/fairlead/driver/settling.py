@@ -1,4 +1,4 @@
-"""Tells a driver of shared hardware which claims hold its devices: all of them, read anew whenever one may have changed.
+"""Tells a driver of shared hardware which claims hold its devices: all of them, read anew when one may have changed.
 
 Runs in the one process that has `--shared-pools`, for drivers with `Driver.settle`. Level-triggered: nothing is
 remembered between two rounds, so a process that was killed loses nothing. Each round reads the claims from the API
@@ -161,7 +161,7 @@ class Settler:
 
 
 def holding(claim: ResourceClaim, driver: str) -> Held | None:
-    """What a claim holds of the driver, without labels of the node; None for nothing. Who only observes holds nothing."""
+    """What a claim holds of the driver, without labels of the node; None for nothing, or if it only observes."""
     allocation = claim.status.allocation
     if allocation is None:
         return None

@@ -1,4 +1,4 @@
-"""The pools that many nodes reach, as nodes see them: in the ResourceSlices that the process with `--shared-pools` wrote.
+"""The pools that many nodes reach, as nodes see them: by the slices that `--shared-pools` wrote.
 
 Nodes need them for two things: to leave alone what is in such a pool although they find it in their own machine, since
 the fabric has attached it here (`coexistence`), and to prepare devices of drivers whose hardware is managed elsewhere

@@ -3,7 +3,7 @@
 `resource-blocks` has a CompositionService with blocks, zones and systems (DMTF DSP2050), by actions or by PATCH;
 `connections` has a PCIe fabric with endpoints and connections. Attaching and detaching are tasks that take their time.
 Faults are fields: refusals, tasks that fail, 503, ETags that are stale, devices that are lost, sessions that end, and
-the client killed before or after its n-th request is done.
+the client killed at a moment.
 
 It notes what must never happen (`violations`): a device attached that is attached, or detached that is not.
 """
@@ -27,7 +27,7 @@ TASKS = f"{ROOT}/TaskService/Tasks"
 Json = dict[str, Any]
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(text)
         self.status = status
@@ -84,8 +84,8 @@ class Emulator:
     stale: int = 0
     lost: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
-    kill: tuple[int, str, int] | None = None
-    """Which request of the client (from 1), `before` or `after` it is done, and the client's process."""
+    kill: tuple[str, int] | None = None
+    """When the client dies (`before attach`, `after detach`, `reading attach`, `read 3`), and its process."""
     # What happened
     attached: dict[str, str] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
@@ -97,6 +97,7 @@ class Emulator:
         self._lock = threading.RLock()
         self._tags: dict[str, int] = {}
         self._tokens: set[str] = set()
+        self._reads = 0
 
     def __enter__(self) -> Emulator:
         emulator = self
@@ -135,30 +136,42 @@ class Emulator:
         self._server.shutdown()
         self._server.server_close()
 
+    def arm(self, moment: str, victim: int) -> None:
+        """The client dies at a moment."""
+        with self._lock:
+            self._reads, self.kill = 0, (moment, victim)
+
     def end_sessions(self) -> None:
         self._tokens.clear()
 
     def handle(self, method: str, path: str, body: Json, headers: dict[str, str]) -> tuple[int, dict[str, str], Any]:
         with self._lock:
             self.requests += 1
-            at, when, victim = self.kill or (0, "", 0)
             self._advance()
-            if self.requests == at and when == "before":
-                self._shoot(victim)
-                return 500, {}, None
+            writes = len(self.writes)
+            if method == "GET":
+                self._reads += 1
+                last = self.writes[-1].split()[0] if self.writes else ""
+                if self._shoot(f"read {self._reads}") or (self._reads == 2 and self._shoot(f"reading {last}")):
+                    return 500, {}, None
             try:
                 answer = self._serve(method, path.rstrip("/"), body, headers)
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 info = [{"MessageId": "Base.1.13.GeneralError", "Message": str(refusal), "Severity": "Critical"}]
                 error = {"code": "Base.1.13.GeneralError", "message": str(refusal), "@Message.ExtendedInfo": info}
                 answer = (refusal.status, refusal.headers, {"error": error})
-            if self.requests == at and when == "after":
-                self._shoot(victim)
+            if len(self.writes) > writes:
+                self._reads = 0
+                self._shoot(f"after {self.writes[-1].split()[0]}")
             return answer
 
-    def _shoot(self, victim: int) -> None:
-        self.kill = None
+    def _shoot(self, moment: str) -> bool:
+        """Kills the client, if this is the moment; nothing more is done for it then."""
+        if self.kill is None or self.kill[0] != moment:
+            return False
+        victim, self.kill = self.kill[1], None
         os.kill(victim, signal.SIGKILL)
+        return True
 
     def settled(self) -> bool:
         with self._lock:
@@ -192,15 +205,17 @@ class Emulator:
         return f'"{self._tags.get(path, 1)}"'
 
     def _begin(self, verb: str, name: str, system: str, payload: Json) -> tuple[int, dict[str, str], Json]:
+        if self._shoot(f"before {verb}"):
+            raise RefusalError(500, "nobody waits for it")
         self.writes.append(f"{verb} {name} {system}")
         if any(one.name == name and one.state == "Running" for one in self.tasks):
             self.violations.append(f"{verb} {name}: while it is changed")
-            raise Refusal(409, f"{name} is being changed")
+            raise RefusalError(409, f"{name} is being changed")
         if (verb == "attach") == (name in self.attached):
             self.violations.append(f"{verb} {name}: attached to {self.attached.get(name)}")
-            raise Refusal(409, f"{name}: cannot {verb} it now")
+            raise RefusalError(409, f"{name}: cannot {verb} it now")
         if verb == "attach" and name in self.refuse:
-            raise Refusal(*self.refuse[name])
+            raise RefusalError(*self.refuse[name])
         task = Task(str(len(self.tasks) + 1), verb, name, system, time.monotonic() + self.seconds, payload)
         self.tasks.append(task)
         self._bump(self._path(name), f"{ROOT}/Systems/{system}")
@@ -221,17 +236,17 @@ class Emulator:
         lower = {name.lower(): value for name, value in headers.items()}
         if method == "POST" and path == f"{ROOT}/SessionService/Sessions":
             if (body.get("UserName"), body.get("Password")) != (self.user, self.password):
-                raise Refusal(401, "wrong user or password")
+                raise RefusalError(401, "wrong user or password")
             token = f"token-{self.requests}"
             self._tokens.add(token)
             place = f"{ROOT}/SessionService/Sessions/{self.requests}"
             return 201, {"X-Auth-Token": token, "Location": place}, {"@odata.id": place, "Id": "1", "Name": "s"}
         open_ = path in (ROOT, f"{ROOT}/SessionService", f"{ROOT}/SessionService/Sessions")
         if self.user and not open_ and lower.get("x-auth-token") not in self._tokens:
-            raise Refusal(401, "no session")
+            raise RefusalError(401, "no session")
         if self.unavailable > 0 and not open_:
             self.unavailable -= 1
-            raise Refusal(503, "the manager is starting", {"Retry-After": "1"})
+            raise RefusalError(503, "the manager is starting", {"Retry-After": "1"})
         if method == "GET":
             found = self._get(path)
             if "@odata.etag" not in found:
@@ -251,7 +266,7 @@ class Emulator:
 
     def _check(self, tag: str | None, path: str) -> None:
         if tag is not None and tag != self._tag(path):
-            raise Refusal(412, f"{path} has changed")
+            raise RefusalError(412, f"{path} has changed")
 
     def _write_block(
         self, method: str, path: str, body: Json, headers: dict[str, str], payload: Json
@@ -259,7 +274,7 @@ class Emulator:
         parts = path.split("/")
         system = parts[4] if len(parts) > 4 and parts[3] == "Systems" else ""
         if system not in self.systems:
-            raise Refusal(404, f"{path}: is not there")
+            raise RefusalError(404, f"{path}: is not there")
         here = f"{ROOT}/Systems/{system}"
         if method == "PATCH" and path == here:
             self._check(headers.get("if-match"), here)
@@ -267,7 +282,7 @@ class Emulator:
             have = {name for name, of in self.attached.items() if of == system}
             new, gone = wanted - have - set(self._anchors(system)), have - wanted
             if len(new) + len(gone) != 1:
-                raise Refusal(400, "one change at a time")
+                raise RefusalError(400, "one change at a time")
             name = next(iter(new | gone))
             self._must_be_there(name)
             # The manager's task names the block, as the block is in the request where it is added.
@@ -275,7 +290,7 @@ class Emulator:
             return self._begin("attach" if new else "detach", name, system, payload)
         action = path.rpartition("ComputerSystem.")[2]
         if method != "POST" or self.patch_only or action not in ("AddResourceBlock", "RemoveResourceBlock"):
-            raise Refusal(405, f"{method} {path}: is not possible")
+            raise RefusalError(405, f"{method} {path}: is not possible")
         name = body["ResourceBlock"]["@odata.id"].rpartition("/")[2]
         self._must_be_there(name)
         self._check(body.get("ComputerSystemETag"), here)
@@ -295,24 +310,26 @@ class Emulator:
             name = path.rpartition("/")[2]
             self._check(headers.get("if-match"), path)
             if name not in self.attached:
-                raise Refusal(404, f"{path}: is not there")
+                raise RefusalError(404, f"{path}: is not there")
             return self._begin("detach", name, self.attached[name], payload)
-        raise Refusal(405, f"{method} {path}: is not possible")
+        raise RefusalError(405, f"{method} {path}: is not possible")
 
     def _must_be_there(self, name: str) -> None:
         if name not in self._names() or name in self.lost:
-            raise Refusal(404, f"{name}: is not there")
+            raise RefusalError(404, f"{name}: is not there")
 
     def _anchors(self, system: str) -> list[str]:
         return [f"Compute-{system}"]
 
     def _get(self, path: str) -> Json:
         if path.rpartition("/")[2] in self.broken:
-            raise Refusal(500, "internal error")
+            raise RefusalError(500, "internal error")
         fixed: dict[str, Callable[[], Json]] = {
             ROOT: self._root,
-            f"{ROOT}/SessionService": lambda: {"Id": "s", "Name": "s", "ServiceEnabled": True}
-            | {"Sessions": _link(f"{ROOT}/SessionService/Sessions")},
+            f"{ROOT}/SessionService": lambda: (
+                {"Id": "s", "Name": "s", "ServiceEnabled": True}
+                | {"Sessions": _link(f"{ROOT}/SessionService/Sessions")}
+            ),
             f"{ROOT}/SessionService/Sessions": lambda: _members([]),
             f"{ROOT}/TaskService": lambda: {"Tasks": _link(TASKS)},
             TASKS: lambda: _members([f"{TASKS}/{one.id}" for one in self.tasks]),
@@ -324,7 +341,7 @@ class Emulator:
                 return self._task(task)
         found = self._blocks(path) if self.kind == "resource-blocks" else self._fabric(path)
         if found is None:
-            raise Refusal(404, f"{path}: is not there")
+            raise RefusalError(404, f"{path}: is not there")
         return found
 
     def _root(self) -> Json:

@@ -17,6 +17,7 @@ from tests.drivers.fabric.bench import DRIVER, POOLS, config, driver_of, held, n
 from tests.drivers.fabric.emulator import Emulator, Hardware, gpus
 
 KINDS = ("resource-blocks", "connections")
+WHEN = ("before", "after", "reading")
 
 
 @pytest.fixture(params=[*KINDS, "patch"])
@@ -158,13 +159,13 @@ def test_a_manager_that_never_answered_leaves_what_is_published(tmp_path: Path) 
 def test_503_in_the_middle_of_a_change(box: Emulator, tmp_path: Path) -> None:
     claim = held(POOLS[box.kind], "gpu-gpu-0", "node-1")
     path = config(tmp_path, box)
+    driver = driver_of(path)
+    driver.settle([])
     before = box.requests
-    driver_of(path).settle([])
+    driver.settle([])
     reading = box.requests - before
     for nth in range(reading, reading + 4):
-        driver = driver_of(path)
         settle(driver, [])
-        box.kill = None
         calls = box.requests
         original = box._serve
 
@@ -287,38 +288,28 @@ def test_zones_make_pools_of_their_own(tmp_path: Path) -> None:
         assert said(driver, wrong) == [(False, True, "system Sys-1 of node node-1 does not reach the device")]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_process_killed_at_any_request_neither_leaks_nor_attaches_twice(
-    kind: str, when: str, tmp_path: Path
-) -> None:
+MOMENTS = ("read 1", "read 8", *(f"{when} {verb}" for verb in ("detach", "attach") for when in WHEN))
+
+
+def test_a_process_killed_at_any_moment_neither_leaks_nor_attaches_twice(box: Emulator, tmp_path: Path) -> None:
     """One claim goes and another comes, so that each run detaches and attaches; a second process ends what is left."""
-    with Emulator(kind, seconds=0.15) as box:
-        path = config(tmp_path, box)
-        pool = POOLS[kind]
-        turns = ([[pool, "gpu-gpu-0", "node-1", "a"]], [[pool, "gpu-gpu-1", "node-2", "b"]])
-        expected = ({"GPU-0": "Sys-1"}, {"GPU-1": "Sys-2"})
-        at, kills, turn = 1, 0, 0
-        settle(driver_of(path), [held(*one) for one in turns[1]])
-        while True:
-            wanted = turns[turn % 2]
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.drivers.fabric.bench", str(path), json.dumps(wanted)]
-            )
-            box.kill = (box.requests + at, when, process.pid)
-            status = process.wait(60)
-            done = box.kill is not None  # it came to its end before that request
-            box.kill = None
-            assert status == (0 if done else -9)
-            kills += not done
-            settle(driver_of(path), [held(*one) for one in wanted])
-            assert box.attached == expected[turn % 2], f"killed {when} request {at}"
-            assert box.violations == []
-            if done:
-                break
-            turn += 1
-            at += 2 if at > 12 else 3  # the changes come after the first reading
-        assert kills > 5
-        settle(driver_of(path), [])
-        assert box.attached == {}
-        assert box.violations == []
+    box.seconds = 0.15
+    path = config(tmp_path, box)
+    pool = POOLS[box.kind]
+    turns = ([[pool, "gpu-gpu-0", "node-1", "a"]], [[pool, "gpu-gpu-1", "node-2", "b"]])
+    expected = ({"GPU-0": "Sys-1"}, {"GPU-1": "Sys-2"})
+    settle(driver_of(path), [held(*one) for one in turns[1]])
+    for turn, moment in enumerate(MOMENTS):
+        wanted = turns[turn % 2]
+        begun = len(box.writes)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.drivers.fabric.bench", str(path), json.dumps(wanted)], stdin=subprocess.PIPE
+        )
+        box.arm(moment, process.pid)
+        assert process.wait(60) == -9, moment
+        settle(driver_of(path), [held(*one) for one in wanted])
+        assert box.attached == expected[turn % 2], moment
+        assert box.violations == [], moment
+        assert len(box.writes) == begun + 2, moment  # nothing was begun twice
+    settle(driver_of(path), [])
+    assert box.attached == {}

@@ -43,17 +43,17 @@ class BlockBox(Box):
                 for block in links(self.get(path), "Links", "ResourceBlocks"):
                     zones.setdefault(block, []).append(path)
         reach: dict[str, set[str]] = {}
-        for path, block in blocks.items():
-            if _ANCHORS & set(block.get("ResourceBlockType") or ()):
+        for path, resource in blocks.items():
+            if _ANCHORS & set(resource.get("ResourceBlockType") or ()):
                 for zone in zones.get(path, ()):
-                    reach.setdefault(zone, set()).update(map(last, links(block, "Links", "ComputerSystems")))
+                    reach.setdefault(zone, set()).update(map(last, links(resource, "Links", "ComputerSystems")))
         units = {}
-        for path, block in blocks.items():
-            parts = [one for name in _PARTS for one in links(block, name)]
-            if not parts or _ANCHORS & set(block.get("ResourceBlockType") or ()):
+        for path, resource in blocks.items():
+            parts = [one for name in _PARTS for one in links(resource, name)]
+            if not parts or _ANCHORS & set(resource.get("ResourceBlockType") or ()):
                 continue
             with problems.of(f"{self.manager.name}: {last(path)}"):
-                units[path] = self._unit(path, block, parts[0], zones.get(path, []), reach, tasks)
+                units[path] = self._unit(path, resource, parts[0], zones.get(path, []), reach, tasks)
         return View(units)
 
     def _unit(

@@ -72,6 +72,8 @@ class Box(ABC):
         self.manager: Final = manager
         self._details: Final[dict[str, tuple[str, dict[str, Any]]]] = {}
         """What a device is, by the path of its resource: only its owner's state changes."""
+        self._ended: set[str] = set()
+        """Paths of tasks that have come to an end."""
 
     @abstractmethod
     def read(self, problems: Problems) -> View:
@@ -119,7 +121,11 @@ class Box(ABC):
         if not tasks:
             return []
         found = []
-        for path in self.members(link(self.get(tasks), "Tasks")):
+        paths = list(self.members(link(self.get(tasks), "Tasks")))
+        self._ended &= set(paths)
+        for path in paths:
+            if path in self._ended:
+                continue  # managers keep many
             try:
                 task = self.get(path)
             except HardwareError as error:
@@ -129,7 +135,13 @@ class Box(ABC):
             if task.get("TaskState") in _RUNNING:
                 payload = task.get("Payload") or {}
                 found.append(f"{payload.get('TargetUri', '')} {payload.get('JsonBody', '')} ")
+            else:
+                self._ended.add(path)
         return found
+
+    def forget(self) -> None:
+        """The manager did not answer, and may start again with the same numbers for other tasks."""
+        self._ended.clear()
 
     def root(self) -> Json:
         """The service root."""

@@ -1,8 +1,7 @@
-"""The driver. In the process with `--shared-pools` it keeps managers in line with claims (`settle`); on nodes it prepares
-what is attached.
+"""The driver: keeps managers in line with claims in the process with `--shared-pools`, and prepares devices on nodes.
 
-All that it knows of what is attached it has just read from the managers. What it keeps in memory only spares time: which
-task of its own may have failed, and what was refused lately. A process that starts anew tries such a thing once more.
+All that it knows of what is attached it has just read from the managers. What it keeps in memory only spares time:
+which task of its own may have failed, and what was refused lately. A new process tries such a thing once more.
 """
 
 from __future__ import annotations
@@ -194,6 +193,7 @@ class FabricDriver(Driver):
                 found = box.read(problems).units.values()
             except HardwareError as error:
                 self._silent[name] = str(error)
+                box.forget()
                 continue
             self._unread += problems
             rules = self._options.devices

@@ -17,8 +17,6 @@ The first rule that matches says what a resource is; one that none matches is le
 this driver alone: attached to a node without a claim, it is taken back.
 """
 
-
-
 from __future__ import annotations
 
 import re

@@ -1,0 +1,292 @@
+"""A fabric's devices on a real control plane: scheduled, attached, bound, prepared, given back, in one slice all the time.
+
+Kubernetes' scheduler and controllers act; the manager is the emulator, which hot-plugs into the trees of two nodes; the
+processes are those of `fairlead node`: one with --shared-pools, and one on each node that runs the fabric's driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.driver import Claim, Driver, Pool, PreparedDevice
+from fairlead.hardware import Machine
+from fairlead.resource import Device, DeviceAttribute
+from kube import ControlPlane, MissingProgramError, fake_node, find_programs
+from kube import Options as PlaneOptions
+from tests.drivers.fabric.bench import DRIVER, config
+from tests.drivers.fabric.emulator import Emulator
+from tests.hardware.tree import Tree
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "driver"))
+
+from kubelet import register
+
+pytestmark = pytest.mark.cluster
+
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+NODES = {"node-1": "Sys-1", "node-2": "Sys-2"}
+SLICES = "/apis/resource.k8s.io/v1/resourceslices"
+CLAIMS = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
+PODS = "/api/v1/namespaces/default/pods"
+GPU = "gpu.example.com"
+
+
+class LocalGpus(Driver):
+    """The vendor's driver of a node: it publishes every GPU that it finds in the machine, wherever that came from."""
+
+    name = GPU
+
+    def __init__(self, machine: Machine) -> None:
+        self._files = machine.files
+
+    def discover(self) -> Pool:
+        found = self._files.listed("/sys/bus/pci/devices")
+        uuids = {one: self._files.text(f"/sys/bus/pci/devices/{one}/uuid") for one in found}
+        return Pool(
+            [
+                Device(name=f"gpu-{number}", attributes={"uuid": DeviceAttribute(string=uuid)})
+                for number, uuid in enumerate(uuids.values())
+            ]
+        )
+
+    def prepare(self, claim: Claim) -> list[PreparedDevice]:
+        return []
+
+    def unprepare(self, claim: Claim) -> None:
+        return None
+
+    def watch(self, changed: Callable[[], None], stop: threading.Event) -> None:
+        while not stop.wait(0.2):
+            changed()
+
+
+def local_gpus(argument: str, node: str, machine: Machine) -> list[Driver]:
+    return [LocalGpus(machine)]
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    try:
+        find_programs(COMPONENTS)
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+    with ControlPlane(PlaneOptions(components=COMPONENTS, gates={})) as plane:
+        for name in NODES:
+            node = fake_node(name)
+            node["metadata"].setdefault("labels", {})["kubernetes.io/hostname"] = name
+            plane.api.create(node)
+        plane.api.create(
+            {
+                "apiVersion": "resource.k8s.io/v1",
+                "kind": "DeviceClass",
+                "metadata": {"name": "fabric-gpu"},
+                "spec": {"selectors": [{"cel": {"expression": f"device.driver == '{DRIVER}'"}}]},
+            }
+        )
+        yield plane
+
+
+class Kernel:
+    """The trees of both nodes: a device that is attached appears there, one that is removed or detached goes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.events: list[str] = []
+        for node in NODES:
+            Tree(root / node).folder("/sys/bus/pci/devices")
+            Tree(root / node).file("/sys/bus/pci/rescan")
+            Tree(root / node).file("/sys/devices/pci0000:00/0000:01:00.0/uuid", "GPU-of-the-board")
+            (root / node / "sys/bus/pci/devices/0000:01:00.0").symlink_to("/sys/devices/pci0000:00/0000:01:00.0")
+            place = "/sys/devices/pci0000:00/0000:01:00.0"
+            for name, value in {"vendor": "0x10de", "device": "0x2330", "class": "0x030200", "numa_node": 0}.items():
+                Tree(root / node).file(f"{place}/{name}", value)
+
+    def change(self, name: str, system: str, attached: bool) -> None:
+        node = next(one for one, of in NODES.items() if of == system)
+        if not attached:
+            removed = self.removed(node, name)
+            self.events.append(f"detach {name} {'after' if removed else 'without'} removal")
+            address = self.address(name)
+            (self.root / node / f"sys/bus/pci/devices/{address}").unlink(missing_ok=True)
+            shutil.rmtree(self.root / node / f"sys/devices/pci0000:60/{address}", ignore_errors=True)
+            return
+        tree = Tree(self.root / node)
+        number = int(name[-1])
+        path = tree.pci(
+            self.address(name), vendor=0x10DE, device=0x2331, class_code=0x030200, root="pci0000:60", driver="nvidia"
+        )
+        tree.file(f"{path}/uuid", f"GPU-1111-{number}")
+        tree.file(f"{path}/remove", "")
+        serial = f"SN-00{number}".encode()
+        field = b"SN" + bytes([len(serial)]) + serial
+        tree.file(f"{path}/vpd", b"\x82\x03\x00GPU" + b"\x90" + len(field).to_bytes(2, "little") + field)
+        tree.file(f"{path}/drm/renderD{128 + number}/dev", "226:128")
+        tree.file(f"/dev/dri/renderD{128 + number}", "")
+        self.events.append(f"attach {name}")
+
+    def address(self, name: str) -> str:
+        return f"0000:6{name[-1]}:00.0"
+
+    def removed(self, node: str, name: str) -> bool:
+        path = self.root / node / f"sys/devices/pci0000:60/{self.address(name)}/remove"
+        return path.exists() and path.read_text() == "1"
+
+
+class Watcher(threading.Thread):
+    """Follows all slices, and notes whenever a UUID is in two of them."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        super().__init__(daemon=True)
+        self.slices: dict[str, dict[str, Any]] = {}
+        self.events = 0
+        self.doubles: list[str] = []
+        self.seen: set[str] = set()
+        self._plane = plane
+
+    def run(self) -> None:
+        for event in self._plane.api.watch(SLICES):
+            item = event["object"]
+            self.slices[item["metadata"]["name"]] = item
+            if event["type"] == "DELETED":
+                del self.slices[item["metadata"]["name"]]
+            self.events += 1
+            places: dict[str, list[str]] = {}
+            for one in self.slices.values():
+                for device in one["spec"].get("devices", []):
+                    uuid = device.get("attributes", {}).get("uuid", {}).get("string", "")
+                    if uuid and uuid != "GPU-of-the-board":
+                        places.setdefault(uuid, []).append(one["spec"]["driver"])
+            self.seen |= places.keys()
+            self.doubles += [f"{uuid}: {where}" for uuid, where in places.items() if len(where) > 1]
+
+
+@contextmanager
+def killed(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(true: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+    return found
+
+
+def pod_with_claim(plane: ControlPlane, name: str) -> None:
+    claim = {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "fabric-gpu"}}]}},
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "containers": [{"name": "c", "image": "i", "resources": {"claims": [{"name": "gpu"}]}}],
+            "resourceClaims": [{"name": "gpu", "resourceClaimName": name}],
+        },
+    }
+    plane.api.create(claim)
+    plane.api.create(pod)
+
+
+def test_a_pod_gets_a_device_of_the_fabric_and_gives_it_back(plane: ControlPlane, tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    log = (tmp_path / "log").open("wb")
+
+    def start(name: str, *more: str, root: Path | None = None) -> subprocess.Popen[bytes]:
+        home = tmp_path / "homes" / name
+        command = [sys.executable, "-c", "from fairlead.cli import main; main()", "node", "--node-name", name]
+        command += ["--driver", f"tests.drivers.fabric.plain:make={path},{root or ''}"]
+        command += ["--kubeconfig", str(plane.kubeconfig), "--plugins-dir", str(home / "p"), *more]
+        command += ["--registry-dir", str(home / "r"), "--cdi-dir", str(home / "cdi")]
+        if root is not None:
+            command += ["--root", str(root), "--driver", "tests.cluster.test_fabric:local_gpus"]
+        return subprocess.Popen(command, stderr=log)
+
+    def fabric_devices() -> list[str]:
+        found = [one for one in plane.api.items(SLICES) if one["spec"]["driver"] == DRIVER]
+        return sorted(device["name"] for one in found for device in one["spec"].get("devices", []))
+
+    async def on_node(node: str, call: str, uid: str, name: str) -> Any:
+        plugins = await register(tmp_path / "homes" / node / "r")
+        ours = next(one for one in plugins if one.name == DRIVER)
+        try:
+            return (await getattr(ours, call)((uid, name)))[uid]
+        finally:
+            for one in plugins:
+                await one.close()
+
+    with ExitStack() as stack:
+        box = stack.enter_context(Emulator(seconds=0.5, on_change=kernel.change))
+        path = config(tmp_path, box)
+        watcher = Watcher(plane)
+        watcher.start()
+        for node in NODES:
+            stack.enter_context(killed(start(node, root=tmp_path / node)))
+        shared = stack.enter_context(killed(start("publisher", "--shared-pools")))
+        until(lambda: fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"], "published")
+        local = lambda: [one for one in watcher.slices.values() if one["spec"]["driver"] == GPU]  # noqa: E731
+        until(lambda: len(local()) == len(NODES), "the vendor's driver publishes its own")
+        for node in NODES:
+            until(lambda node=node: len(list((tmp_path / "homes" / node / "r").glob("*.sock"))) == 2, "sockets")
+
+        box.seconds = 3.0
+        pod_with_claim(plane, "train")
+        status = until(lambda: plane.api.get(f"{CLAIMS}/train").get("status", {}).get("allocation"), "allocated")
+        assert status["devices"]["results"][0]["bindingConditions"] == [f"{DRIVER}/Attached"]
+        until(lambda: box.writes, "attaching has begun")
+        assert "nodeName" not in plane.api.get(f"{PODS}/train")["spec"]
+        shared.kill()  # while the device is being attached
+        shared.wait()
+        shared = stack.enter_context(killed(start("publisher", "--shared-pools")))
+        node = until(lambda: plane.api.get(f"{PODS}/train")["spec"].get("nodeName"), "bound")
+        (entry,) = plane.api.get(f"{CLAIMS}/train")["status"]["devices"]
+        assert [(one["type"], one["status"]) for one in entry["conditions"]] == [(f"{DRIVER}/Attached", "True")]
+        (unit,) = box.attached
+        assert box.attached == {unit: NODES[node]}
+        assert box.writes == [f"attach {unit} {NODES[node]}"]
+
+        uid = plane.api.get(f"{CLAIMS}/train")["metadata"]["uid"]
+        (device,), error = asyncio.run(on_node(node, "prepare", uid, "train"))
+        assert error == ""
+        assert device
+        (spec,) = (tmp_path / "homes" / node / "cdi").iterdir()
+        edits = json.loads(spec.read_text())["devices"][0]["containerEdits"]
+        assert [one["path"] for one in edits["deviceNodes"]] == [f"/dev/dri/renderD{128 + int(unit[-1])}"]
+        assert fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"]
+        found = b"is not published: it belongs to pool rack-zone-1 of fabric.fairlead.dev"
+        until(lambda: found in (tmp_path / "log").read_bytes(), "the vendor's driver finds the device, and leaves it")
+        assert {len(one["spec"]["devices"]) for one in local()} == {1}
+
+        assert asyncio.run(on_node(node, "unprepare", uid, "train")) == ""
+        assert kernel.removed(node, unit)
+        plane.api.delete(f"{PODS}/train", 0)
+        plane.api.delete(f"{CLAIMS}/train")
+        until(lambda: f"gpu-{unit.lower()}" not in fabric_devices(), "it is not offered before it is back")
+        until(lambda: box.attached == {}, "detached")
+        until(lambda: fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"], "back in the pool")
+        assert kernel.events == [f"attach {unit}", f"detach {unit} after removal"]
+        assert box.violations == []
+        assert watcher.doubles == []
+        assert watcher.seen == {"GPU-1111-0", "GPU-1111-1"}
+        assert watcher.events >= 5
