@@ -1,4 +1,4 @@
-"""A fabric's devices on a real control plane: scheduled, attached, bound, prepared, given back, in one slice all the time.
+"""A fabric's devices on a real control plane: allocated, attached, bound, prepared, given back, never in two slices.
 
 Kubernetes' scheduler and controllers act; the manager is the emulator, which hot-plugs into the trees of two nodes; the
 processes are those of `fairlead node`: one with --shared-pools, and one on each node that runs the fabric's driver.
@@ -38,8 +38,8 @@ pytestmark = pytest.mark.cluster
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NODES = {"node-1": "Sys-1", "node-2": "Sys-2"}
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
-CLAIMS = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
-PODS = "/api/v1/namespaces/default/pods"
+CLAIMS = "/apis/resource.k8s.io/v1/namespaces/ml/resourceclaims"
+PODS = "/api/v1/namespaces/ml/pods"
 GPU = "gpu.example.com"
 
 
@@ -83,6 +83,7 @@ def plane() -> Iterator[ControlPlane]:
     except MissingProgramError as error:
         pytest.skip(str(error))
     with ControlPlane(PlaneOptions(components=COMPONENTS, gates={})) as plane:
+        plane.namespace("ml")
         for name in NODES:
             node = fake_node(name)
             node["metadata"].setdefault("labels", {})["kubernetes.io/hostname"] = name
@@ -153,6 +154,7 @@ class Watcher(threading.Thread):
         self.events = 0
         self.doubles: list[str] = []
         self.seen: set[str] = set()
+        self.taints: set[str] = set()
         self._plane = plane
 
     def run(self) -> None:
@@ -165,6 +167,7 @@ class Watcher(threading.Thread):
             places: dict[str, list[str]] = {}
             for one in self.slices.values():
                 for device in one["spec"].get("devices", []):
+                    self.taints |= {taint["key"] for taint in device.get("taints", [])}
                     uuid = device.get("attributes", {}).get("uuid", {}).get("string", "")
                     if uuid and uuid != "GPU-of-the-board":
                         places.setdefault(uuid, []).append(one["spec"]["driver"])
@@ -193,13 +196,13 @@ def pod_with_claim(plane: ControlPlane, name: str) -> None:
     claim = {
         "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceClaim",
-        "metadata": {"name": name, "namespace": "default"},
+        "metadata": {"name": name, "namespace": "ml"},
         "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "fabric-gpu"}}]}},
     }
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default"},
+        "metadata": {"name": name, "namespace": "ml"},
         "spec": {
             "containers": [{"name": "c", "image": "i", "resources": {"claims": [{"name": "gpu"}]}}],
             "resourceClaims": [{"name": "gpu", "resourceClaimName": name}],
@@ -209,12 +212,12 @@ def pod_with_claim(plane: ControlPlane, name: str) -> None:
     plane.api.create(pod)
 
 
-def test_a_pod_gets_a_device_of_the_fabric_and_gives_it_back(plane: ControlPlane, tmp_path: Path) -> None:
+def test_from_pool_to_pod_and_back(plane: ControlPlane, tmp_path: Path) -> None:
     kernel = Kernel(tmp_path)
     log = (tmp_path / "log").open("wb")
 
     def start(name: str, *more: str, root: Path | None = None) -> subprocess.Popen[bytes]:
-        home = tmp_path / "homes" / name
+        home = tmp_path / "h" / name
         command = [sys.executable, "-c", "from fairlead.cli import main; main()", "node", "--node-name", name]
         command += ["--driver", f"tests.drivers.fabric.plain:make={path},{root or ''}"]
         command += ["--kubeconfig", str(plane.kubeconfig), "--plugins-dir", str(home / "p"), *more]
@@ -227,8 +230,13 @@ def test_a_pod_gets_a_device_of_the_fabric_and_gives_it_back(plane: ControlPlane
         found = [one for one in plane.api.items(SLICES) if one["spec"]["driver"] == DRIVER]
         return sorted(device["name"] for one in found for device in one["spec"].get("devices", []))
 
+    def free() -> list[str]:
+        found = [one for one in plane.api.items(SLICES) if one["spec"]["driver"] == DRIVER]
+        devices = [device for one in found for device in one["spec"].get("devices", [])]
+        return sorted(one["name"] for one in devices if not one.get("taints"))
+
     async def on_node(node: str, call: str, uid: str, name: str) -> Any:
-        plugins = await register(tmp_path / "homes" / node / "r")
+        plugins = await register(tmp_path / "h" / node / "r")
         ours = next(one for one in plugins if one.name == DRIVER)
         try:
             return (await getattr(ours, call)((uid, name)))[uid]
@@ -243,12 +251,12 @@ def test_a_pod_gets_a_device_of_the_fabric_and_gives_it_back(plane: ControlPlane
         watcher.start()
         for node in NODES:
             stack.enter_context(killed(start(node, root=tmp_path / node)))
-        shared = stack.enter_context(killed(start("publisher", "--shared-pools")))
+        shared = stack.enter_context(killed(start("pub", "--shared-pools")))
         until(lambda: fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"], "published")
         local = lambda: [one for one in watcher.slices.values() if one["spec"]["driver"] == GPU]  # noqa: E731
         until(lambda: len(local()) == len(NODES), "the vendor's driver publishes its own")
         for node in NODES:
-            until(lambda node=node: len(list((tmp_path / "homes" / node / "r").glob("*.sock"))) == 2, "sockets")
+            until(lambda node=node: len(list((tmp_path / "h" / node / "r").glob("*.sock"))) == 2, "sockets")
 
         box.seconds = 3.0
         pod_with_claim(plane, "train")
@@ -258,7 +266,7 @@ def test_a_pod_gets_a_device_of_the_fabric_and_gives_it_back(plane: ControlPlane
         assert "nodeName" not in plane.api.get(f"{PODS}/train")["spec"]
         shared.kill()  # while the device is being attached
         shared.wait()
-        shared = stack.enter_context(killed(start("publisher", "--shared-pools")))
+        shared = stack.enter_context(killed(start("pub", "--shared-pools")))
         node = until(lambda: plane.api.get(f"{PODS}/train")["spec"].get("nodeName"), "bound")
         (entry,) = plane.api.get(f"{CLAIMS}/train")["status"]["devices"]
         assert [(one["type"], one["status"]) for one in entry["conditions"]] == [(f"{DRIVER}/Attached", "True")]
@@ -270,7 +278,7 @@ def test_a_pod_gets_a_device_of_the_fabric_and_gives_it_back(plane: ControlPlane
         (device,), error = asyncio.run(on_node(node, "prepare", uid, "train"))
         assert error == ""
         assert device
-        (spec,) = (tmp_path / "homes" / node / "cdi").iterdir()
+        (spec,) = (tmp_path / "h" / node / "cdi").iterdir()
         edits = json.loads(spec.read_text())["devices"][0]["containerEdits"]
         assert [one["path"] for one in edits["deviceNodes"]] == [f"/dev/dri/renderD{128 + int(unit[-1])}"]
         assert fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"]
@@ -282,9 +290,9 @@ def test_a_pod_gets_a_device_of_the_fabric_and_gives_it_back(plane: ControlPlane
         assert kernel.removed(node, unit)
         plane.api.delete(f"{PODS}/train", 0)
         plane.api.delete(f"{CLAIMS}/train")
-        until(lambda: f"gpu-{unit.lower()}" not in fabric_devices(), "it is not offered before it is back")
+        until(lambda: f"{DRIVER}/returning" in watcher.taints, "it is not offered before it is back")
         until(lambda: box.attached == {}, "detached")
-        until(lambda: fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"], "back in the pool")
+        until(lambda: free() == ["gpu-gpu-0", "gpu-gpu-1"], "back in the pool")
         assert kernel.events == [f"attach {unit}", f"detach {unit} after removal"]
         assert box.violations == []
         assert watcher.doubles == []

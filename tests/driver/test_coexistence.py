@@ -8,6 +8,7 @@ import socket as sockets
 
 import grpc.aio
 import pytest
+from apiserver import Answers
 
 from fairlead.driver import Driver, Pool
 from fairlead.driver import kubelet_pb2 as pb

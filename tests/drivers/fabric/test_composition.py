@@ -32,6 +32,11 @@ def said(driver: FabricDriver, claim: object) -> list[tuple[bool, bool, str]]:
     return [(one.ready, one.failed, one.message) for one in driver.allocated(claim.claim)]  # type: ignore[attr-defined]
 
 
+def tainted(driver: FabricDriver) -> list[str]:
+    (pool,) = driver.discover()
+    return [one.name for one in pool.devices if [taint.key for taint in one.taints] == [f"{DRIVER}/returning"]]
+
+
 def test_free_devices_are_published_for_the_nodes_that_reach_them(box: Emulator, tmp_path: Path) -> None:
     driver = driver_of(config(tmp_path, box))
     (pool,) = driver.discover()
@@ -74,9 +79,10 @@ def test_a_claim_gets_its_device_and_gives_it_back(box: Emulator, tmp_path: Path
     assert names(driver.discover())[POOLS[box.kind]] == ["gpu-gpu-0", "gpu-gpu-1"]  # it stays in the pool that it is of
     box.seconds = 0.3
     driver.settle([])
-    assert names(driver.discover())[POOLS[box.kind]] == ["gpu-gpu-1"]  # not before it is back
+    assert tainted(driver) == ["gpu-gpu-0"]  # not free before it is back, and in its pool all the time
     settle(driver, [])
     assert box.attached == {}
+    assert tainted(driver) == []
     assert names(driver.discover())[POOLS[box.kind]] == ["gpu-gpu-0", "gpu-gpu-1"]
     assert box.writes == ["attach GPU-0 Sys-1", "detach GPU-0 Sys-1"]
 
@@ -217,8 +223,12 @@ def test_a_resource_that_cannot_be_read_is_named_and_not_taken_for_gone(box: Emu
     assert not failed
     assert "rack: GPU-0" in message
     (pool,) = driver.discover()
-    assert [one.name for one in pool.devices] == ["gpu-gpu-1"]
+    assert [one.name for one in pool.devices] == ["gpu-gpu-0", "gpu-gpu-1"]  # else its node would publish it
     assert any("rack: GPU-0" in one for one in pool.problems)
+    assert [(one.device, one.healthy) for one in driver.health()] == [("gpu-gpu-0", None)]
+    box.broken.clear()
+    settle(driver, [claim])
+    assert said(driver, claim) == [(True, False, "is attached to Sys-1")]
 
 
 def test_critical_health_taints_and_good_health_does_not(box: Emulator, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ A pool has one node selector, so devices that different nodes reach are in diffe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from fairlead.driver import Pool
@@ -18,6 +18,7 @@ from fairlead.resource import (
     Device,
     DeviceAttribute,
     DeviceCapacity,
+    DeviceTaint,
     NodeSelector,
     NodeSelectorRequirement,
     NodeSelectorTerm,
@@ -26,6 +27,8 @@ from fairlead.resource import (
 
 ATTACHED: Final = "Attached"
 FAILED: Final = "AttachFailed"
+RETURNING: Final = "returning"
+"""Key of the taint of a device that is still on a node."""
 
 
 def rule_of(unit: Unit, rules: Iterable[Rule]) -> Rule | None:
@@ -40,13 +43,19 @@ def place_of(unit: Unit) -> Place:
 
 
 def pools(
-    driver: str, units: Mapping[Place, Unit], rules: Iterable[Rule], managers: Mapping[str, Manager], problems: Problems
+    driver: str,
+    units: Mapping[Place, Unit],
+    returning: Collection[Place],
+    rules: Iterable[Rule],
+    managers: Mapping[str, Manager],
+    problems: Problems,
 ) -> list[Pool]:
     """The pools of devices.
 
     Args:
         driver: under whose name they are published.
         units: those that are to be published.
+        returning: those that are on a node although no claim holds them; they are tainted.
         rules: of the configuration.
         managers: by name.
         problems: gets a line for what no node reaches.
@@ -65,14 +74,16 @@ def pools(
             continue
         requirement = NodeSelectorRequirement(key=manager.nodes.key, operator="In", values=values)
         devices = [
-            _device(driver, name, unit, rule) for name, unit in members if (rule := rule_of(unit, rules)) is not None
+            _device(driver, name, unit, rule, (pool, name) in returning)
+            for name, unit in members
+            if (rule := rule_of(unit, rules)) is not None
         ]
         selector = NodeSelector(node_selector_terms=[NodeSelectorTerm(match_expressions=[requirement])])
         made.append(Pool(devices, name=pool, reach=selector))
     return made
 
 
-def _device(driver: str, name: str, unit: Unit, rule: Rule) -> Device:
+def _device(driver: str, name: str, unit: Unit, rule: Rule, returning: bool) -> Device:
     texts = {
         "type": unit.type,
         "manufacturer": unit.manufacturer,
@@ -98,6 +109,7 @@ def _device(driver: str, name: str, unit: Unit, rule: Rule) -> Device:
         name=name,
         attributes=attributes,
         capacity=memory,
+        taints=[DeviceTaint(key=f"{driver}/{RETURNING}", effect="NoSchedule")] if returning else [],
         binds_to_node=True,
         binding_conditions=[f"{driver}/{ATTACHED}"],
         binding_failure_conditions=[f"{driver}/{FAILED}"],

@@ -73,6 +73,8 @@ class FabricDriver(Driver):
         self._silent: dict[str, str] = {}
         """Managers that did not answer last time, with the reason."""
         self._unread: list[str] = []
+        self._fresh: set[Place] = set()
+        """Devices that were read last time."""
         self._pools: list[Pool] | None = None
         self._said: dict[tuple[str, Place], tuple[bool, str, bool]] = {}
         self._failed: dict[_Key, str] = {}
@@ -103,7 +105,7 @@ class FabricDriver(Driver):
             place: [one for one in all_ if (one.uid, one.since, place) not in self._failed] or all_
             for place, all_ in wants.items()
         }
-        current = {place: unit for place, unit in units.items() if unit.manager not in self._silent}
+        current = {place: unit for place, unit in units.items() if place in self._fresh}
         made = plan(
             current, open_, self._systems(), {name: one.devices_per_node for name, one in self._managers.items()}
         )
@@ -181,12 +183,13 @@ class FabricDriver(Driver):
                     yield Health(place[1], False, unit.fault, place[0])
                 elif now < until:
                     yield Health(place[1], False, why, place[0])
-                elif manager in self._silent:
-                    yield Health(place[1], None, self._silent[manager], place[0])
+                elif place not in self._fresh:
+                    why = self._silent.get(manager) or "; ".join(self._unread)
+                    yield Health(place[1], None, why, place[0])
 
     def _read(self) -> None:
         """Reads all managers; of one that does not answer what was known stays."""
-        self._silent, self._unread = {}, []
+        self._silent, self._unread, self._fresh = {}, [], set()
         for name, box in self._boxes.items():
             problems = Problems()
             try:
@@ -196,9 +199,13 @@ class FabricDriver(Driver):
                 box.forget()
                 continue
             self._unread += problems
+            known = self._units.get(name, {})
             rules = self._options.devices
             ours = [one for one in found if (rule := rule_of(one, rules)) is not None and rule.driver == self.name]
-            self._units[name] = {place_of(unit): unit for unit in ours}
+            fresh = {place_of(unit): unit for unit in ours}
+            self._fresh |= fresh.keys()
+            # What could not be read has not gone: if it left its pool, the node that it is on would publish it.
+            self._units[name] = (known if problems else {}) | fresh
 
     def _systems(self) -> dict[str, frozenset[str]]:
         """By manager the systems that are nodes, or may be."""
@@ -278,17 +285,22 @@ class FabricDriver(Driver):
         self._said = said
 
     def _published(self, held: frozenset[Place] | None) -> list[Pool]:
-        """The pools without what is on a node although no claim holds it: it is not free before it is back."""
+        """The pools, with a taint on what is on a node although no claim holds it: it is not free before it is back.
+
+        It stays in its pool meanwhile, for else the driver of that node would publish it.
+        """
         problems = Problems([*(f"{name}: {why}" for name, why in self._silent.items()), *self._unread])
         systems = self._systems()
-        units = {}
+        units, returning = {}, set()
         for manager, of in self._units.items():
             for place, unit in of.items():
-                if not unit.system or ((held is None or place in held) and unit.system in systems[manager]):
-                    units[place] = unit
-                elif unit.system not in systems[manager]:
+                if unit.system and unit.system not in systems[manager]:
                     problems.append(f"{place[1]}: is attached to {unit.system}, which is no node: it is not published")
-        found = pools(self.name, units, self._options.devices, self._managers, problems)
+                    continue
+                units[place] = unit
+                if unit.system and held is not None and place not in held:
+                    returning.add(place)
+        found = pools(self.name, units, returning, self._options.devices, self._managers, problems)
         return [replace(pool, problems=problems) if index == 0 else pool for index, pool in enumerate(found)]
 
     def _find(self, device: ClaimDevice) -> PciFunction | None:
