@@ -1,0 +1,48 @@
+"""The live door, over sushy; skipped where it is not installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fairlead.drivers.fabric import FabricDriver, read_options
+from fairlead.drivers.fabric.redfish import SushyRedfish
+from fairlead.hardware import HardwareError, LiveMachine
+from tests.drivers.fabric.bench import DRIVER, POOLS, config, held, settle
+from tests.drivers.fabric.emulator import Emulator
+
+pytest.importorskip("sushy")
+
+
+@pytest.mark.parametrize(("kind", "patch"), [("resource-blocks", False), ("resource-blocks", True), ("connections", 0)])
+def test_a_device_is_attached_and_detached_with_a_session_that_ends(tmp_path: Path, kind: str, patch: bool) -> None:
+    (tmp_path / "user").write_text("admin\n")
+    (tmp_path / "password").write_text("secret\n")
+    files = {"usernameFile": str(tmp_path / "user"), "passwordFile": str(tmp_path / "password")}
+    with Emulator(kind, patch_only=bool(patch), user="admin", password="secret") as box:
+        options = read_options(config(tmp_path, box, **files))
+        driver = FabricDriver(DRIVER, options, LiveMachine(tmp_path))
+        settle(driver, [held(POOLS[kind], "gpu-gpu-0", "node-1")], 30)
+        assert box.attached == {"GPU-0": "Sys-1"}
+        box.end_sessions()
+        box.stale = 1  # sushy's own PATCH would drop the ETag here
+        settle(driver, [], 30)
+        assert box.attached == {}
+        assert box.writes == ["attach GPU-0 Sys-1", "detach GPU-0 Sys-1"]
+        assert box.violations == []
+
+
+def test_wrong_passwords_and_refusals_have_their_code(tmp_path: Path) -> None:
+    with Emulator(user="admin", password="secret") as box:
+        (tmp_path / "w").write_text("wrong")
+        options = read_options(
+            config(tmp_path, box, usernameFile=str(tmp_path / "w"), passwordFile=str(tmp_path / "w"))
+        )
+        with pytest.raises(HardwareError, match="rack"):
+            SushyRedfish(options.managers).get("rack", "/redfish/v1/CompositionService")
+    with Emulator() as box:
+        door = SushyRedfish(read_options(config(tmp_path, box)).managers)
+        with pytest.raises(HardwareError, match="404") as caught:
+            door.get("rack", "/redfish/v1/Nothing")
+        assert caught.value.code == "404"
