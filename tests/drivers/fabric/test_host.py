@@ -1,4 +1,4 @@
-"""A node's side: attached devices are found, waited for, given to containers and removed; and what others leave alone."""
+"""A node's side: attached devices are found, waited for, given to containers, removed; others leave them alone."""
 
 from __future__ import annotations
 

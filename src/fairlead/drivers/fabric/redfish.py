@@ -108,8 +108,9 @@ class SushyRedfish(Redfish):
                 raise HardwareError(f"{manager}: {of.ca}: is no file of certificates")
             # One try: what was sent may have been done although the answer was lost.
             root = sushy.Sushy(of.url, verify=verify, auth=auth, server_side_retries=1, server_side_retries_delay=0)
-            self._open[manager] = root._conn
-        return self._open[manager]
+            # The root, not only its connector: it ends its session when nobody has it any more.
+            self._open[manager] = root
+        return self._open[manager]._conn
 
 
 def link(resource: Mapping[str, Any], *names: str) -> str:
