@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ def test_a_device_is_attached_and_detached_with_a_session_that_ends(tmp_path: Pa
         assert box.attached == {}
         assert box.writes == ["attach GPU-0 Sys-1", "detach GPU-0 Sys-1"]
         assert box.violations == []
+        del driver
+        gc.collect()  # sushy ends its session when it is collected, and must find the emulator then
 
 
 def test_wrong_passwords_and_refusals_have_their_code(tmp_path: Path) -> None:
