@@ -114,6 +114,8 @@ class Emulator:
                     self.send_response(status)
                     for name, value in headers.items():
                         self.send_header(name, value)
+                    if self.close_connection:  # the client asked for it
+                        self.send_header("Connection", "close")
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()

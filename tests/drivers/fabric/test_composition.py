@@ -231,6 +231,22 @@ def test_a_resource_that_cannot_be_read_is_named_and_not_taken_for_gone(box: Emu
     assert said(driver, claim) == [(True, False, "is attached to Sys-1")]
 
 
+def test_a_host_that_cannot_be_read_neither_detaches_nor_refuses(tmp_path: Path) -> None:
+    for kind, host in (("connections", "Host-Sys-1"), ("resource-blocks", "Compute-Sys-1")):
+        with Emulator(kind) as box:
+            driver = driver_of(config(tmp_path, box))
+            first, second = (held(POOLS[kind], f"gpu-gpu-{n}", "node-1", f"u{n}") for n in range(2))
+            settle(driver, [first])
+            box.broken.add(host)
+            assert driver.settle([first, second]) < 60
+            assert box.attached == {"GPU-0": "Sys-1"}
+            assert [failed for _, failed, _ in said(driver, second)] == [False]
+            box.broken.clear()
+            settle(driver, [first, second])
+            assert box.attached == {"GPU-0": "Sys-1", "GPU-1": "Sys-1"}
+            assert box.writes == ["attach GPU-0 Sys-1", "attach GPU-1 Sys-1"]
+
+
 def test_critical_health_taints_and_good_health_does_not(box: Emulator, tmp_path: Path) -> None:
     driver = driver_of(config(tmp_path, box))
     settle(driver, [])

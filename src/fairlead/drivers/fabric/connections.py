@@ -12,7 +12,7 @@ from typing import Final
 
 from fairlead.drivers.fabric.boxes import Box, Unit, View, concerns, fault_of
 from fairlead.drivers.fabric.redfish import Json, last, link, links
-from fairlead.hardware import Problems
+from fairlead.hardware import HardwareError, Problems
 
 _HOSTS: Final = frozenset({"ComputerSystem", "RootComplex"})
 _DEVICES: Final = frozenset(
@@ -53,9 +53,12 @@ class ConnectionBox(Box):
                 continue
             handle, connection = joined.get(path, ("", {}))
             initiators = links(connection, "Links", "InitiatorEndpoints")
-            system = hosts.get(initiators[0], initiators[0]) if initiators else ""
             state = (connection.get("Status") or {}).get("State", "")
             with problems.of(f"{self.manager.name}: {last(path)}"):
+                if handle and not (initiators and initiators[0] in hosts):
+                    # It is attached, and it cannot be told to what: then it is neither right nor wrong.
+                    raise HardwareError("is attached to a host that could not be read")
+                system = hosts[initiators[0]] if handle else ""
                 units[path] = Unit(
                     manager=self.manager.name,
                     id=last(path),

@@ -269,7 +269,10 @@ class FabricDriver(Driver):
         for place, all_ in wants.items():
             unit = units.get(place)
             for want in all_:
-                failed = self._failed.get((want.uid, want.since, place)) or made.refused.get((want.uid, place))
+                failed = self._failed.get((want.uid, want.since, place))
+                if failed is None and not (self._silent or self._unread):
+                    # What was read in part refuses nothing: a host that is missing may be there.
+                    failed = made.refused.get((want.uid, place))
                 if unit is None and (self._silent or self._unread):
                     said[want.uid, place] = (False, "; ".join([*self._silent.values(), *self._unread])[:200], False)
                 elif failed is not None:
