@@ -98,11 +98,11 @@ proto: install
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev \
-		--extra driver --extra network --extra nvidia pyproject.toml -o requirements.lock
+		--extra driver --extra fabric --extra network --extra nvidia pyproject.toml -o requirements.lock
 	echo 'ortools>=9.10' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--constraints requirements.lock - -o bench/requirements-optimize.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --constraints requirements.lock \
-		--extra driver --extra network --extra nvidia pyproject.toml -o deploy/requirements.lock
+		--extra driver --extra fabric --extra network --extra nvidia pyproject.toml -o deploy/requirements.lock
 	echo hatchling | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--constraints requirements.lock - -o deploy/requirements-build.lock
 
