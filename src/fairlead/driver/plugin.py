@@ -28,17 +28,16 @@ from fairlead.driver.author import Driver, Health, Held, Pool, PrepareError, Rea
 from fairlead.driver.batches import Batches
 from fairlead.driver.binding import Binder
 from fairlead.driver.claims import for_author, read_claim
-from fairlead.driver.coexistence import Offer
 from fairlead.driver.discovery import Discovery
 from fairlead.driver.engine import Done, Engine
 from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, tainted
 from fairlead.driver.inventory import DiscoveryError
 from fairlead.driver.metrics import DriverMetrics, Levels, NodeMetrics
-from fairlead.driver.podresources import SOCKET, PodResourcesError, offers
+from fairlead.driver.others import Others
+from fairlead.driver.podresources import SOCKET
 from fairlead.driver.record import Record
 from fairlead.driver.services import ClaimRef, HealthOf
 from fairlead.driver.settling import Settler
-from fairlead.driver.shared import Shared, read_shared
 from fairlead.driver.slices import Publication
 from fairlead.driver.steps import Answer, Log
 from fairlead.driver.store import StoreError
@@ -101,11 +100,7 @@ class DriverPlugin:
         self._thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix=driver.name)
         self._stop: Final = threading.Event()
         self._discovery: Final = Discovery(driver, Publication(driver.name, node, "", self.tells_health), log)
-        self._pod_resources: Final = pod_resources
-        self._offers: frozenset[Offer] = frozenset()
-        self._not_said = ""
-        self._shared: Shared | None = None
-        """What is published of pools that many nodes reach; None as long as that is not known."""
+        self._others: Final = Others(api, pod_resources, shared_pools, log)
         self._settler: Settler | None = None
         if shared_pools and type(driver).settle is not Driver.settle:
             self._settler = Settler(api, driver.name, self._settle, log)
@@ -319,45 +314,23 @@ class DriverPlugin:
     async def _discover(self) -> bool:
         """Whether discovery worked; what was known stays where it did not."""
         try:
-            await self._ask_kubelet()
-            await self._ask_shared()
-            self._engine.inventory = await self._in_thread(self._discovery.look, self._offers, self._shared)
+            await self._others.ask()
+            self._engine.inventory = await self._in_thread(
+                self._discovery.look, self._others.offers, self._others.shared
+            )
         except DiscoveryError as error:
             self._metrics.discovery_failed()
             self._log("discovery failed", problem=str(error))
             return False
-        # What many nodes reach must not be published by this one, too: as long as it is not known, nothing is.
-        self._known = self._shared_pools or self._shared is not None
+        self._known = self._others.known
         await self._publish()
         return self._known
 
     async def _follow_plugins(self) -> None:
         while True:
             await asyncio.sleep(_ASK_KUBELET)
-            before = self._offers
-            await self._ask_kubelet()
-            if self._offers != before:
+            if await self._others.ask_kubelet():
                 self._look.set()
-
-    async def _ask_shared(self) -> None:
-        """Keeps in mind what is published for many nodes; what was known stays where the API server does not say."""
-        if self._shared_pools:
-            return
-        try:
-            self._shared = await read_shared(self._api)
-        except (ApiError, msgspec.MsgspecError) as error:
-            self._log("not known what many nodes reach", problem=str(error))
-
-    async def _ask_kubelet(self) -> None:
-        """Keeps in mind what device plugins offer; what was known stays where kubelet does not say."""
-        problem = ""
-        try:
-            self._offers = await offers(self._pod_resources)
-        except PodResourcesError as error:
-            problem = str(error)
-        if problem and problem != self._not_said:
-            self._log("kubelet does not say what device plugins offer", problem=problem)
-        self._not_said = problem
 
     async def _publish(self) -> None:
         inventory = self._engine.inventory
