@@ -25,6 +25,7 @@ from fairlead.driver.author import (
 from fairlead.driver.cdi import DeviceNode, Edits, Hook, IntelRdt, Mount, NetDevice
 from fairlead.driver.config import Config
 from fairlead.driver.record import DeviceStatus
+from fairlead.driver.watching import look_for_changes
 
 __all__ = [
     "Claim",
@@ -45,4 +46,5 @@ __all__ = [
     "PrepareError",
     "PreparedDevice",
     "Readiness",
+    "look_for_changes",
 ]

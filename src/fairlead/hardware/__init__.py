@@ -8,6 +8,7 @@ for support, and for tests on machines without the hardware (`recording`).
 `pci` reads what all drivers need of a PCI function, with the standard attributes that Kubernetes names.
 """
 
+from fairlead.hardware.attributes import attribute
 from fairlead.hardware.doors import Door, HardwareError
 from fairlead.hardware.files import Files, LiveFiles
 from fairlead.hardware.machine import LiveMachine, Machine, RecordedMachine, RecordingMachine
@@ -28,6 +29,7 @@ __all__ = [
     "Recording",
     "RecordingError",
     "RecordingMachine",
+    "attribute",
     "pci_function",
     "pci_functions",
     "read_recording",

@@ -110,10 +110,7 @@ async def deletion_repaired(lab: Lab) -> str:
     after=("slices-published", "slices-complete"),
 )
 async def edit_repaired(lab: Lab) -> str:
-    edited = _take_device_out(lab)
-    ok = await lab.until(lab.as_before)
-    expect(ok, f"{edited} is not back after {lab.options.patience:g} s")
-    return f"{edited} was back"
+    return await _edited_comes_back(lab)
 
 
 @check(
@@ -127,9 +124,7 @@ async def edit_repaired(lab: Lab) -> str:
 async def watch_expired(lab: Lab) -> str:
     lab.store.expire()
     await lab.until(lambda: False, min(lab.options.settle, 0.3))
-    edited = _take_device_out(lab)
-    expect(await lab.until(lab.as_before), f"{edited} is not back after {lab.options.patience:g} s")
-    return f"{edited} was back"
+    return await _edited_comes_back(lab)
 
 
 @check(
@@ -240,6 +235,12 @@ def _with_devices(lab: Lab) -> ResourceSlice:
     if not found or not lab.as_before():
         raise Skip("no devices are published")
     return found[0]
+
+
+async def _edited_comes_back(lab: Lab) -> str:
+    edited = _take_device_out(lab)
+    expect(await lab.until(lab.as_before), f"{edited} is not back after {lab.options.patience:g} s")
+    return f"{edited} was back"
 
 
 def _take_device_out(lab: Lab) -> str:

@@ -24,7 +24,7 @@ from fairlead.drivers.bluefield.config import DRIVER
 from fairlead.drivers.bluefield.discovery import Dpu, HostFunction, Port
 from fairlead.drivers.bluefield.functions import Function
 from fairlead.drivers.bluefield.options import Options
-from fairlead.hardware import standard_attributes
+from fairlead.hardware import attribute, standard_attributes
 from fairlead.resource import (
     CapacityRequestPolicy,
     CapacityRequestPolicyRange,
@@ -42,7 +42,6 @@ FAILED: Final = f"{DRIVER}/Failed"
 MEGABIT: Final = 10**6
 _STEP: Final = 100 * MEGABIT
 """Bits a second: shares of bandwidth are multiples of this, and at least this."""
-_TEXT_MAX: Final = 64
 _FUNCTIONS: Final = "functions"
 
 
@@ -128,7 +127,7 @@ def _port_devices(
         made.append((device, Place(dpu.slot, function)))
     attributes = _function_attributes(physical, known) | standard_attributes(physical.pci)
     if physical.interface:
-        attributes["interface"] = _text(physical.interface)
+        attributes["interface"] = attribute(physical.interface)
     whole = _device(name, general | attributes, takes(total), known, options)
     sets = [CounterSet(name=name, counters={_FUNCTIONS: _counter(total)})] if total else []
     return made, (whole, Place(dpu.slot, physical.function)), sets
@@ -147,7 +146,11 @@ def _bandwidth(
         valid_range=CapacityRequestPolicyRange(min=Quantity.parse(str(_STEP)), step=Quantity.parse(str(_STEP))),
     )
     attributes = general | standard_attributes(port.physical.pci)
-    attributes |= {"type": _text("port"), "port": _number(port.physical.function.pf), "pfAddress": _text(address)}
+    attributes |= {
+        "type": attribute("port"),
+        "port": attribute(port.physical.function.pf),
+        "pfAddress": attribute(address),
+    }
     capacity = {"bandwidth": DeviceCapacity(Quantity.parse(str(bits)), policy)}
     device = _device(device_name("port", address), attributes, [], known, options, capacity)
     return [(device, Place(dpu.slot, port.physical.function, True))]
@@ -165,7 +168,7 @@ def _services(
     capacity = {
         name: DeviceCapacity(Quantity.parse(str(amount)), policy) for name, amount in sorted(offered.items()) if amount
     }
-    attributes = {**general, "type": _text("dpu")}
+    attributes = {**general, "type": attribute("dpu")}
     if dpu.ports:
         attributes |= standard_attributes(dpu.ports[0].physical.pci)
     return [
@@ -209,13 +212,13 @@ def _general(dpu: Dpu, known: Known) -> dict[str, DeviceAttribute]:
         "bfbVersion": report.bfb,
         "agentVersion": report.version,
     }
-    values = {name: _text(text) for name, text in texts.items() if text}
+    values = {name: attribute(text) for name, text in texts.items() if text}
     if version := _version(dpu.info.firmware or report.firmware):
         values["firmwareVersion"] = DeviceAttribute(version=version)
     if known.report is not None:
         offered = {*report.offloads, *(name for name, amount in report.services.items() if amount)}
         for name in sorted({"ovs", "ipsec", "nvmeSnap", "virtioNet"}):
-            values[name] = DeviceAttribute(bool_=name in offered)
+            values[name] = attribute(name in offered)
     return values
 
 
@@ -223,15 +226,15 @@ def _function_attributes(one: HostFunction, known: Known) -> dict[str, DeviceAtt
     function = one.function
     address = one.pci.physical or one.pci.address
     values = {
-        "type": _text(function.kind),
-        "port": _number(function.pf),
-        "pfAddress": _text(address),
-        "rdma": DeviceAttribute(bool_=bool(one.rdma)),
+        "type": attribute(function.kind),
+        "port": attribute(function.pf),
+        "pfAddress": attribute(address),
+        "rdma": attribute(bool(one.rdma)),
     }
     if function.kind != "pf":
-        values[function.kind] = _number(function.number)
+        values[function.kind] = attribute(function.number)
     if known.report is not None and (representor := known.report.representor(function)) and function.kind != "sf":
-        values["representor"] = _text(representor)
+        values["representor"] = attribute(representor)
     return values
 
 
@@ -241,14 +244,6 @@ def _version(text: str) -> str:
     if len(numbers) != 3 or not all(one.isdigit() for one in numbers):
         return ""
     return ".".join(str(int(one)) for one in numbers)
-
-
-def _text(text: str) -> DeviceAttribute:
-    return DeviceAttribute(string=text[:_TEXT_MAX])
-
-
-def _number(number: int) -> DeviceAttribute:
-    return DeviceAttribute(int_=number)
 
 
 def _counter(amount: int) -> Counter:

@@ -13,10 +13,9 @@ from fairlead.driver import Pool
 from fairlead.drivers.fabric.boxes import Unit
 from fairlead.drivers.fabric.options import Manager, Rule
 from fairlead.drivers.fabric.planning import Place
-from fairlead.hardware import Problems
+from fairlead.hardware import Problems, attribute
 from fairlead.resource import (
     Device,
-    DeviceAttribute,
     DeviceCapacity,
     DeviceTaint,
     NodeSelector,
@@ -95,15 +94,8 @@ def _device(driver: str, name: str, unit: Unit, rule: Rule, returning: bool) -> 
         "manager": unit.manager,
         "unit": unit.id,
     }
-    # 64 bytes are the most that an attribute may have.
-    attributes = {key: DeviceAttribute(string=value[:64]) for key, value in texts.items() if value}
-    for key, given in rule.attributes.items():
-        if isinstance(given, bool):
-            attributes[key] = DeviceAttribute(bool_=given)
-        elif isinstance(given, int):
-            attributes[key] = DeviceAttribute(int_=given)
-        else:
-            attributes[key] = DeviceAttribute(string=given[:64])
+    attributes = {key: attribute(value) for key, value in texts.items() if value}
+    attributes |= {key: attribute(given) for key, given in rule.attributes.items()}
     memory = {"memory": DeviceCapacity(value=Quantity.parse(f"{unit.memory_mib}Mi"))} if unit.memory_mib else {}
     return Device(
         name=name,

@@ -21,7 +21,7 @@ from fairlead.drivers.network.lldp import Neighbour
 from fairlead.drivers.network.names import Names
 from fairlead.drivers.network.objects import Objects
 from fairlead.drivers.network.settings import NAMES, Settings, matches
-from fairlead.hardware import standard_attributes
+from fairlead.hardware import attribute, standard_attributes
 from fairlead.resource import (
     CapacityRequestPolicy,
     CapacityRequestPolicyRange,
@@ -170,18 +170,18 @@ def _device(
     ours: Attributes = {}
     near = around.neighbours.get(port.link.name if port.link else "") or around.neighbours.get(port.parent)
     if rail is not None:
-        ours["rail"] = _int(rail)
+        ours["rail"] = attribute(rail)
     if near is not None:
         ours |= {"lldpSwitch": _string(near.switch), "lldpPort": _string(near.port)}
     shared = is_shared(port, settings)
     if shared or pooled:
-        ours["shared"] = _bool(True)
+        ours["shared"] = attribute(True)
     attributes: Attributes = {f"{domain}/{name}": value for name, value in (told | ours).items()}
     if port.pci is not None:
         attributes |= standard_attributes(port.pci)
         if settings.profile == "sriov":
             attributes["k8s.cni.cncf.io/deviceID"] = _string(port.pci.address)
-            attributes["dra.net/numaNode"] = _int(-1 if port.pci.numa is None else port.pci.numa)
+            attributes["dra.net/numaNode"] = attribute(-1 if port.pci.numa is None else port.pci.numa)
     capacity = _capacity(port, shared, pooled)
     counted: Sequence[DeviceCounterConsumption] = ()
     if port.pci is not None:
@@ -197,7 +197,7 @@ def _device(
 
 def _dranet(port: Port, names: Names) -> Attributes:
     pci, link, rdma = port.pci, port.link, port.rdma
-    found: Attributes = {"rdma": _bool(rdma is not None)}
+    found: Attributes = {"rdma": attribute(rdma is not None)}
     if rdma is not None:
         found["rdmaDevice"] = _string(rdma.name)
     if pci is not None:
@@ -210,27 +210,27 @@ def _dranet(port: Port, names: Names) -> Attributes:
             ),
         }
         if pci.numa is not None:
-            found["numaNode"] = _int(pci.numa)
+            found["numaNode"] = attribute(pci.numa)
         if pci.physical:
             found["pfPciAddress"] = _string(pci.physical)
     if pci is not None and (link is not None or pci.physical or pci.total_virtual):
-        found["sriov"] = _bool(pci.total_virtual > 0)
-        found["isSriovVf"] = _bool(bool(pci.physical))
+        found["sriov"] = attribute(pci.total_virtual > 0)
+        found["isSriovVf"] = attribute(bool(pci.physical))
         if pci.total_virtual:
-            found["sriovVfs"] = _int(len(pci.virtual))
+            found["sriovVfs"] = attribute(len(pci.virtual))
     if link is not None:
         v4 = [one for one in link.addresses if ":" not in one]
         v6 = [one for one in link.addresses if ":" in one]
         found |= {
             "ifName": _string(link.name),
             "mac": _string(link.mac),
-            "mtu": _int(link.mtu),
+            "mtu": attribute(link.mtu),
             "encapsulation": _string(link.encapsulation),
             "alias": _string(link.alias),
             "state": _string(link.state),
             "type": _string(link.kind or "device"),
-            "ebpf": _bool(bool(link.programs)),
-            "virtual": _bool(pci is None),
+            "ebpf": attribute(bool(link.programs)),
+            "virtual": attribute(pci is None),
         }
         if v4:
             found["ipv4"] = _string(",".join(v4))
@@ -254,10 +254,10 @@ def _sriov(port: Port, pooled: bool) -> Attributes:
         "EswitchMode": _string(port.switch_mode or "legacy"),
         "pfPciAddress": _string(pci.address if pooled else pci.physical),
         "linkType": _string("infiniband" if port.infiniband else "ethernet"),
-        "rdmaCapable": _bool(port.rdma is not None),
+        "rdmaCapable": attribute(port.rdma is not None),
     }
     if port.number is not None:
-        found["vfID"] = _int(port.number)
+        found["vfID"] = attribute(port.number)
     return found
 
 
@@ -326,12 +326,4 @@ def _string(value: str) -> DeviceAttribute:
     if len(value.encode()) > _LONGEST:
         cut = value.encode()[:_LONGEST].decode(errors="ignore")
         value = cut.rpartition(",")[0] or cut
-    return DeviceAttribute(string=value)
-
-
-def _int(value: int) -> DeviceAttribute:
-    return DeviceAttribute(int_=value)
-
-
-def _bool(value: bool) -> DeviceAttribute:
-    return DeviceAttribute(bool_=value)
+    return attribute(value)

@@ -22,7 +22,7 @@ from fairlead.drivers.nvidia.discovery import Card, Found
 from fairlead.drivers.nvidia.host import Note
 from fairlead.drivers.nvidia.nvml import Instance, Profile, System
 from fairlead.drivers.nvidia.options import Options, Shares
-from fairlead.hardware import Problems, standard_attributes
+from fairlead.hardware import Problems, attribute, standard_attributes
 from fairlead.resource import (
     CapacityRequestPolicy,
     CapacityRequestPolicyRange,
@@ -36,7 +36,6 @@ from fairlead.resource import (
 )
 
 _MIB: Final = 1 << 20
-_STRING_MAX: Final = 64
 Kind = Literal["gpu", "instance", "place"]
 """A whole GPU, an instance that is there, a place where one can be made."""
 
@@ -173,12 +172,12 @@ def _attributes(target: Target, system: System | None) -> dict[str, DeviceAttrib
         texts |= {"type": "mig", "parentUUID": gpu.uuid, "profile": target.profile.name}
         if target.instance is not None:
             texts["uuid"] = target.instance.uuid
-    found = {name: DeviceAttribute(string=text[:_STRING_MAX]) for name, text in texts.items()}
+    found = {name: attribute(text) for name, text in texts.items()}
     found["cudaComputeCapability"] = version(gpu.capability)
     if system is not None:
         found |= {"driverVersion": version(system.driver), "cudaDriverVersion": version(system.cuda)}
     if target.profile is None:
-        found["index"] = DeviceAttribute(int_=gpu.minor)
+        found["index"] = attribute(gpu.minor)
         found |= _fabric(target.card)
     return found | standard_attributes(target.card.function)
 
@@ -188,13 +187,13 @@ def _fabric(card: Card) -> dict[str, DeviceAttribute]:
     found: dict[str, DeviceAttribute] = {}
     gpu = card.gpu
     if gpu.nvlinks:
-        found["nvlinks"] = DeviceAttribute(int_=gpu.nvlinks)
+        found["nvlinks"] = attribute(gpu.nvlinks)
     if gpu.module is not None:
-        found["gpuModuleId"] = DeviceAttribute(int_=gpu.module)
+        found["gpuModuleId"] = attribute(gpu.module)
     if gpu.fabric is not None and gpu.fabric.cluster and gpu.fabric.state == "completed":
-        found["clusterUUID"] = DeviceAttribute(string=gpu.fabric.cluster)
-        found["cliqueID"] = DeviceAttribute(int_=gpu.fabric.clique)
-        found["nvlinkDomain"] = DeviceAttribute(string=f"{gpu.fabric.cluster}.{gpu.fabric.clique}")
+        found["clusterUUID"] = attribute(gpu.fabric.cluster)
+        found["cliqueID"] = attribute(gpu.fabric.clique)
+        found["nvlinkDomain"] = attribute(f"{gpu.fabric.cluster}.{gpu.fabric.clique}")
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from fairlead.drivers.power.accelerator import CLASSES, WINDOWS, Accelerator, Credits
 from fairlead.drivers.power.processors import in_short
-from fairlead.hardware import Problems
+from fairlead.hardware import Problems, attribute
 from fairlead.resource import (
     CapacityRequestPolicy,
     CapacityRequestPolicyRange,
@@ -122,10 +122,4 @@ def _as_much_as_fits(text: str) -> str:
 
 
 def _attributes(known: Mapping[str, int | str | bool]) -> dict[str, DeviceAttribute]:
-    return {name: _attribute(value) for name, value in known.items()}
-
-
-def _attribute(value: int | str | bool) -> DeviceAttribute:
-    if isinstance(value, bool):
-        return DeviceAttribute(bool_=value)
-    return DeviceAttribute(int_=value) if isinstance(value, int) else DeviceAttribute(string=value)
+    return {name: attribute(value) for name, value in known.items()}

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from typing import ClassVar, Final
 
-from fairlead.driver import Claim, DeviceNode, Driver, Edits, Health, Pool, PreparedDevice, PrepareError
+from fairlead.driver import (
+    Claim,
+    DeviceNode,
+    Driver,
+    Edits,
+    Health,
+    Pool,
+    PreparedDevice,
+    PrepareError,
+    look_for_changes,
+)
 from fairlead.drivers.power.accelerator import NODE, accelerator, credits_of, signature
 from fairlead.drivers.power.config import NxConfig
 from fairlead.drivers.power.devices import CAPACITY, class_of, device_of, devices
@@ -61,11 +71,7 @@ class PowerDriver(Driver):
 
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         """Tells when totals change, NX or processors come or go."""
-        before = signature(self._files)
-        while not stop.wait(self.poll):
-            if (now := signature(self._files)) != before:
-                before = now
-                changed()
+        look_for_changes(lambda: signature(self._files), changed, stop, self.poll)
 
     def health(self) -> Iterator[Health]:
         """Credits that were lost: the kernel has closed windows of programs that run."""

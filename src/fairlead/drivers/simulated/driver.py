@@ -11,7 +11,18 @@ from dataclasses import replace
 from threading import Event
 from typing import ClassVar, Final
 
-from fairlead.driver import Claim, Config, DeviceNode, Driver, Edits, Health, Pool, PreparedDevice, PrepareError
+from fairlead.driver import (
+    Claim,
+    Config,
+    DeviceNode,
+    Driver,
+    Edits,
+    Health,
+    Pool,
+    PreparedDevice,
+    PrepareError,
+    look_for_changes,
+)
 from fairlead.drivers.simulated.faults import Script
 
 _LOOK: Final = 0.5
@@ -76,11 +87,7 @@ class SimulatedDriver(Driver):
 
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         """Tells when something is lost or comes back."""
-        before = self._script.acting("lost").keys()
-        while not stop.wait(_LOOK):
-            if (now := self._script.acting("lost").keys()) != before:
-                before = now
-                changed()
+        look_for_changes(lambda: self._script.acting("lost").keys(), changed, stop, _LOOK)
 
     def health(self) -> list[Health]:
         """What the script says."""

@@ -14,7 +14,7 @@ from fairlead import __version__
 from fairlead.driver import Pool
 from fairlead.drivers.spyre.cards import CARD, VIRTUAL, product
 from fairlead.drivers.spyre.layout import Place
-from fairlead.hardware import PciFunction, Problems, standard_attributes
+from fairlead.hardware import PciFunction, Problems, attribute, standard_attributes
 from fairlead.resource import (
     Counter,
     CounterSet,
@@ -29,7 +29,6 @@ CARD_MEMORY: Final = 128 << 30
 """Bytes, by IBM's data sheet of the Spyre Accelerator: 128 GB of LPDDR5."""
 _COUNTER: Final = "virtual-functions"
 _NUMA: Final = "resource.kubernetes.io/numaNode"
-_LONGEST: Final = 64
 _NOWHERE: Final = Place()
 
 
@@ -116,9 +115,9 @@ def _attributes(
             f"{one.address}: is on NUMA node {one.numa} for the kernel, on {place.numa} by the topology file"
         )
     known = _ibms(one, index, cards, place) | _ours(one, near)
-    attributes = {name: _attribute(value) for name, value in known.items()} | standard_attributes(one)
+    attributes = {name: attribute(value) for name, value in known.items()} | standard_attributes(one)
     if place.numa is not None and _NUMA not in attributes:
-        attributes[_NUMA] = _attribute(place.numa)
+        attributes[_NUMA] = attribute(place.numa)
     return attributes
 
 
@@ -154,9 +153,3 @@ def _ours(one: PciFunction, near: Place) -> dict[str, int | str | bool]:
         if level.distance is not None:
             known[f"peerDistance{number}"] = level.distance
     return known
-
-
-def _attribute(value: int | str | bool) -> DeviceAttribute:
-    if isinstance(value, bool):
-        return DeviceAttribute(bool_=value)
-    return DeviceAttribute(int_=value) if isinstance(value, int) else DeviceAttribute(string=value[:_LONGEST])

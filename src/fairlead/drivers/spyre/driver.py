@@ -7,7 +7,17 @@ from pathlib import Path
 from threading import Event
 from typing import ClassVar, Final
 
-from fairlead.driver import Claim, DeviceNode, Driver, Edits, Health, Pool, PreparedDevice, PrepareError
+from fairlead.driver import (
+    Claim,
+    DeviceNode,
+    Driver,
+    Edits,
+    Health,
+    Pool,
+    PreparedDevice,
+    PrepareError,
+    look_for_changes,
+)
 from fairlead.drivers.spyre.cards import DRIVER, VIRTUAL, fault, functions, product, signature, vfio_nodes
 from fairlead.drivers.spyre.checker import BAD, HealthChecker, LiveHealthChecker
 from fairlead.drivers.spyre.config import SpyreClaimParameters
@@ -98,11 +108,7 @@ class SpyreDriver(Driver):
 
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         """Tells when functions come or go, are bound to another driver, or the topology file changes."""
-        before = self._signature()
-        while not stop.wait(self.poll):
-            if (now := self._signature()) != before:
-                before = now
-                changed()
+        look_for_changes(self._signature, changed, stop, self.poll)
 
     def health(self) -> Iterator[Health]:
         """Cards that do not answer, have no driver, or that the health checker finds faulty."""

@@ -7,7 +7,7 @@ too many problems is given up. A dump of 40 MB in JSON takes about a second.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,20 +27,8 @@ def read_paths(paths: Sequence[str], stdin: Callable[[], bytes] | None = None) -
     """All objects under the paths, and what is wrong with them; `-` stands for standard input."""
     collector = Collector()
     with collector_paused():
-        for path in paths:
-            if path == "-":
-                if stdin is None:
-                    collector.problems.append(Problem("", "", "standard input is not available", STDIN))
-                else:
-                    _read_source(collector, stdin(), STDIN)
-                continue
-            for file in _files(path, collector.problems):
-                try:
-                    data = file.read_bytes()
-                except OSError as error:
-                    collector.problems.append(Problem("", "", error.strerror or str(error), str(file)))
-                    continue
-                _read_source(collector, data, str(file))
+        for data, source in _sources(paths, stdin, collector.problems):
+            _read_source(collector, data, source)
     return collector.objects, collector.problems
 
 
@@ -58,25 +46,18 @@ def read_documents(
     """All objects under the paths as plain values with their source, of any kind, lists taken apart; and problems."""
     found: list[tuple[dict[str, Any], str]] = []
     problems: list[Problem] = []
-    for path in paths:
-        files = [None] if path == "-" else _files(path, problems)
-        for file in files:
-            source = STDIN if file is None else str(file)
-            try:
-                data = file.read_bytes() if file is not None else stdin() if stdin is not None else b""
-                text = decode_text(data)
-                if text.lstrip().startswith("{"):
-                    documents = [json.loads(text)]
-                else:
-                    documents = [one for piece, line in split_documents(text) for one in parse_yaml(piece, line)]
-            except OSError as error:
-                problems.append(Problem("", "", error.strerror or str(error), source))
-                continue
-            except (ValueError, RecursionError) as error:
-                problems.append(Problem("", "", str(error), source))
-                continue
-            for document in documents:
-                _take_apart(document, source, found, problems)
+    for data, source in _sources(paths, stdin, problems):
+        try:
+            text = decode_text(data)
+            if text.lstrip().startswith("{"):
+                documents = [json.loads(text)]
+            else:
+                documents = [one for piece, line in split_documents(text) for one in parse_yaml(piece, line)]
+        except (ValueError, RecursionError) as error:
+            problems.append(Problem("", "", str(error), source))
+            continue
+        for document in documents:
+            _take_apart(document, source, found, problems)
     return found, problems
 
 
@@ -90,6 +71,26 @@ def _take_apart(document: Any, source: str, found: list[tuple[dict[str, Any], st
             _take_apart(item, source, found, problems)
     else:
         found.append((document, source))
+
+
+def _sources(
+    paths: Sequence[str], stdin: Callable[[], bytes] | None, problems: list[Problem]
+) -> Iterator[tuple[bytes, str]]:
+    """The content of each file under the paths, and of standard input for `-`, with what problems call it."""
+    for path in paths:
+        if path == "-":
+            if stdin is None:
+                problems.append(Problem("", "", "standard input is not available", STDIN))
+            else:
+                yield stdin(), STDIN
+            continue
+        for file in _files(path, problems):
+            try:
+                data = file.read_bytes()
+            except OSError as error:
+                problems.append(Problem("", "", error.strerror or str(error), str(file)))
+                continue
+            yield data, str(file)
 
 
 def _files(path: str, problems: list[Problem]) -> list[Path]:
