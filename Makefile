@@ -17,10 +17,8 @@ install: .venv/.installed
 demo: install
 	$(BIN)/fairlead demo
 
-# The tests of the kit fork and kill themselves at every step: their processes must not have threads of other tests.
 test: install
-	$(BIN)/python -m pytest -n auto --ignore tests/driver
-	$(BIN)/python -m pytest -n auto tests/driver
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 # Real Kubernetes for tests (docs/real-kubernetes.md): built once a machine, outside this folder, from the Go module
 # registry. Minutes the first time, nothing afterwards.

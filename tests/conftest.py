@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+# Tests fork to be killed at every step; handlers that gRPC runs at a fork wait for ever beside channels of other tests.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 sys.path.insert(0, str(HERE))
 
 
