@@ -96,12 +96,13 @@ class ControlPlane:
         self.stop()
 
     def start(self) -> None:
-        """Starts the programs and waits until all of them say they are ready.
+        """Starts the programs and waits until all of them say they are ready, and pods can be made in `default`.
 
         Raises:
             MissingProgramError: a program is not on this machine.
             CertificateError: openssl is missing or failed.
             PlaneError: one ended or was not ready in time; nothing runs any more, and the folder stays.
+            TimeoutError: the controller manager made no service account in time; the same.
         """
         began = time.monotonic()
         programs = find_programs(self.options.components)
@@ -117,6 +118,7 @@ class ControlPlane:
                 self.run(name)
             for name in rest:
                 self.wait_ready(name)
+            self._wait_for_account("default")
         except BaseException:
             self.stop(keep=True)
             raise
@@ -165,10 +167,14 @@ class ControlPlane:
         """
         metadata = {"name": name, "labels": dict(labels or {})}
         self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        if "kube-controller-manager" in self._pids:
-            account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-            wait_for(lambda: self._exists(account), 30, f"the default service account of namespace {name}")
+        self._wait_for_account(name)
         return name
+
+    def _wait_for_account(self, namespace: str) -> None:
+        """Until pods can be made in it: the controller manager, where there is one, makes their service account."""
+        if "kube-controller-manager" in self._pids:
+            account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
+            wait_for(lambda: self._exists(account), 30, f"the default service account of namespace {namespace}")
 
     def service_account(self, name: str, rules: Sequence[Mapping[str, Any]], namespace: str = "default") -> Api:
         """Access as a new service account that may do what `rules` (of a ClusterRole) say, in all namespaces."""
