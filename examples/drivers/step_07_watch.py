@@ -24,6 +24,7 @@ class Cards(Driver):
 
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         before = sorted(self.folder.glob("*"))
+        changed()  # what came since the kit discovered is in no difference
         while not stop.wait(EVERY):
             now = sorted(self.folder.glob("*"))
             if now != before:

@@ -152,8 +152,10 @@ def test_watch(start: Start, cards: Path, monkeypatch: pytest.MonkeyPatch) -> No
     node.prepare(claim)
     watcher = Thread(target=node.driver.watch, args=(told.set, stop))
     watcher.start()
-    while not told.wait(0.05):
-        (cards / "card-1").unlink(missing_ok=True)
+    assert told.wait(10)
+    told.clear()
+    (cards / "card-1").unlink()
+    assert told.wait(10)
     stop.set()
     watcher.join(10)
     assert not watcher.is_alive()

@@ -211,7 +211,11 @@ class Driver(ABC):
         return 60.0
 
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
-        """Calls `changed` whenever `discover` has news, until `stop` is set. Without it the kit looks now and then."""
+        """Calls `changed` whenever `discover` has news, until `stop` is set. Without it the kit looks now and then.
+
+        The kit has discovered before it watches: whoever compares looks calls `changed` after the first one, as
+        `look_for_changes` does.
+        """
         stop.wait()
 
     def health(self) -> Iterable[Health]:

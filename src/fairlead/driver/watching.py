@@ -9,6 +9,8 @@ from threading import Event
 def look_for_changes(look: Callable[[], object], changed: Callable[[], None], stop: Event, seconds: float) -> None:
     """What `Driver.watch` may do: calls `changed` whenever a look differs from the one before, until `stop` is set.
 
+    Calls it after the first look, too: what changed since the last discovery is in no later difference.
+
     Args:
         look: what there is now, as a value that can be compared; a value of its own, not one that changes later.
         changed: as for `Driver.watch`.
@@ -16,6 +18,7 @@ def look_for_changes(look: Callable[[], object], changed: Callable[[], None], st
         seconds: between two looks.
     """
     before = look()
+    changed()
     while not stop.wait(seconds):
         if (now := look()) != before:
             before = now

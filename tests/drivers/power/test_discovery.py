@@ -162,6 +162,8 @@ def test_a_change_of_the_totals_is_told_and_of_what_is_used_is_not(partition):
     thread = threading.Thread(target=driver.watch, args=(changed.set, stop))
     thread.start()
     try:
+        assert changed.wait(10), "what came before the first look is not asked for"
+        changed.clear()
         partition.file(f"{CREDITS}/default_capabilities/nr_used_credits", 200)
         assert not changed.wait(0.2)
         credit(partition, "default", 340, 200)

@@ -170,6 +170,7 @@ class BlueFieldDriver(Driver):
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         """Looks for functions that come and go, and for what agents say anew."""
         before = self._files.listed("/sys/bus/pci/devices")
+        changed()
         while not stop.wait(_LOOK):
             now = self._files.listed("/sys/bus/pci/devices")
             if now != before or self._hearts.changed.is_set():

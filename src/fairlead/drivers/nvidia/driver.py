@@ -94,6 +94,7 @@ class GpuDriver(Driver):
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         """Listens to the GPUs, and looks whether some came or went, or were cut otherwise."""
         before = self._look()
+        changed()
         while not stop.is_set():
             events = self._nvml.wait([card.address for card in self._found.cards], _LOOK)
             if events is None:
