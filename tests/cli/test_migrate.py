@@ -64,6 +64,15 @@ def test_values_that_look_like_others_are_kept(workload):
     assert documents[1]["spec"]["template"]["spec"]["containers"][0]["args"] == ["yes", "1e3"]
 
 
+@pytest.mark.parametrize("form", ["diff", "yaml", "json"])
+def test_numbers_with_a_fraction_keep_their_text(workload, form):
+    workload.write_text(WORKLOAD.replace("{nvidia.com/gpu: 4}", "{nvidia.com/gpu: 4, cpu: 0.50}"))
+    result = run("-f", workload, "-o", form)
+    assert result.exit_code == 0, result.output
+    assert "cpu: 0.50" in result.stdout or form == "json"
+    assert '"cpu": 0.5' in result.stdout or form != "json"
+
+
 def test_a_list_of_kubectl_is_taken_apart(workload):
     text = json.dumps({"kind": "List", "items": [yaml.safe_load(WORKLOAD)]})
     result = run("-f", "-", "-o", "json", stdin=text)

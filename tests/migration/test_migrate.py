@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 
-from fairlead.migration import RULES, RuleError, migrate, read_rule
+from fairlead.migration import RULES, RuleError, answers, migrate, read_rule
 
 CLASSES = {"gpu.nvidia.com": "device.driver == 'gpu.nvidia.com'", "mig.nvidia.com": "device.driver == 'mig'"}
 
@@ -153,7 +154,87 @@ def test_a_count_that_is_none_stays_and_is_told(amount):
 def test_zero_devices_need_no_claim():
     result = claims(deployment(counts("main", "nvidia.com/gpu", 0)))
     assert [one["kind"] for one in result.documents] == ["Deployment"]
-    assert pod(result)["containers"][0]["resources"] == {}
+    assert "resources" not in pod(result)["containers"][0]
+    assert "nvidia.com/gpu: 0 is taken out" in told(result, "changed")[0]
+
+
+def test_a_pod_with_more_devices_than_a_claim_holds_gets_several_claims():
+    both = {"name": "main", "resources": {"limits": {"nvidia.com/gpu": 8, "vpc.amazonaws.com/efa": 32}}}
+    result = claims(deployment(both))
+    templates = [one for one in result.documents if one["kind"] == "ResourceClaimTemplate"]
+    assert [one["metadata"]["name"] for one in templates] == ["train-devices", "train-devices-2"]
+    counted = [one["spec"]["spec"]["devices"]["requests"][0]["exactly"]["count"] for one in templates]
+    assert counted == [8, 32]
+    assert pod(result)["resourceClaims"] == [
+        {"name": "devices", "resourceClaimTemplateName": "train-devices"},
+        {"name": "devices-2", "resourceClaimTemplateName": "train-devices-2"},
+    ]
+    assert pod(result)["containers"][0]["resources"]["claims"] == [
+        {"name": "devices", "request": "gpu"},
+        {"name": "devices-2", "request": "efa"},
+    ]
+    assert any("has 2 claims" in note for note in told(result, "look"))
+
+
+def test_an_init_container_uses_the_devices_of_several_together():
+    result = claims(
+        deployment(
+            counts("a", "nvidia.com/gpu", 2),
+            counts("b", "nvidia.com/gpu", 2),
+            init=[counts("check", "nvidia.com/gpu", 4)],
+        )
+    )
+    assert list(requests(result)) == ["gpu", "b-gpu"]
+    assert [one["request"] for one in pod(result)["initContainers"][0]["resources"]["claims"]] == ["gpu", "b-gpu"]
+
+
+def test_a_tier_of_spyre_cards_stays_near():
+    result = claims(deployment(counts("main", "ibm.com/spyre_pf_tier1", 4)))
+    [template] = [one for one in result.documents if one["kind"] == "ResourceClaimTemplate"]
+    assert template["spec"]["spec"]["devices"]["constraints"] == [
+        {"requests": ["spyre"], "matchAttribute": "spyre.ibm.com/peerGroup1"}
+    ]
+    for resource, count in (("ibm.com/spyre_pf", 4), ("ibm.com/spyre_pf_tier0", 1)):
+        [template, _] = claims(deployment(counts("main", resource, count))).documents
+        assert "constraints" not in template["spec"]["spec"]["devices"]
+
+
+def test_a_resource_for_which_a_class_of_the_input_answers_becomes_that_class():
+    given = {
+        "kind": "DeviceClass",
+        "metadata": {"name": "cards.acme.com"},
+        "spec": {"extendedResourceName": "acme.com/card"},
+    }
+    documents = [given, deployment(counts("main", "acme.com/card", 2))]
+    result = claims(*documents, rules=[*answers(documents), *RULES])
+    assert requests(result) == {"card": {"deviceClassName": "cards.acme.com", "count": 2}}
+
+
+ODD = [
+    {"kind": "Pod", "metadata": None, "spec": {"containers": None}},
+    {"kind": "Pod", "metadata": ["a"], "spec": {"containers": [1, {"resources": []}, {"resources": {"limits": [1]}}]}},
+    {"kind": "Pod", "metadata": {"annotations": ["a"]}, "spec": {"containers": [], "nodeSelector": ["a"]}},
+    {"kind": "DeviceClass", "metadata": 1, "spec": "a"},
+    {"kind": "DeviceClass", "metadata": {"name": "a"}, "spec": {"selectors": [1, {"cel": 2}]}},
+    {"kind": "NetworkAttachmentDefinition", "metadata": {"annotations": 3}},
+    {"kind": "ResourceQuota", "spec": {"hard": [1]}},
+    {"kind": "LimitRange", "spec": {"limits": [1, {"max": 2}]}},
+]
+
+
+@pytest.mark.parametrize("target", ["claims", "extended-resources"])
+@pytest.mark.parametrize("document", ODD)
+def test_what_is_no_manifest_stays_as_it_is(document, target):
+    assert migrate([document], [*answers([document]), *RULES], CLASSES, target).documents == [document]
+
+
+def test_null_where_a_list_belongs_is_an_empty_one():
+    result = claims(deployment(counts("main", "nvidia.com/gpu", 1), resourceClaims=None))
+    assert len(pod(result)["resourceClaims"]) == 1
+    result = claims(deployment(counts("main", "nvidia.com/gpu", 1), resourceClaims={}))
+    assert len(pod(result)["resourceClaims"]) == 1
+    result = claims(deployment(counts("main", "nvidia.com/gpu", 1), resourceClaims={"name": "a"}))
+    assert told(result, "left") == ['Deployment "ml/train": spec.template.spec.resourceClaims: must be a list']
 
 
 def test_claims_and_templates_of_the_same_name_are_left_alone():
@@ -185,6 +266,9 @@ def definition(name="fast", resource="openshift.io/fast"):
         ("other/slow, fast@rdma0", "rdma0", "other/slow"),
         ('[{"name": "fast", "interface": "rdma0"}]', "rdma0", None),
         ('[{"name": "slow"}, {"name": "fast"}]', "net2", '[{"name": "slow"}]'),
+        # Multus calls the networks that are left net1, net2 and so on.
+        ("fast, slow, ml/other@x", "net1", "slow@net2,ml/other@x"),
+        ('[{"name": "fast"}, {"name": "slow"}]', "net1", '[{"name": "slow", "interface": "net2"}]'),
     ],
 )
 def test_a_network_with_a_resource_becomes_a_request_with_configuration(annotation, interface, left):
@@ -215,6 +299,27 @@ def test_what_a_claim_cannot_say_of_a_network_keeps_the_network():
     )
     assert "a claim cannot say mac" in told(result, "left")[0]
     assert len(result.documents) == 2
+
+
+def test_a_network_that_stays_keeps_its_resource_and_the_networks_of_the_same_one():
+    annotation = '[{"name": "fast"}, {"name": "fast", "ips": ["10.0.0.1/24"]}, {"name": "other"}]'
+    workload = deployment(
+        {"name": "main", "resources": {"limits": {"openshift.io/fast": 2, "openshift.io/other": 1}}},
+        annotations={NETWORK: annotation},
+    )
+    result = claims(definition(), definition("other", "openshift.io/other"), workload)
+    assert [one["exactly"]["selectors"][0]["cel"]["expression"] for one in _requests_of(result)] == [
+        "device.attributes['k8s.cni.cncf.io'].resourceName == 'openshift.io/other'"
+    ]
+    [changed] = [one for one in result.documents if one["kind"] == "Deployment"]
+    assert changed["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {"openshift.io/fast": 2}
+    assert json.loads(changed["spec"]["template"]["metadata"]["annotations"][NETWORK]) == json.loads(annotation)[:2]
+    assert len(told(result, "left")) == 2
+
+
+def _requests_of(result):
+    [template] = [one for one in result.documents if one["kind"] == "ResourceClaimTemplate"]
+    return template["spec"]["spec"]["devices"]["requests"]
 
 
 def test_an_annotation_that_cannot_be_read_is_told():
@@ -262,6 +367,20 @@ def test_labels_of_the_devices_are_pointed_at():
     assert [note for note in told(result, "look") if "nodeSelector[nvidia.com/gpu.product]" in note]
 
 
+def test_labels_in_affinities_are_pointed_at():
+    terms = [{"matchExpressions": [{"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["40000"]}]}]
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+    result = claims(deployment(counts("m", "nvidia.com/gpu", 1), affinity=affinity))
+    assert any("affinity.nodeAffinity: nvidia.com/gpu.memory: stays" in note for note in told(result, "look"))
+
+
+def test_a_limit_range_is_pointed_at():
+    limits = {"kind": "LimitRange", "metadata": {"name": "l"}, "spec": {"limits": [{"max": {"nvidia.com/gpu": 1}}]}}
+    assert told(claims(limits), "look") == [
+        'LimitRange "l": spec.limits[0].max[nvidia.com/gpu]: stays, and bounds nothing that claims ask for'
+    ]
+
+
 def extended(*documents):
     return migrate(list(documents), RULES, CLASSES, "extended-resources")
 
@@ -278,6 +397,43 @@ def test_classes_answer_for_resources_and_workloads_stay():
         "mig-1g-10gb.nvidia.com": "nvidia.com/mig-1g.10gb",
         "hca.rdma": "rdma/hca",
     }
+
+
+def test_classes_of_the_input_are_used():
+    mine = {
+        "kind": "DeviceClass",
+        "metadata": {"name": "mig-small"},
+        "spec": {"extendedResourceName": "nvidia.com/mig-1g.10gb"},
+    }
+    plain = {"kind": "DeviceClass", "metadata": {"name": "gpu.nvidia.com"}, "spec": {"selectors": [{"cel": {}}]}}
+    result = extended(
+        mine, plain, deployment(counts("a", "nvidia.com/gpu", 1), counts("b", "nvidia.com/mig-1g.10gb", 1))
+    )
+    assert [one["metadata"]["name"] for one in result.documents] == ["mig-small", "gpu.nvidia.com", "train"]
+    assert result.documents[0] == mine
+    assert result.documents[1]["spec"] == {"selectors": [{"cel": {}}], "extendedResourceName": "nvidia.com/gpu"}
+    assert any("DeviceClass mig-small of the input answers for" in note for note in told(result, "changed"))
+
+
+def test_a_class_that_answers_for_another_resource_is_not_changed():
+    mine = {
+        "kind": "DeviceClass",
+        "metadata": {"name": "gpu.nvidia.com"},
+        "spec": {"extendedResourceName": "example.com/gpu"},
+    }
+    result = extended(mine, deployment(counts("a", "nvidia.com/gpu", 1)))
+    assert result.documents[0] == mine
+    assert "answers for another resource" in told(result, "left")[0]
+
+
+def test_a_class_says_nothing_of_tiers():
+    result = migrate(
+        [deployment(counts("a", "ibm.com/spyre_pf_tier0", 2))],
+        RULES,
+        {"spyre.ibm.com": "device.driver == 'spyre.ibm.com'"},
+        "extended-resources",
+    )
+    assert any("a class cannot say that devices agree" in note for note in told(result, "look"))
 
 
 def test_what_a_class_cannot_say_is_told():

@@ -13,7 +13,7 @@ from fairlead.cli.assumed import assumed_classes
 from fairlead.cli.checks import one_line, problems_of
 from fairlead.cli.inputs import BadInputError
 from fairlead.cli.options import files_option, read_stdin
-from fairlead.migration import RULES, Migration, Rule, RuleError, read_rule
+from fairlead.migration import RULES, Migration, Rule, RuleError, answers, read_rule
 from fairlead.migration import migrate as rewrite
 from fairlead.resource import Problem, read_documents, read_text, write_yaml_value
 
@@ -86,7 +86,7 @@ def migrate(
         for name, one in assumed_classes().items()
         if one.spec.selectors[0].cel
     }
-    result = rewrite(documents, [*rules, *RULES], classes, target)
+    result = rewrite(documents, [*rules, *answers(documents), *RULES], classes, target)
     if output == "json":
         click.echo(
             json.dumps({"apiVersion": "v1", "kind": "List", "items": result.documents}, indent=2, ensure_ascii=False)
@@ -109,7 +109,8 @@ def migrate(
 
 def _diff(read: Sequence[tuple[dict[str, Any], str]], result: Migration) -> Iterator[str]:
     for document, origin in zip(result.documents, result.origins, strict=True):
-        name = f"{document.get('kind')} {(document.get('metadata') or {}).get('name', '')}"
+        metadata = document.get("metadata")
+        name = f"{document.get('kind')} {metadata.get('name', '') if isinstance(metadata, dict) else ''}"
         before, source = ({}, "/dev/null") if origin is None else read[origin]
         old = write_yaml_value(before).splitlines() if before else []
         new = write_yaml_value(document).splitlines()

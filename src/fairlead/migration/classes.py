@@ -8,10 +8,11 @@ On a node whose device plugin still offers the resource, the plugin wins.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fairlead.migration.rules import Request
+from fairlead.migration.pods import mapping
+from fairlead.migration.rules import Request, Rule, plain_rule
 
 Json = dict[str, Any]
 
@@ -40,6 +41,41 @@ def class_for(resource: str, request: Request, selector: str, classes: Mapping[s
             "selectors": [{"cel": {"expression": expression}} for expression in expressions],
         },
     }
+
+
+def answering(documents: Iterable[Json]) -> dict[str, str]:
+    """Resources for which DeviceClasses of the input answer already, with the names of the classes."""
+    found = {}
+    for name, spec in _classes(documents):
+        if isinstance(resource := spec.get("extendedResourceName"), str):
+            found[resource] = name
+    return found
+
+
+def answers(documents: Iterable[Json]) -> list[Rule]:
+    """A rule for each resource for which a DeviceClass of the input answers already."""
+    return [plain_rule(resource, name) for resource, name in answering(documents).items()]
+
+
+def selectors(documents: Iterable[Json]) -> dict[str, str]:
+    """The selectors of the input's DeviceClasses, by name: several are one that asks for all."""
+    found = {}
+    for name, spec in _classes(documents):
+        given = spec.get("selectors")
+        parts = [
+            mapping(mapping(one).get("cel")).get("expression") for one in (given if isinstance(given, list) else ())
+        ]
+        texts = [text for text in parts if isinstance(text, str)]
+        if texts:
+            found[name] = texts[0] if len(texts) == 1 else " && ".join(f"({text})" for text in texts)
+    return found
+
+
+def _classes(documents: Iterable[Json]) -> Iterable[tuple[str, Json]]:
+    for one in documents:
+        name = mapping(one.get("metadata")).get("name")
+        if one.get("kind") == "DeviceClass" and isinstance(name, str):
+            yield name, mapping(one.get("spec"))
 
 
 def plain_class(name: str, selector: str) -> Json:

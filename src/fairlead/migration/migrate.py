@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fairlead.migration.claims import PodRewrite, template_name
-from fairlead.migration.classes import class_for, plain_class
+from fairlead.migration.claims import PodRewrite
+from fairlead.migration.classes import answering, class_for, plain_class, selectors
 from fairlead.migration.networks import NETWORKS, resources
 from fairlead.migration.notes import Note
-from fairlead.migration.pods import pod_specs
+from fairlead.migration.parts import template_name
+from fairlead.migration.pods import mapping, pod_specs
 from fairlead.migration.rules import Rule, find, is_extended
 
 Json = dict[str, Any]
@@ -60,21 +61,26 @@ def _to_claims(documents: Sequence[Json], rules: Sequence[Rule]) -> Migration:
     migration = Migration()
     definitions = resources(documents)
     names = {(_namespace(one), _name(one)) for one in documents if one.get("kind") == "ResourceClaimTemplate"}
-    made: set[str] = set()
+    made = {_name(one) for one in documents if one.get("kind") == "DeviceClass"}
     for origin, document in enumerate(documents):
         changed = copy.deepcopy(document)
         if changed.get("kind") == "ResourceQuota":
             migration.notes += _quota(changed, rules)
-        templates = []
+        if changed.get("kind") == "LimitRange":
+            migration.notes += _limits(changed, rules)
+        templates: list[Json] = []
         for pod in list(pod_specs(changed)):
             namespace = _namespace(document)
-            name = template_name(_name(document), pod.path, (name for space, name in names if space == namespace))
-            rewrite = PodRewrite(pod, _label(document), name, namespace, rules, definitions)
+
+            def named(document: Json = document, path: str = pod.path, namespace: str = namespace) -> str:
+                taken = (name for space, name in names if space == namespace)
+                name = template_name(_name(document), path, taken)
+                names.add((namespace, name))
+                return name
+
+            rewrite = PodRewrite(pod, _label(document), named, namespace, rules, definitions)
             migration.notes += rewrite.notes
-            if rewrite.template is None:
-                continue
-            names.add((namespace, name))
-            templates.append(rewrite.template)
+            templates += rewrite.templates
             for device_class, selector in rewrite.classes.items():
                 if device_class not in made:
                     made.add(device_class)
@@ -91,6 +97,10 @@ def _to_claims(documents: Sequence[Json], rules: Sequence[Rule]) -> Migration:
 
 def _to_classes(documents: Sequence[Json], rules: Sequence[Rule], classes: Mapping[str, str]) -> Migration:
     migration = Migration()
+    changed = copy.deepcopy(list(documents))
+    given = {_name(one): one for one in changed if one.get("kind") == "DeviceClass"}
+    classes = {**classes, **selectors(documents)}
+    answered = answering(documents)
     done: set[str] = set()
     for document in documents:
         for path, resource in _counted(document):
@@ -98,6 +108,10 @@ def _to_classes(documents: Sequence[Json], rules: Sequence[Rule], classes: Mappi
                 continue
             done.add(resource)
             label = _label(document)
+            if resource in answered:
+                text = f"stays: DeviceClass {answered[resource]} of the input answers for {resource} already"
+                migration.notes.append(Note("changed", label, path, text))
+                continue
             found = find(rules, resource)
             if found is None:
                 migration.notes.append(Note("left", label, path, "no rule says what this is; give one with --map"))
@@ -111,17 +125,30 @@ def _to_classes(documents: Sequence[Json], rules: Sequence[Rule], classes: Mappi
                 text = f"set spec.extendedResourceName: {resource} in DeviceClass {request.device_class}"
                 migration.notes.append(Note("left", label, path, f"its class is not known here: {text}"))
             else:
-                migration.add(made, None)
-                text = f"stays: DeviceClass {made['metadata']['name']} answers for {resource}"
-                migration.notes.append(Note("changed", label, path, text))
+                name = made["metadata"]["name"]
+                same = given.get(name)
+                if same is not None and answered.keys() & {mapping(same.get("spec")).get("extendedResourceName")}:
+                    text = f"DeviceClass {name} of the input answers for another resource: give a class with --map"
+                    migration.notes.append(Note("left", label, path, text))
+                    continue
+                if same is None:
+                    migration.add(made, None)
+                else:
+                    same["spec"] = {**mapping(same.get("spec")), "extendedResourceName": resource}
+                migration.notes.append(
+                    Note("changed", label, path, f"stays: DeviceClass {name} answers for {resource}")
+                )
+                if request.match:
+                    text = f"a class cannot say that devices agree in {request.match}; --to claims can"
+                    migration.notes.append(Note("look", label, path, text))
                 if rule.note:
                     migration.notes.append(Note("look", label, path, rule.note))
         for pod in pod_specs(document):
-            if NETWORKS in (pod.owner.get("metadata", {}).get("annotations") or {}):
+            if NETWORKS in pod.annotations:
                 text = "a network's configuration cannot be had by a resource's name; use --to claims"
                 migration.notes.append(Note("left", _label(document), f"metadata.annotations[{NETWORKS}]", text))
-    for origin, document in enumerate(documents):
-        migration.add(copy.deepcopy(document), origin)
+    for origin, document in enumerate(changed):
+        migration.add(document, origin)
     return migration
 
 
@@ -139,7 +166,7 @@ def _counted(document: Json) -> Iterator[tuple[str, str]]:
 
 def _quota(quota: Json, rules: Sequence[Rule]) -> list[Note]:
     """Lets a quota count devices by class; the quota is changed."""
-    hard = (quota.get("spec") or {}).get("hard")
+    hard = mapping(quota.get("spec")).get("hard")
     if not isinstance(hard, dict):
         return []
     notes = []
@@ -164,13 +191,26 @@ def _quota(quota: Json, rules: Sequence[Rule]) -> list[Note]:
     return notes
 
 
+def _limits(limits: Json, rules: Sequence[Rule]) -> list[Note]:
+    """Points at what a LimitRange says of devices: nothing can say it of claims."""
+    found = []
+    listed = mapping(limits.get("spec")).get("limits")
+    for number, entry in enumerate(listed if isinstance(listed, list) else ()):
+        for key, part in mapping(entry).items():
+            for resource in mapping(part):
+                if is_extended(resource) and find(rules, resource) is not None:
+                    place = f"spec.limits[{number}].{key}[{resource}]"
+                    found.append(Note("look", _label(limits), place, "stays, and bounds nothing that claims ask for"))
+    return found
+
+
 def _name(document: Json) -> str:
-    metadata = document.get("metadata") or {}
+    metadata = mapping(document.get("metadata"))
     return str(metadata.get("name") or str(metadata.get("generateName") or "pod").rstrip("-"))
 
 
 def _namespace(document: Json) -> str:
-    return str((document.get("metadata") or {}).get("namespace") or "")
+    return str(mapping(document.get("metadata")).get("namespace") or "")
 
 
 def _label(document: Json) -> str:

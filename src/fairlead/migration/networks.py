@@ -8,9 +8,11 @@ the resource of a device plugin in its own annotation `k8s.v1.cni.cncf.io/resour
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
+
+from fairlead.migration.pods import mapping
 
 NETWORKS: Final = "k8s.v1.cni.cncf.io/networks"
 _RESOURCE: Final = "k8s.v1.cni.cncf.io/resourceName"
@@ -65,10 +67,18 @@ def networks(annotation: str, namespace: str) -> list[Network]:
 
 def annotation_of(left: Iterable[Network]) -> str:
     """The annotation that asks for these networks, in the form in which they were written; empty for none."""
-    entries = [one.entry for one in left]
+    entries = [_named(one) for one in left]
     if all(isinstance(one, str) for one in entries):
         return ",".join(entries)
     return json.dumps(entries)
+
+
+def _named(network: Network) -> Any:
+    """A network's entry, with the interface that it is to have."""
+    entry, interface = network.entry, network.interface
+    if isinstance(entry, str):
+        return entry if not interface or "@" in entry else f"{entry}@{interface}"
+    return entry | {"interface": interface} if interface else entry
 
 
 def resources(documents: Iterable[Json]) -> dict[tuple[str, str], str]:
@@ -76,8 +86,8 @@ def resources(documents: Iterable[Json]) -> dict[tuple[str, str], str]:
     found = {}
     for document in documents:
         if document.get("kind") == "NetworkAttachmentDefinition":
-            metadata: Mapping[str, Any] = document.get("metadata") or {}
-            resource = (metadata.get("annotations") or {}).get(_RESOURCE)
+            metadata = mapping(document.get("metadata"))
+            resource = mapping(metadata.get("annotations")).get(_RESOURCE)
             if isinstance(resource, str):
                 found[metadata.get("namespace") or "default", str(metadata.get("name"))] = resource
     return found

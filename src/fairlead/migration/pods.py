@@ -21,6 +21,11 @@ class PodSpec:
     """What has the pod's metadata beside the spec: the Pod, or the pod template."""
 
     @property
+    def annotations(self) -> Json:
+        """The pod's annotations; empty where there are none."""
+        return mapping(mapping(self.owner.get("metadata")).get("annotations"))
+
+    @property
     def metadata(self) -> Json:
         """The pod's metadata, made where there is none."""
         metadata: Json = self.owner.setdefault("metadata", {})
@@ -29,10 +34,16 @@ class PodSpec:
     def containers(self) -> Iterator[tuple[str, Json, bool]]:
         """Field path, container, and whether it ends before the pod's own containers start."""
         for key in ("initContainers", "containers"):
-            for number, container in enumerate(self.spec.get(key) or ()):
+            listed = self.spec.get(key)
+            for number, container in enumerate(listed if isinstance(listed, list) else ()):
                 if isinstance(container, dict):
                     first = key == "initContainers" and container.get("restartPolicy") != "Always"
                     yield f"{self.path}.{key}[{number}]", container, first
+
+
+def mapping(value: Any) -> Json:
+    """The value where it is an object; else an empty one: a manifest may hold anything anywhere."""
+    return value if isinstance(value, dict) else {}
 
 
 def pod_specs(document: Json) -> Iterator[PodSpec]:

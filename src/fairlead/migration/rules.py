@@ -31,6 +31,8 @@ class Request:
     """CEL over `device`, beside those of the class; empty for none."""
     capacity: Mapping[str, str] = field(default_factory=dict)
     """What each device must give, where several claims may share it."""
+    match: str = ""
+    """The attribute in which all devices of the request must agree; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Rule:
     """What is different afterwards."""
     class_selector: str = ""
     """The class's own selector, where no driver brings the class."""
+    match: str = ""
+    """The attribute in which all devices must agree, for resources that have the first group."""
 
     def request(self, resource: str) -> Request | None:
         """What a resource becomes; None where the rule does not speak of it."""
@@ -54,11 +58,13 @@ class Rule:
             return None
         # NVIDIA's plugin writes the profile `1g.10gb+me` with a dot.
         groups = [re.sub(r"gb\.", "gb+", group or "") for group in found.groups()]
-        return Request(self.device_class, self.name, self.selector.format(*groups), self.capacity)
+        match = self.match.format(*groups) if groups and groups[0] else ""
+        return Request(self.device_class, self.name, self.selector.format(*groups), self.capacity, match)
 
 
 _GPU: Final = "device.attributes['gpu.nvidia.com']"
 _SPYRE: Final = "device.attributes['spyre.ibm.com']"
+_TIER: Final = "spyre.ibm.com/peerGroup{0}"
 _CREDITS: Final = "the claim counts one window of the accelerator, as the device plugin did; nothing enforces it"
 
 RULES: Final = (
@@ -86,11 +92,12 @@ RULES: Final = (
         r"rdma/(.+)",
         "rdma",
         "rdma",
-        note="the device plugin gave one NIC to many pods, a claim gives it to one, unless the driver shares it",
+        note="the device plugin gave one NIC to many pods, a claim gives it to one, unless the driver shares it; which "
+        "NICs the name stood for is in the plugin's configuration, a claim takes any (--map can say which)",
         class_selector="device.driver == 'dra.net' && device.attributes['dra.net'].rdma",
     ),
-    Rule(r"ibm\.com/spyre_pf(?:_tier[0-9]+)?", "spyre.ibm.com", "spyre", f"{_SPYRE}.isPf"),
-    Rule(r"ibm\.com/spyre_vf(?:_tier[0-9]+)?", "spyre.ibm.com", "spyre", f"!{_SPYRE}.isPf"),
+    Rule(r"ibm\.com/spyre_pf(?:_tier([0-9]+))?", "spyre.ibm.com", "spyre", f"{_SPYRE}.isPf", match=_TIER),
+    Rule(r"ibm\.com/spyre_vf(?:_tier([0-9]+))?", "spyre.ibm.com", "spyre", f"!{_SPYRE}.isPf", match=_TIER),
     Rule(r"power-dev-plugin/.+", "nx.device.power.ibm.com", "nx", note=_CREDITS),
 )
 """What is known; a user's rules come first."""
@@ -124,5 +131,10 @@ def read_rule(text: str) -> Rule:
         )
     if not _CLASS.fullmatch(device_class):
         raise RuleError(f"{text!r}: {device_class!r} is no name of a DeviceClass")
+    return plain_rule(resource, device_class, selector)
+
+
+def plain_rule(resource: str, device_class: str, selector: str = "") -> Rule:
+    """The rule for one resource, whose request is called after it."""
     name = re.sub(r"[^a-z0-9]+", "-", resource.rpartition("/")[2].lower()).strip("-")
     return Rule(re.escape(resource), device_class, name, selector.replace("{", "{{").replace("}", "}}"))

@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from fairlead.resource.base import KubeObject
-from fairlead.resource.codec import encode_hook
+from fairlead.resource.codec import Number, encode_hook
 from fairlead.resource.manifest.convert import GROUP, V1, group_of
 from fairlead.resource.manifest.text import resolve_plain
 from fairlead.resource.slice import ResourceSlice
@@ -22,7 +22,7 @@ _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Dumper(_DUMPER):  # type: ignore[misc]
-    """Quotes strings that a reader of YAML 1.1, as Kubernetes is, would take for something else."""
+    """Quotes strings that a reader of YAML 1.1, as Kubernetes is, takes for something else; numbers keep their text."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -33,8 +33,12 @@ class _Dumper(_DUMPER):  # type: ignore[misc]
             style = '"'
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
+    def represent_number(self, number: Number) -> Any:
+        return self.represent_scalar("tag:yaml.org,2002:float", number.text)
+
 
 _Dumper.add_representer(str, _Dumper.represent_text)
+_Dumper.add_representer(Number, _Dumper.represent_number)
 
 
 def to_builtins(item: KubeObject) -> dict[str, Any]:
