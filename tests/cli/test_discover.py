@@ -71,6 +71,31 @@ def test_a_recording_gives_the_same_slices_on_any_machine(machine, tmp_path):
     assert replayed.output == live.output
 
 
+def test_a_recording_says_who_looked_on_which_node(machine, tmp_path):
+    file = tmp_path / "a.yaml"
+    assert run("record", file, "--driver", CARDS, "--root", machine.root, "--node-name", "worker-7").exit_code == 0
+    result = run("discover", "--recording", file, "-o", "json")
+    [item] = json.loads(result.stdout)["items"]
+    assert (item["spec"]["driver"], item["spec"]["nodeName"]) == ("cards.example.com", "worker-7")
+    other = run("discover", "--recording", file, "--node-name", "n", "-o", "json")
+    assert json.loads(other.stdout)["items"][0]["spec"]["nodeName"] == "n"
+
+
+def test_a_root_that_is_not_there_is_refused(tmp_path):
+    result = run("discover", "--driver", CARDS, "--root", tmp_path / "none")
+    assert result.exit_code == 2
+    assert "does not exist" in result.output
+
+
+@pytest.mark.parametrize("text", ["a: b", "apiVersion: v1\nkind: Pod\n", "", "- 1", "a: ["])
+def test_another_file_is_no_recording(tmp_path, text):
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    result = run("discover", "--driver", CARDS, "--recording", file)
+    assert result.exit_code == 2
+    assert f"{file}: is no recording" in result.output
+
+
 def test_what_cannot_be_read_is_told_and_recorded(machine, tmp_path):
     machine.file("/sys/devices/pci0000:00/0000:5e:00.0/class", "rubbish")
     file = tmp_path / "worker-1.json"

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import click
 from msgspec.structs import replace
@@ -54,7 +54,7 @@ def machine_options(command: _Command) -> _Command:
     )(command)
     return click.option(
         "--root",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
         default="/",
         metavar="DIR",
         help="Where the machine's / is mounted, whose /sys, /proc and /dev are read. Absent: /.",
@@ -78,12 +78,19 @@ def machine_of(root: Path, recording: Path | None) -> Machine:
 @node_name_option
 @machine_options
 @click.option("-o", "--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.pass_context
 def discover(
-    drivers: Sequence[str], node_name: str, root: Path, recording: Path | None, form: Literal["yaml", "json"]
+    context: click.Context,
+    drivers: Sequence[str],
+    node_name: str,
+    root: Path,
+    recording: Path | None,
+    form: Literal["yaml", "json"],
 ) -> None:
     """Show the ResourceSlices that drivers would publish for this machine; nothing is changed anywhere.
 
-    Without --driver all drivers look that find their hardware by themselves. What could not be read is told on stderr.
+    Without --driver all drivers look that find their hardware by themselves, and for a recording those that looked when
+    it was made, on the node that it is of. What could not be read is told on stderr.
     Exit status: 0; 1 when something could not be read; 2 when a driver or a file cannot be used.
 
     \b
@@ -97,7 +104,9 @@ def discover(
     from fairlead.simulation import render
 
     try:
-        found, problems = _look(drivers, node_name, machine_of(root, recording))
+        asked = _asked(context, drivers, node_name, root, recording)
+        node_name = asked.node
+        found, problems = _look(asked.drivers, node_name, asked.machine)
     except RecordingError as error:
         raise _refused(error) from None
     click.echo(render(Objects(slices=found), form, f"Found by fairlead node discover on {node_name}."), nl=False)
@@ -113,7 +122,10 @@ def discover(
 @driver_option
 @node_name_option
 @machine_options
-def record(file: Path, drivers: Sequence[str], node_name: str, root: Path, recording: Path | None) -> None:
+@click.pass_context
+def record(
+    context: click.Context, file: Path, drivers: Sequence[str], node_name: str, root: Path, recording: Path | None
+) -> None:
     """Keep all that discovery reads of this machine in FILE: YAML, or JSON where the name ends in .json.
 
     Any driver can then be run from FILE, on any machine, with --recording. The file has serial numbers and addresses of
@@ -127,9 +139,10 @@ def record(file: Path, drivers: Sequence[str], node_name: str, root: Path, recor
     from fairlead.hardware import Recording, RecordingError, RecordingMachine, write_recording
 
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    kept = Recording(machine=node_name, taken=taken)
     try:
-        found, problems = _look(drivers, node_name, RecordingMachine(machine_of(root, recording), kept))
+        asked = _asked(context, drivers, node_name, root, recording)
+        kept = Recording(machine=asked.node, taken=taken, drivers=list(asked.drivers))
+        found, problems = _look(asked.drivers, asked.node, RecordingMachine(asked.machine, kept))
     except RecordingError as error:
         raise _refused(error) from None
     write_recording(kept, file)
@@ -140,14 +153,37 @@ def record(file: Path, drivers: Sequence[str], node_name: str, root: Path, recor
     click.echo(f"{file}: {devices} devices; {len(kept.files)} files and folders, {answers} answers of libraries")
 
 
+class _Asked(NamedTuple):
+    """What is looked for, and where."""
+
+    drivers: Sequence[str]
+    node: str
+    machine: Machine
+
+
+def _asked(
+    context: click.Context, drivers: Sequence[str], node_name: str, root: Path, recording: Path | None
+) -> _Asked:
+    """What the user chose, else what the recording says of itself: some drivers read files by the node's name."""
+    from fairlead.drivers import HARDWARE
+    from fairlead.hardware import RecordedMachine, read_recording
+
+    if recording is None:
+        return _Asked(drivers or HARDWARE, node_name, machine_of(root, None))
+    kept = read_recording(recording)
+    chosen = context.get_parameter_source("node_name") is not click.core.ParameterSource.DEFAULT
+    node = node_name if chosen or not kept.machine else kept.machine
+    return _Asked(drivers or kept.drivers or HARDWARE, node, RecordedMachine(kept))
+
+
 def _look(drivers: Sequence[str], node_name: str, machine: Machine) -> tuple[list[ResourceSlice], list[str]]:
     """What the drivers would publish, and what they could not read."""
-    from fairlead.drivers import HARDWARE, DriverArgumentError, make
+    from fairlead.drivers import DriverArgumentError, make
 
     found: list[ResourceSlice] = []
     problems: list[str] = []
     try:
-        made = [driver for text in drivers or HARDWARE for driver in make(text, node_name, machine)]
+        made = [driver for text in drivers for driver in make(text, node_name, machine)]
     except DriverArgumentError as error:
         raise _refused(error) from None
     for driver in made:

@@ -45,6 +45,8 @@ class Recording(msgspec.Struct):
     taken: str = ""
     """When, as RFC 3339 has it."""
     version: int = VERSION
+    drivers: list[str] = msgspec.field(default_factory=list)
+    """Who looked, as `--driver` takes it."""
     files: dict[str, Entry] = msgspec.field(default_factory=dict)
     doors: dict[str, dict[str, Answer]] = msgspec.field(default_factory=dict)
     """The name of a door to its answers by call."""
@@ -172,6 +174,8 @@ def read_recording(path: Path) -> Recording:
         raise RecordingError(f"{path}: is no recording: {' '.join(str(error).split())}") from None
     if recording.version > VERSION:
         raise RecordingError(f"{path}: has version {recording.version}, known are versions up to {VERSION}")
+    if "version" not in raw or "files" not in raw:
+        raise RecordingError(f"{path}: is no recording: has no version, or no files")
     return recording
 
 

@@ -126,6 +126,29 @@ def test_a_recording_of_a_machine_that_is_ill_is_as_ill(tmp_path):
     assert len(again.problems) == 3
 
 
+@pytest.mark.parametrize(("taken", "given"), [("", "mig=dynamic"), ("mig=dynamic", ""), ("", "shares=4,channels=0")])
+def test_a_recording_serves_other_options(tmp_path, taken, given):
+    box = machines.h100(tmp_path)
+    recording = Recording()
+    make(taken, NODE, RecordingMachine(box, recording))[0].discover()
+    replayed = make(given, NODE, RecordedMachine(recording))[0].discover()
+    assert replayed == make(given, NODE, box)[0].discover()
+    assert replayed.problems == []
+
+
+def test_a_gpu_without_profiles_is_published_whole_and_named(tmp_path):
+    box = machines.h100(tmp_path)
+    box.nvml.gpus["0000:52:00.0"].profiles = ()
+    box.nvml.gpus["0000:61:00.0"].refuse["profiles"] = HardwareError("0000:61:00.0: Unknown Error", "999")
+    assert box.driver().discover().problems == []
+    pool = box.driver("mig=dynamic").discover()
+    assert pool.problems == [
+        "0000:52:00.0: has MIG, and NVML names no profiles: it is published as with mig=static",
+        "0000:61:00.0: Unknown Error",
+    ]
+    assert {one.name for one in pool.devices if one.name.startswith(("gpu-2", "gpu-3"))} == {"gpu-2"}
+
+
 def test_shares_of_memory(tmp_path):
     capacity = machines.h100(tmp_path).driver("shares=memory").discover().devices[0].capacity
     policy = capacity["memory"].request_policy

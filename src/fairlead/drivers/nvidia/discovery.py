@@ -66,7 +66,7 @@ def find(
         host: its programs.
         problems: gets a line for each thing that cannot be had.
         before: what was found the last time.
-        dynamic: whether the profiles of all GPUs are needed.
+        dynamic: whether GPUs without profiles are worth a word.
         libraries: whether containers are to get libraries.
     """
     functions = [
@@ -112,9 +112,17 @@ def _card(function: PciFunction, nvml: Nvml, problems: Problems, before: Found, 
         gpu = nvml.gpu(address)
         profiles: tuple[Profile, ...] = ()
         instances: tuple[Instance, ...] = ()
-        if gpu.mig is not None and (dynamic or gpu.mig):
-            profiles = tuple(nvml.profiles(address))
-            instances = tuple(nvml.instances(address))
+        if gpu.mig is not None:
+            # Asked whether it is needed or not, so that a recording serves both kinds of MIG.
+            try:
+                profiles = tuple(nvml.profiles(address))
+                instances = tuple(nvml.instances(address))
+            except HardwareError:
+                if dynamic or gpu.mig:
+                    raise
+                profiles = instances = ()
+        if gpu.mig is not None and dynamic and not profiles:
+            problems.append(f"{address}: has MIG, and NVML names no profiles: it is published as with mig=static")
         if gpu.mig_pending is not None and gpu.mig_pending != gpu.mig:
             problems.append(
                 f"{address}: MIG mode is turned {'on' if gpu.mig_pending else 'off'} by its next reset only"
