@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -27,7 +26,7 @@ from kube import ControlPlane, MissingProgramError, fake_node, find_programs
 from kube import Options as PlaneOptions
 from tests.drivers.fabric.bench import DRIVER, config
 from tests.drivers.fabric.emulator import Emulator
-from tests.hardware.tree import Tree
+from tests.drivers.fabric.kernel import Kernel
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "driver"))
 
@@ -99,52 +98,6 @@ def plane() -> Iterator[ControlPlane]:
         yield plane
 
 
-class Kernel:
-    """The trees of both nodes: a device that is attached appears there, one that is removed or detached goes."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.events: list[str] = []
-        for node in NODES:
-            Tree(root / node).folder("/sys/bus/pci/devices")
-            Tree(root / node).file("/sys/bus/pci/rescan")
-            Tree(root / node).file("/sys/devices/pci0000:00/0000:01:00.0/uuid", "GPU-of-the-board")
-            (root / node / "sys/bus/pci/devices/0000:01:00.0").symlink_to("/sys/devices/pci0000:00/0000:01:00.0")
-            place = "/sys/devices/pci0000:00/0000:01:00.0"
-            for name, value in {"vendor": "0x10de", "device": "0x2330", "class": "0x030200", "numa_node": 0}.items():
-                Tree(root / node).file(f"{place}/{name}", value)
-
-    def change(self, name: str, system: str, attached: bool) -> None:
-        node = next(one for one, of in NODES.items() if of == system)
-        if not attached:
-            removed = self.removed(node, name)
-            self.events.append(f"detach {name} {'after' if removed else 'without'} removal")
-            address = self.address(name)
-            (self.root / node / f"sys/bus/pci/devices/{address}").unlink(missing_ok=True)
-            shutil.rmtree(self.root / node / f"sys/devices/pci0000:60/{address}", ignore_errors=True)
-            return
-        tree = Tree(self.root / node)
-        number = int(name[-1])
-        path = tree.pci(
-            self.address(name), vendor=0x10DE, device=0x2331, class_code=0x030200, root="pci0000:60", driver="nvidia"
-        )
-        tree.file(f"{path}/uuid", f"GPU-1111-{number}")
-        tree.file(f"{path}/remove", "")
-        serial = f"SN-00{number}".encode()
-        field = b"SN" + bytes([len(serial)]) + serial
-        tree.file(f"{path}/vpd", b"\x82\x03\x00GPU" + b"\x90" + len(field).to_bytes(2, "little") + field)
-        tree.file(f"{path}/drm/renderD{128 + number}/dev", "226:128")
-        tree.file(f"/dev/dri/renderD{128 + number}", "")
-        self.events.append(f"attach {name}")
-
-    def address(self, name: str) -> str:
-        return f"0000:6{name[-1]}:00.0"
-
-    def removed(self, node: str, name: str) -> bool:
-        path = self.root / node / f"sys/devices/pci0000:60/{self.address(name)}/remove"
-        return path.exists() and path.read_text() == "1"
-
-
 class Watcher(threading.Thread):
     """Follows all slices, and notes whenever a UUID is in two of them."""
 
@@ -213,7 +166,6 @@ def pod_with_claim(plane: ControlPlane, name: str) -> None:
 
 
 def test_from_pool_to_pod_and_back(plane: ControlPlane, tmp_path: Path) -> None:
-    kernel = Kernel(tmp_path)
     log = (tmp_path / "log").open("wb")
 
     def start(name: str, *more: str, root: Path | None = None) -> subprocess.Popen[bytes]:
@@ -245,6 +197,7 @@ def test_from_pool_to_pod_and_back(plane: ControlPlane, tmp_path: Path) -> None:
                 await one.close()
 
     with ExitStack() as stack:
+        kernel = stack.enter_context(Kernel(tmp_path, NODES, own=True))
         box = stack.enter_context(Emulator(seconds=0.5, on_change=kernel.change))
         path = config(tmp_path, box)
         watcher = Watcher(plane)
@@ -287,13 +240,13 @@ def test_from_pool_to_pod_and_back(plane: ControlPlane, tmp_path: Path) -> None:
         assert {len(one["spec"]["devices"]) for one in local()} == {1}
 
         assert asyncio.run(on_node(node, "unprepare", uid, "train")) == ""
-        assert kernel.removed(node, unit)
+        assert not kernel.shows(unit)
         plane.api.delete(f"{PODS}/train", 0)
         plane.api.delete(f"{CLAIMS}/train")
         until(lambda: f"{DRIVER}/returning" in watcher.taints, "it is not offered before it is back")
         until(lambda: box.attached == {}, "detached")
         until(lambda: free() == ["gpu-gpu-0", "gpu-gpu-1"], "back in the pool")
-        assert kernel.events == [f"attach {unit}", f"detach {unit} after removal"]
+        assert kernel.events == [f"attach {unit}", f"remove {unit}", f"detach {unit} after removal"]
         assert box.violations == []
         assert watcher.doubles == []
         assert watcher.seen == {"GPU-1111-0", "GPU-1111-1"}

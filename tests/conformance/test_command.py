@@ -54,6 +54,7 @@ def test_the_list_says_of_each_check_what_it_expects_and_why() -> None:
     [
         ([], "give the driver's command after --"),
         (["--", "/no/such/program"], "/no/such/program: no such program"),
+        (["--beside", "/no/such", "--", "true"], "--beside '/no/such': no such program"),
         (["--check", "nothing", "--", "true"], "nothing: is no check"),
         (["--check", "cdi", "--skip", "cdi", "--", "true"], "no check is left"),
         (["/tmp"], "/tmp: for a driver that runs already give --kubeconfig-out"),

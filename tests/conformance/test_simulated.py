@@ -86,3 +86,31 @@ def test_a_driver_on_the_kit_passes(text: object, passes: str, skips: set[str]) 
     skipped = {one.check.id: one.seen for one in report.results if one.verdict == "skip"}
     assert skipped.keys() == skips, skipped
     assert passes not in skipped
+
+
+BINDING = """\
+apiVersion: resource.k8s.io/v1
+kind: ResourceSlice
+metadata: {name: late}
+spec:
+  driver: late.example.com
+  nodeName: node-1
+  pool: {name: node-1, generation: 1, resourceSliceCount: 1}
+  devices:
+  - {name: late-0, bindsToNode: true, bindingConditions: [Ready], bindingFailureConditions: [Failed]}
+"""
+
+
+def test_binding_conditions_that_nobody_makes_true_are_told() -> None:
+    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as root:
+        path = Path(root) / "hardware.yaml"
+        path.write_text(BINDING)
+        command = (sys.executable, "-c", NODE, "node", "--driver", f"simulated={path}", *ARGUMENTS, *FOLDERS)
+        wanted = [one for one in catalogue() if one.id in ("prepare-devices", "prepare-repeat", "refuse-unknown")]
+        beside = ((sys.executable, "-c", "print('no fabric'); exit(3)"),)
+        report = asyncio.run(run(Options(Path(root), command, settle=0.3, patience=6, beside=beside), wanted))
+    first, second, third = report.results
+    assert first.seen.startswith("claim-1: not true after 6 s: Ready of late-0; ")
+    assert first.seen.endswith("which runs beside the driver, ended with status 3: no fabric")
+    assert second.seen.startswith("claim-2: not true after 0.3 s: Ready of late-0")  # not waited for so long again
+    assert third.verdict == "pass"

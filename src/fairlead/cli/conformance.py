@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -48,6 +49,13 @@ FAILED: Final = 1
     metavar="FILE",
     help="Opaque parameters that the driver takes, as YAML or JSON. Given twice, the first are a class's, the second a "
     "claim's, and the claim's must win.",
+)
+@click.option(
+    "--beside",
+    multiple=True,
+    metavar="COMMAND",
+    help="A program of the driver that runs all the while and is not restarted, such as the one that publishes pools "
+    "which many nodes reach. One text, with the same placeholders. May be repeated.",
 )
 @click.option("--node-name", default="node-1", show_default=True, metavar="NAME", help="The node that there is.")
 @click.option(
@@ -94,6 +102,7 @@ def conformance(
     patterns: tuple[str, ...],
     left_out: tuple[str, ...],
     configs: tuple[Path, ...],
+    beside: tuple[str, ...],
     node_name: str,
     patience: float,
     folder: Path | None,
@@ -118,6 +127,10 @@ def conformance(
       fairlead conformance --list
       fairlead conformance -- fairlead node --driver simulated=hardware.yaml --node-name {node} \\
           --kubeconfig {kubeconfig} --plugins-dir {plugins} --registry-dir {registry} --cdi-dir {cdi}
+      fairlead conformance \\
+          --beside 'fairlead node --shared-pools --driver fabric=pools.yaml --kubeconfig {kubeconfig}' -- \\
+          fairlead node --driver fabric=node.yaml --node-name {node} --kubeconfig {kubeconfig} \\
+          --plugins-dir {plugins} --registry-dir {registry} --cdi-dir {cdi}
       fairlead conformance -o json --check 'slices-*' -- ./my-driver --kubeconfig {kubeconfig} | jq .failed
       fairlead conformance /var/lib/kubelet/plugins_registry --kubeconfig-out /tmp/conformance.kubeconfig
     """
@@ -134,6 +147,7 @@ def conformance(
         _print(list_of_checks(wanted, output == "text"), output)
         return
     socket_dir = _socket_dir(arguments, kubeconfig_out)
+    besides = tuple(map(_words, beside))
     root = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))
     root.mkdir(parents=True, exist_ok=True)
     options = Options(
@@ -144,6 +158,7 @@ def conformance(
         cdi=cdi_dir.absolute() if socket_dir is not None else None,
         patience=patience,
         configs=tuple(map(_parameters, configs)),
+        beside=besides,
     )
     try:
         report = _run(options, wanted, output, port, kubeconfig_out)
@@ -216,6 +231,16 @@ def _socket_dir(arguments: tuple[str, ...], kubeconfig_out: Path | None) -> Path
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         raise click.UsageError("with --kubeconfig-out give one folder, that of the driver's registration socket")
     return Path(arguments[0]).absolute()
+
+
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise click.UsageError(f"--beside {command!r}: {error}") from None
+    if not words or shutil.which(words[0]) is None:
+        raise click.UsageError(f"--beside {command!r}: no such program")
+    return words
 
 
 def _parameters(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from fairlead.allocator import Allocator, RequestError
-from fairlead.conformance.apiserver import CLAIMS, PODS, SLICES, Json, Store, decode
+from fairlead.conformance.apiserver import CLAIMS, NODES, PODS, SLICES, Json, Store, decode
 from fairlead.conformance.kubelet import ClaimRef
 from fairlead.inventory import Features, Inventory, InventoryError
 from fairlead.resource import (
@@ -87,7 +87,7 @@ class ClaimMaker:
             inventory = Inventory(self.slices(), self._claims() if taken else [], features=Features())
             allocator = Allocator([device_class], inventory.features)
             wanted = allocator.wanted(decode(CLAIMS, {"metadata": {"name": "c"}, "spec": _spec(_names(count), admin)}))
-            decision = allocator.allocate(inventory.view(self._node, {}, frozenset()), [wanted])
+            decision = allocator.allocate(inventory.view(self._node, self._labels(), frozenset()), [wanted])
         except (InventoryError, RequestError) as error:
             raise NoDeviceError(str(error)) from None
         if decision.error or not decision.fits:
@@ -154,6 +154,11 @@ class ClaimMaker:
     def slices(self) -> list[ResourceSlice]:
         """The driver's slices that reach the node, as they are now; what cannot be decoded is left out."""
         return [one for one in decoded_slices(self._store) if one.spec.driver == self.driver and self._here(one)]
+
+    def _labels(self) -> dict[str, str]:
+        """Of the node, by which devices on a fabric say whom they reach."""
+        labels: dict[str, str] = self._store.get(NODES, "", self._node)["metadata"].get("labels") or {}
+        return labels
 
     def _here(self, item: ResourceSlice) -> bool:
         return item.spec.node_name in (None, self._node)

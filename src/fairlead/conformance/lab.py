@@ -24,6 +24,8 @@ from fairlead.conformance.launcher import POD_UID, DriverProcess
 from fairlead.resource import ResourceSlice, validate_pools
 
 _TICK: Final = 0.02
+_TAKEN_BACK: Final = 0.5
+"""Seconds after which a device that was given back has a taint, if it gets one."""
 
 
 class Failure(Exception):  # noqa: N818 - not an error of ours but what was found
@@ -52,6 +54,9 @@ class Options:
     """Seconds for which something must not come about."""
     configs: tuple[Json, ...] = ()
     """Opaque parameters that the driver takes: of a class, of a claim."""
+    beside: tuple[tuple[str, ...], ...] = ()
+    """Programs of the driver that run all the while and are not tried, such as the one that publishes the pools that
+    many nodes reach."""
 
 
 @dataclass
@@ -63,8 +68,11 @@ class Lab:
     api: ApiServer
     plugin: Plugin | None = None
     process: DriverProcess | None = None
+    beside: list[DriverProcess] = field(default_factory=list)
     baseline: frozenset[tuple[str, str]] = frozenset()
     """The devices that were published first: pool and name."""
+    kept_away: frozenset[tuple[str, str]] = frozenset()
+    """Those of them that taints kept claims away from."""
     pod_uid: str = field(default_factory=lambda: str(uuid.uuid4()))
     """Of the driver's pod: a container that is started anew stays in its pod."""
     started_whole: bool = False
@@ -72,6 +80,8 @@ class Lab:
     boot_id: Path | None = None
     """What new processes of the driver see as the machine's boot id, where that is not the real one."""
     _common: frozenset[str] | None = None
+    _binds: bool = True
+    """Whether binding conditions came true so far; where they do not, they are not waited for again and again."""
     _live: dict[str, ClaimRef] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -132,6 +142,15 @@ class Lab:
             for one in self.slices()
             if one.spec.pool.generation == newest[one.spec.pool.name]
             for device in one.spec.devices
+        )
+
+    def tainted(self) -> frozenset[tuple[str, str]]:
+        """The devices that taints keep claims away from."""
+        return frozenset(
+            (one.spec.pool.name, device.name)
+            for one in self.slices()
+            for device in one.spec.devices
+            if any(taint.effect != "None" for taint in device.taints)
         )
 
     def whole(self) -> bool:
@@ -200,6 +219,18 @@ class Lab:
 
     def launch(self, pod_uid: str = "") -> DriverProcess:
         """A process of the driver, not registered."""
+        return self._process(self.options.command, self.log, pod_uid)
+
+    def launch_beside(self) -> None:
+        """Starts what runs beside the driver.
+
+        Raises:
+            Failure: a program cannot be started.
+        """
+        for number, command in enumerate(self.options.beside):
+            self.beside.append(self._process(command, self.options.root / f"beside-{number}.log"))
+
+    def _process(self, command: tuple[str, ...], log: Path, pod_uid: str = "") -> DriverProcess:
         values = {
             "plugins": str(self.plugins),
             "registry": str(self.registry),
@@ -210,9 +241,9 @@ class Lab:
             "pod_uid": pod_uid or self.pod_uid,
         }
         try:
-            return DriverProcess(self.options.command, values, self.log, self.boot_id)
+            return DriverProcess(command, values, log, self.boot_id)
         except OSError as error:
-            raise Failure(f"{self.options.command[0]}: {error.strerror}") from None
+            raise Failure(f"{command[0]}: {error.strerror}") from None
 
     @property
     def rolls(self) -> bool:
@@ -254,8 +285,8 @@ class Lab:
     async def end(self) -> None:
         """Ends everything."""
         await self._hang_up()
-        if self.process is not None:
-            await self.process.stop(3)
+        for process in [*([self.process] if self.process is not None else []), *self.beside]:
+            await process.stop(3)
 
     async def _hang_up(self) -> None:
         plugin, self.plugin = self.plugin, None
@@ -266,13 +297,28 @@ class Lab:
         """The end of what the driver printed."""
         if not self.log.exists():
             return "it printed nothing"
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1][-300:] if lines else "it printed nothing"
+        return _end_of(self.log)
+
+    def ended_beside(self) -> list[str]:
+        """What ended although it runs beside the driver, with its last words."""
+        return [
+            f"{command[0]}, which runs beside the driver, ended with status {process.status}: "
+            + _end_of(self.options.root / f"beside-{number}.log")
+            for number, (command, process) in enumerate(zip(self.options.beside, self.beside, strict=False))
+            if not process.running
+        ]
 
     # Claims.
 
     async def prepare(self, *claims: ClaimRef | Made, version: str = "", seconds: float = 45.0) -> dict[str, Answer]:
-        """Has claims prepared, and remembers to have them unprepared."""
+        """Has claims prepared, and remembers to have them unprepared.
+
+        Raises:
+            Failure: the pod of a claim would not come to the node.
+        """
+        for one in claims:
+            if isinstance(one, Made):
+                await self._bound(one)
         refs = {one.uid: one for one in (one.ref if isinstance(one, Made) else one for one in claims)}
         held = self._live.keys() & refs.keys()
         self._live.update(refs)
@@ -289,12 +335,46 @@ class Lab:
             Failure: it is not.
         """
         ref = claim.ref if isinstance(claim, Made) else claim
-        answer = (await self.prepare(ref, version=version)).get(ref.uid)
+        answer = (await self.prepare(claim, version=version)).get(ref.uid)
         if answer is None:
             raise Failure(f"NodePrepareResources: the answer has no entry for claim {ref.uid}")
         if answer.error:
             raise Failure(f"NodePrepareResources: {ref.namespace}/{ref.name}: {answer.error}")
         return answer
+
+    async def _bound(self, claim: Made) -> None:
+        """Waits for the binding conditions of a claim's devices: before them kube-scheduler sends no pod to the node.
+        Where a device has failed, nothing is waited for: the pod could have come before.
+        """
+        seconds = self.options.patience if self._binds else self.options.settle
+        if not await self.until(lambda: not self._unbound(claim), seconds):
+            self._binds = False
+            raise Failure(f"{claim.ref.name}: not true after {seconds:g} s: {self._unbound(claim)}")
+
+    def _unbound(self, claim: Made) -> str:
+        """Which binding conditions of a claim's devices are not true; empty for none, and where one has failed."""
+        if not any(one.get("bindingConditions") for one in claim.results):
+            return ""
+        status = self.claim(claim).get("status") or {}
+        true = {
+            (one["driver"], one["pool"], one["device"], one.get("shareID"), condition["type"])
+            for one in status.get("devices") or ()
+            for condition in one.get("conditions") or ()
+            if condition["status"] == "True"
+        }
+        missing = []
+        for one in (status.get("allocation") or {}).get("devices", {}).get("results") or ():
+            place = (one["driver"], one["pool"], one["device"], one.get("shareID"))
+            if one["driver"] != self.name:
+                continue
+            if any((*place, name) in true for name in one.get("bindingFailureConditions") or ()):
+                return ""
+            missing += [
+                f"{name} of {one['device']}"
+                for name in one.get("bindingConditions") or ()
+                if (*place, name) not in true
+            ]
+        return ", ".join(missing)
 
     async def refused(self, claim: ClaimRef | Made) -> str:
         """Has one claim prepared that must not be; what the driver said, of the claim or of the whole call.
@@ -303,6 +383,8 @@ class Lab:
             Failure: it was prepared.
         """
         ref = claim.ref if isinstance(claim, Made) else claim
+        if isinstance(claim, Made):
+            await self.until(lambda: not self._unbound(claim), self.options.settle)
         try:
             answer = (await self.prepare(ref)).get(ref.uid)
         except CallError as error:
@@ -374,9 +456,15 @@ class Lab:
                 except (CallError, Failure):
                     await self._wipe()
                     break
+        conditions = "bindingConditions" in str(self.store.list(CLAIMS))
         for item in self._claims():
             self.claims.remove(item)
         self._live.clear()
+        if there and conditions and self.started_whole:
+            # What was made ready for a claim may have to be taken back before it is free again.
+            await self.until(lambda: not self.tainted() <= self.kept_away, min(self.options.settle, _TAKEN_BACK))
+            if not await self.until(lambda: self.tainted() <= self.kept_away):
+                self.kept_away = self.tainted()
         return there and self.plugin is not None
 
     async def _revive(self) -> bool:
@@ -419,6 +507,11 @@ class Lab:
 
     def _claims(self) -> Sequence[ClaimRef]:
         return [ClaimRef(NAMESPACE, one["metadata"]["name"], one["metadata"]["uid"]) for one in self.store.list(CLAIMS)]
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1][-300:] if lines else "it printed nothing"
 
 
 def describe(answer: Answer) -> str:

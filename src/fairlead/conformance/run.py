@@ -103,6 +103,7 @@ async def run(
 async def _first_start(lab: Lab) -> str:
     """Starts the driver and waits for its slices; why there is no driver, where there is none."""
     try:
+        lab.launch_beside()
         await lab.start()
     except Failure as failed:
         return str(failed)
@@ -111,6 +112,7 @@ async def _first_start(lab: Lab) -> str:
         await lab.until(lab.whole, min(lab.options.patience, 5.0))
         await lab.until(lambda: False, lab.options.settle)  # there may come more slices than were announced
     lab.baseline, lab.started_whole = lab.devices(), lab.whole()
+    lab.kept_away = lab.tainted()
     return ""
 
 
@@ -142,4 +144,6 @@ async def _run_one(lab: Lab, one: Check, results: Sequence[Result], missing: str
         seen = f"the kit failed: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
     if verdict == "fail" and lab.process is not None and lab.process.status is not None and not one.restarts:
         seen += f"; the driver ended with status {lab.process.status}: {lab.last_words()}"
+    if verdict == "fail":
+        seen = "; ".join([seen, *lab.ended_beside()])
     return Result(one, verdict, seen, time.monotonic() - begun, bad, lost)

@@ -135,7 +135,8 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A claim that holds devices of the driver, seen from the process that has `--shared-pools`."""
+    """A claim that holds devices of the driver, seen from the process that has `--shared-pools`; those of its devices
+    that have `admin_access` it only observes."""
 
     claim: Claim
     node: str

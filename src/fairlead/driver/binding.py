@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -99,7 +100,13 @@ class Binder:
         self._open: dict[str, ResourceClaim] = {}
         """Claims that wait for a condition of ours, as they were seen last, by UID."""
         self._tasks: Final[dict[str, asyncio.Task[None]]] = {}
+        self._hurried = asyncio.Event()
         self._random: Final = random.Random()
+
+    def hurry(self) -> None:
+        """Has the driver asked about all claims now: it knows more than before."""
+        hurried, self._hurried = self._hurried, asyncio.Event()
+        hurried.set()
 
     async def run(self) -> None:
         """Follows claims until it is cancelled."""
@@ -170,6 +177,7 @@ class Binder:
         """Asks about a claim again and again; the watch says when nothing is to be waited for."""
         delay = 0.0
         while (claim := self._open.get(uid)) is not None:
+            hurried = self._hurried  # of before the question: what is learned meanwhile is asked for
             try:
                 await self._tell(claim)
             except ApiError as error:
@@ -178,7 +186,9 @@ class Binder:
                     self._open.pop(uid, None)
                     return
             delay = min(max(delay * 2, _ASK_FIRST), _ASK_LAST)
-            await asyncio.sleep(delay)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await hurried.wait()
 
     async def _tell(self, claim: ResourceClaim) -> None:
         """Asks the driver once, and writes what has changed."""

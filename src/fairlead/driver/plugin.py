@@ -101,6 +101,7 @@ class DriverPlugin:
         self._stop: Final = threading.Event()
         self._discovery: Final = Discovery(driver, Publication(driver.name, node, "", self.tells_health), log)
         self._others: Final = Others(api, pod_resources, shared_pools, log)
+        self._binder: Binder | None = None
         self._settler: Settler | None = None
         if shared_pools and type(driver).settle is not Driver.settle:
             self._settler = Settler(api, driver.name, self._settle, log)
@@ -161,8 +162,8 @@ class DriverPlugin:
                 tasks.create_task(self._follow_plugins())
                 if type(self.driver).allocated is not Driver.allocated:
                     node = "" if self._shared_pools else self._node
-                    ask = Binder(self._api, self.driver.name, node, lambda: self.pools, self._ready, self._log)
-                    tasks.create_task(ask.run())
+                    self._binder = Binder(self._api, self.driver.name, node, lambda: self.pools, self._ready, self._log)
+                    tasks.create_task(self._binder.run())
                 if self._settler is not None:
                     tasks.create_task(self._settler.run())
                 if self.tells_health:
@@ -293,6 +294,9 @@ class DriverPlugin:
         except Exception as error:  # whatever the author's code raises
             self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
             return _POLL_HEALTH
+        finally:
+            if self._binder is not None:
+                self._binder.hurry()
 
     async def _recover(self) -> None:
         """Puts right what the last process left, once; tried again with each call until it can be done."""

@@ -161,15 +161,16 @@ class Settler:
 
 
 def holding(claim: ResourceClaim, driver: str) -> Held | None:
-    """What a claim holds of the driver, without labels of the node; None for nothing, or if it only observes."""
+    """What a claim holds or observes of the driver, without labels of the node; None for nothing."""
     allocation = claim.status.allocation
     if allocation is None:
         return None
     devices = []
     for result in allocation.devices.results:
-        if result.driver == driver and not result.admin_access:
+        if result.driver == driver:
             request, _, alternative = result.request.partition("/")
-            devices.append(ClaimDevice(request, alternative, result.pool, result.device, None, result.share_id))
+            admin = bool(result.admin_access)
+            devices.append(ClaimDevice(request, alternative, result.pool, result.device, None, result.share_id, admin))
     if not devices:
         return None
     uid, name = claim.metadata.uid, claim.metadata.name

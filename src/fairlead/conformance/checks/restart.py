@@ -158,7 +158,8 @@ async def _moment(lab: Lab, moment: str, call: asyncio.Task[None]) -> None:
             return
         if moment.startswith("its folder") and _state(lab.plugins) != start["plugins"]:
             return
-        if moment.startswith("the claim") and any(one.resource == "resourceclaims" for one in lab.api.calls[seen:]):
+        read = (one for one in lab.api.calls[seen:] if one.resource == "resourceclaims" and one.name)
+        if moment.startswith("the claim") and any(read):
             return
         await asyncio.sleep(0.001)
 

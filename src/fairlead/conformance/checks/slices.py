@@ -11,6 +11,8 @@ from fairlead.conformance.lab import Lab, Skip
 from fairlead.resource import ResourceSlice, validate_pools
 
 _GONE = "gone-long-ago"
+_QUIET_TRIES = 4
+"""What the check before has caused may still be under way: a device that comes back to its pool."""
 _CONTROLLER = "resourceslice controller of k8s.io/dynamic-resource-allocation"
 
 
@@ -76,10 +78,12 @@ async def node(lab: Lab) -> str:
 async def quiet(lab: Lab) -> str:
     if not lab.slices():
         raise Skip("nothing is published")
-    before = time.monotonic()
-    await lab.until(lambda: False, lab.options.settle)
-    writes = lab.writes(before)
-    expect(not writes, f"{len(writes)} writes in {lab.options.settle:g} s")
+    for _ in range(_QUIET_TRIES):
+        before = time.monotonic()
+        await lab.until(lambda: False, lab.options.settle)
+        if not (writes := lab.writes(before)):
+            break
+    expect(not writes, f"{len(writes)} writes in {lab.options.settle:g} s, and some before")
     return f"no write in {lab.options.settle:g} s"
 
 

@@ -119,6 +119,7 @@ class FabricDriver(Driver):
             moving = True
             trouble = not self._take(step, current[step.place], key) or trouble
         self._tell(wants, made, current)
+        self._tell_observers(held, current)
         before, self._pools = self._pools, self._published(frozenset(made.chosen))
         if before != self._pools:
             self._news.set()
@@ -222,11 +223,17 @@ class FabricDriver(Driver):
         wants: dict[Place, list[Want]] = {}
         for one in held:
             for device in one.claim.devices:
+                if device.admin_access:
+                    continue
                 place = (device.pool, device.name)
-                manager = self._managers.get(managers.get(place, ""))
-                system = manager.nodes.system(dict(one.labels)) if manager is not None else ""
+                system = self._system_of(one, managers.get(place, ""))
                 wants.setdefault(place, []).append(Want(one.claim.uid, one.since, one.node, system))
         return wants
+
+    def _system_of(self, one: Held, manager: str) -> str:
+        """The system of a claim's node; empty where it is not known."""
+        known = self._managers.get(manager)
+        return known.nodes.system(dict(one.labels)) if known is not None else ""
 
     def _take(self, step: Step, unit: Unit, key: _Key) -> bool:
         """Begins a step; whether the manager took it, or refused it for good."""
@@ -286,6 +293,20 @@ class FabricDriver(Driver):
                 else:
                     said[want.uid, place] = (False, f"is being attached to {want.system}", False)
         self._said = said
+
+    def _tell_observers(self, held: Iterable[Held], units: Mapping[Place, Unit]) -> None:
+        """Makes the answers for devices that a claim only observes: nothing is attached for it."""
+        for one in held:
+            for device in one.claim.devices:
+                place = (device.pool, device.name)
+                unit = units.get(place)
+                if not device.admin_access or unit is None:
+                    continue
+                if unit.system and unit.system == self._system_of(one, unit.manager) and not unit.busy:
+                    self._said[one.claim.uid, place] = (True, f"is attached to {unit.system}", False)
+                else:
+                    message = f"is only observed, and is attached to {unit.system or 'no system'}, not to {one.node}"
+                    self._said[one.claim.uid, place] = (False, message, not unit.busy)
 
     def _published(self, held: frozenset[Place] | None) -> list[Pool]:
         """The pools, with a taint on what is on a node although no claim holds it: it is not free before it is back.
