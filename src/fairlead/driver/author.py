@@ -211,6 +211,16 @@ class Driver(ABC):
         """
         return 60.0
 
+    def keeps(self, pool: str, devices: Sequence[Device]) -> bool:
+        """Whether slices of a pool that `discover` does not have now stay as they are: it is not known what became of
+        the pool. Asked in the process that has `--shared-pools` and where the last one left slices.
+
+        Args:
+            pool: its name.
+            devices: in one of its slices.
+        """
+        return False
+
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
         """Calls `changed` whenever `discover` has news, until `stop` is set. Without it the kit looks now and then.
 

@@ -113,6 +113,7 @@ class _Hosted:
             (lambda: True) if options.shared_pools else self._instance.is_youngest,
             told,
             metrics,
+            driver.keeps,
         )
 
     async def run(self, ready: asyncio.Event) -> None:

@@ -33,7 +33,7 @@ from fairlead.driver.author import Pool
 from fairlead.driver.metrics import DriverMetrics
 from fairlead.driver.slices import Publication, SliceWrite, dropped_fields, plan
 from fairlead.driver.steps import Log
-from fairlead.resource import ResourceSliceSpec
+from fairlead.resource import Device, ResourceSliceSpec
 
 _FIRST_DELAY, _LAST_DELAY = 0.5, 60.0
 """Seconds between tries after failures."""
@@ -61,6 +61,7 @@ class Publisher:
         is_youngest: Callable[[], bool],
         log: Log,
         metrics: DriverMetrics | None = None,
+        keeps: Callable[[str, Sequence[Device]], bool] = lambda pool, devices: False,
     ) -> None:
         """Asks nothing yet.
 
@@ -74,6 +75,7 @@ class Publisher:
             is_youngest: whether this instance is to publish.
             log: is told what was written, and what went wrong.
             metrics: counts what was written; nobody does where it is absent.
+            keeps: whether slices of a pool that is not to be published now stay; see `Driver.keeps`.
         """
         self._api = api
         self._driver: Final = driver
@@ -84,6 +86,7 @@ class Publisher:
         self._is_youngest = is_youngest
         self._log = log
         self._metrics: Final = metrics
+        self._keeps = keeps
         self._disturbed: Final = asyncio.Event()
         self._remembered: dict[str, tuple[ResourceSliceSpec, ResourceSliceSpec]] = {}
         self._repairs: deque[float] = deque()
@@ -143,7 +146,13 @@ class Publisher:
             return 0
         # Asked each time: a node that was made anew has another, and takes slices of the old one with it.
         node_uid = await get_node_uid(self._api, self._node) if self._node else ""
-        existing, _ = await list_slices(self._api, self._driver, self._node)
+        listed, _ = await list_slices(self._api, self._driver, self._node)
+        wanted = {pool.name for pool in pools}
+        existing = [
+            one
+            for one in listed
+            if one.spec.pool.name in wanted or not self._keeps(one.spec.pool.name, one.spec.devices)
+        ]
         of = Publication(self._driver, self._node, node_uid, self._taints_come)
         writes = plan(of, pools, existing, self._remembered)
         for write in writes:

@@ -83,7 +83,15 @@ class Emulator:
     unavailable: int = 0
     stale: int = 0
     lost: set[str] = field(default_factory=set)
+    keep: set[str] = field(default_factory=set)
+    """Devices that it does not detach."""
     broken: set[str] = field(default_factory=set)
+    denied: int = 0
+    """Status with which everything is refused but the service root."""
+    raw: dict[str, bytes] = field(default_factory=dict)
+    """What is sent for a resource, by the end of its path, in place of what it is."""
+    mangle: Callable[[str, Json], Json] = lambda path, resource: resource
+    """Changes resources before they are sent."""
     kill: tuple[str, int] | None = None
     """When the client dies (`before attach`, `after detach`, `reading attach`, `read 3`), and its process."""
     # What happened
@@ -109,7 +117,9 @@ class Emulator:
                 size = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(size)) if size else {}
                 status, headers, answer = emulator.handle(self.command, self.path, body, dict(self.headers.items()))
-                data = json.dumps(answer).encode() if answer is not None else b""
+                data = (
+                    answer if isinstance(answer, bytes) else json.dumps(answer).encode() if answer is not None else b""
+                )
                 try:
                     self.send_response(status)
                     for name, value in headers.items():
@@ -216,6 +226,8 @@ class Emulator:
         if (verb == "attach") == (name in self.attached):
             self.violations.append(f"{verb} {name}: attached to {self.attached.get(name)}")
             raise RefusalError(409, f"{name}: cannot {verb} it now")
+        if verb == "detach" and name in self.keep:
+            raise RefusalError(403, "is in use")
         if verb == "attach" and name in self.refuse:
             raise RefusalError(*self.refuse[name])
         task = Task(str(len(self.tasks) + 1), verb, name, system, time.monotonic() + self.seconds, payload)
@@ -246,14 +258,18 @@ class Emulator:
         open_ = path in (ROOT, f"{ROOT}/SessionService", f"{ROOT}/SessionService/Sessions")
         if self.user and not open_ and lower.get("x-auth-token") not in self._tokens:
             raise RefusalError(401, "no session")
+        if self.denied and not open_:
+            raise RefusalError(self.denied, "not with these rights")
         if self.unavailable > 0 and not open_:
             self.unavailable -= 1
             raise RefusalError(503, "the manager is starting", {"Retry-After": "1"})
         if method == "GET":
+            if (garbage := self.raw.get(path.rpartition("/")[2])) is not None:
+                return 200, {}, garbage
             found = self._get(path)
             if "@odata.etag" not in found:
                 found["@odata.etag"] = self._tag(path)
-            return 200, {"ETag": found["@odata.etag"]}, {"@odata.id": path} | found
+            return 200, {"ETag": found["@odata.etag"]}, self.mangle(path, {"@odata.id": path} | found)
         payload = {"HttpOperation": method, "TargetUri": path, "JsonBody": json.dumps(body)}
         if self.stale > 0:
             self.stale -= 1
@@ -387,10 +403,12 @@ class Emulator:
         if path == blocks:
             names = [f"Compute-{one}" for one in self.systems] + [one.name for one in self._there()]
             half = len(names) // 2  # in two parts, as long collections come
-            return _members([f"{blocks}/{one}" for one in names[:half]]) | {"Members@odata.nextLink": f"{blocks}/Rest"}
+            rest = {"Members@odata.nextLink": f"{blocks}/Rest", "Members@odata.count": len(names)}
+            return _members([f"{blocks}/{one}" for one in names[:half]]) | rest
         if path == f"{blocks}/Rest":
             names = [f"Compute-{one}" for one in self.systems] + [one.name for one in self._there()]
-            return _members([f"{blocks}/{one}" for one in names[len(names) // 2 :]])
+            rest = {"Members@odata.count": len(names)}
+            return _members([f"{blocks}/{one}" for one in names[len(names) // 2 :]]) | rest
         if path == f"{SERVICE}/ResourceZones":
             return _members([f"{path}/{one}" for one in zones])
         for zone in zones:
@@ -413,7 +431,10 @@ class Emulator:
                     "Id": f"Compute-{system}",
                     "ResourceBlockType": ["Compute"],
                     "CompositionStatus": {"CompositionState": "Composed"},
-                    "Links": {"ComputerSystems": [_link(here)]},
+                    "Links": {
+                        "ComputerSystems": [_link(here)],
+                        "Zones": [_link(f"{SERVICE}/ResourceZones/{self.systems[system]}")],
+                    },
                     "Processors": [_link(f"{path}/Processors/CPU")],
                 }
         for one in self._there():
@@ -427,7 +448,10 @@ class Emulator:
                     "ResourceBlockType": ["Processor"],
                     "CompositionStatus": {"CompositionState": state, "Reserved": False},
                     "Status": {"State": "Enabled", "Health": one.health},
-                    "Links": {"ComputerSystems": on},
+                    "Links": {
+                        "ComputerSystems": on,
+                        "Zones": [_link(f"{SERVICE}/ResourceZones/{one.zone}")],
+                    },
                     "Processors": [_link(f"{here}/Processors/1")],
                 }
             if path == f"{here}/Processors/1":

@@ -30,13 +30,19 @@ class PlainRedfish(Redfish):
         request = urllib.request.Request(self._urls[manager] + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                found: dict[str, Any] = json.loads(answer.read() or b"{}")
+                found = json.loads(answer.read() or b"{}")
+                if not isinstance(found, dict):
+                    raise ValueError("is no object")
                 return found
         except urllib.error.HTTPError as error:
             text = json.loads(error.read() or b"{}").get("error", {}).get("message", "")
             raise HardwareError(f"{manager}: {method} {path}: {error.code} {text}", str(error.code)) from None
         except OSError as error:
             raise HardwareError(f"{manager}: {error}") from None
+        except ValueError as error:
+            raise HardwareError(
+                f"{manager}: {method} {path}: the answer is no JSON object: {error}", "malformed"
+            ) from None
 
 
 class PlainMachine(LiveMachine):

@@ -145,3 +145,30 @@ def test_a_configuration_that_cannot_be_used(tmp_path: Path, text: str, reason: 
     (tmp_path / "f.yaml").write_text(text)
     with pytest.raises(ValueError, match=reason):
         read_options(tmp_path / "f.yaml")
+
+
+def test_a_device_that_cannot_be_removed_keeps_the_claim(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    path = plug(tree, "0000:61:00.0", vpd("SN-001"))
+    tree.remove(f"{path}/remove")
+    tree.folder(f"{path}/remove")  # what no write gets through
+    with pytest.raises(PrepareError, match=r"gpu-0: .*remove: Is a directory"):
+        driver(tmp_path).unprepare(claim(**ALL))
+
+
+def test_a_device_without_device_nodes_is_told_with_its_kernel_driver(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.pci("0000:61:00.0", vendor=0x10DE, device=0x2331, class_code=0x030200)
+    with pytest.raises(PrepareError, match=r"gpu-0: 0000:61:00\.0 has no device node, it is bound to no driver"):
+        list(driver(tmp_path).prepare(claim(**ALL)))
+
+
+def test_files_of_other_functions_that_cannot_be_read_do_no_harm(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    broken = tree.pci("0000:51:00.0", vendor=0x10DE, device=0x2331, class_code=0x030200)
+    tree.remove(f"{broken}/vendor")
+    tree.folder(f"{broken}/vendor")
+    tree.link("/sys/bus/pci/devices/0000:52:00.0", "/sys/devices/gone")
+    plug(tree, "0000:61:00.0", vpd("SN-001"))
+    (prepared,) = driver(tmp_path).prepare(claim(**ALL))
+    assert prepared.edits.env == {"FABRIC_DEVICE_0": "0000:61:00.0"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fairlead.cli import main
 from fairlead.drivers.fabric import FabricDriver, read_options
 from fairlead.drivers.fabric.redfish import SushyRedfish
 from fairlead.hardware import HardwareError, LiveMachine
@@ -48,3 +50,32 @@ def test_wrong_passwords_and_refusals_have_their_code(tmp_path: Path) -> None:
         with pytest.raises(HardwareError, match="404") as caught:
             door.get("rack", "/redfish/v1/Nothing")
         assert caught.value.code == "404"
+
+
+@pytest.mark.parametrize("garbage", [b"<html>", b"", b"[1]", b"{}"])
+def test_an_answer_that_makes_no_sense_is_named(tmp_path: Path, garbage: bytes) -> None:
+    with Emulator() as box:
+        door = SushyRedfish(read_options(config(tmp_path, box)).managers)
+        for where, path in (("v1", "/redfish/v1/Systems/Sys-1"), ("Sys-1", "/redfish/v1/Systems/Sys-1")):
+            box.raw = {where: garbage}
+            if (where, garbage) != ("Sys-1", b"{}"):
+                with pytest.raises(HardwareError, match="rack: ") as caught:
+                    door.get("rack", path)
+                assert caught.value.code in ("malformed", "")
+        box.raw = {}
+        assert door.get("rack", "/redfish/v1/Systems/Sys-1")["Id"] == "Sys-1"
+
+
+@pytest.mark.parametrize("kind", ["resource-blocks", "connections"])
+def test_a_recording_of_the_command_answers_without_the_box(tmp_path: Path, kind: str) -> None:
+    def command(*words: str) -> str:
+        done = CliRunner().invoke(main, ["node", *words, "--driver", f"fabric={path}", "--node-name", "pools"])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    with Emulator(kind) as box:
+        path = config(tmp_path, box)
+        seen = command("discover")
+        assert "2 devices" in command("record", str(tmp_path / "box.yaml"))
+    assert seen.count("GPU-1111-") == 2
+    assert command("discover", "--recording", str(tmp_path / "box.yaml")) == seen

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fairlead.drivers.fabric.boxes import Box, Unit, View, concerns, fault_of
-from fairlead.drivers.fabric.redfish import Json, last, link, links
+from fairlead.drivers.fabric.redfish import Json, last, link, links, part, several, text
 from fairlead.hardware import HardwareError, Problems
 
 _ANCHORS: Final = frozenset({"Compute", "ComputerSystem"})
@@ -34,34 +34,44 @@ class BlockBox(Box):
             raise HardwareError(f"{self.manager.name}: its CompositionService is not enabled")
         tasks = self.running(root)
         blocks: dict[str, Json] = {}
-        for path in self.members(link(service, "ResourceBlocks")):
+        for path in self.members(service, "ResourceBlocks"):
             with problems.of(f"{self.manager.name}: {last(path)}"):
                 blocks[path] = self.get(path)
         zones: dict[str, list[str]] = {}
-        for path in self.members(link(service, "ResourceZones")):
+        unread = set()
+        for path in self.members(service, "ResourceZones"):
+            unread.add(path)
             with problems.of(f"{self.manager.name}: zone {last(path)}"):
-                for block in links(self.get(path), "Links", "ResourceBlocks"):
-                    zones.setdefault(block, []).append(path)
+                zone = self.get(path)
+                if not isinstance(part(zone, "Links", "ResourceBlocks"), list):
+                    raise HardwareError("has no ResourceBlocks")
+                for member in links(zone, "Links", "ResourceBlocks"):
+                    zones.setdefault(member, []).append(path)
+                unread.discard(path)
         reach: dict[str, set[str]] = {}
         for path, resource in blocks.items():
-            if _ANCHORS & set(resource.get("ResourceBlockType") or ()):
-                for zone in zones.get(path, ()):
-                    reach.setdefault(zone, set()).update(map(last, links(resource, "Links", "ComputerSystems")))
+            if _ANCHORS & set(_types(resource)):
+                with problems.of(f"{self.manager.name}: {last(path)}"):
+                    systems = _systems(resource)
+                    for zone in zones.get(path, ()):
+                        reach.setdefault(zone, set()).update(map(last, systems))
         units = {}
         for path, resource in blocks.items():
             parts = [one for name in _PARTS for one in links(resource, name)]
-            if not parts or _ANCHORS & set(resource.get("ResourceBlockType") or ()):
+            if not parts or _ANCHORS & set(_types(resource)):
                 continue
             with problems.of(f"{self.manager.name}: {last(path)}"):
+                if unread and not (unread.isdisjoint(own := links(resource, "Links", "Zones")) and own):
+                    raise HardwareError("may be in a zone that could not be read")
                 units[path] = self._unit(path, resource, parts[0], zones.get(path, []), reach, tasks)
         return View(units)
 
     def _unit(
-        self, path: str, block: Json, part: str, zones: list[str], reach: dict[str, set[str]], tasks: list[str]
+        self, path: str, block: Json, device: str, zones: list[str], reach: dict[str, set[str]], tasks: list[str]
     ) -> Unit:
-        state = (block.get("CompositionStatus") or {}).get("CompositionState", "")
-        what: dict[str, Any] = self.details(part, str(block.get("@odata.etag", "")))
-        systems = links(block, "Links", "ComputerSystems")
+        state = text(block, "CompositionStatus", "CompositionState")
+        what: dict[str, Any] = self.details(device, text(block, "@odata.etag"))
+        systems = _systems(block)
         return Unit(
             manager=self.manager.name,
             id=last(path),
@@ -85,15 +95,16 @@ class BlockBox(Box):
 
     def _change(self, unit: Unit, path: str, action: str) -> Json:
         system = self.get(path)
-        tag = str(system.get("@odata.etag") or "")
-        target = ((system.get("Actions") or {}).get(f"#ComputerSystem.{action}") or {}).get("target")
-        if target:
+        tag = text(system, "@odata.etag")
+        if target := text(system, "Actions", f"#ComputerSystem.{action}", "target"):
             body: Json = {"ResourceBlock": {"@odata.id": unit.path}}
-            if block_tag := self.get(unit.path).get("@odata.etag"):
+            if block_tag := text(self.get(unit.path), "@odata.etag"):
                 body["ResourceBlockETag"] = block_tag
             if tag:
                 body["ComputerSystemETag"] = tag
-            return self.send("POST", str(target), body)
+            return self.send("POST", target, body)
+        if not isinstance(part(system, "Links", "ResourceBlocks"), list):
+            raise HardwareError(f"{self.manager.name}: {path}: has neither the action {action} nor ResourceBlocks")
         wanted = [one for one in links(system, "Links", "ResourceBlocks") if one != unit.path]
         if action == "AddResourceBlock":
             wanted.append(unit.path)
@@ -103,3 +114,15 @@ class BlockBox(Box):
     def _path_of(self, system: str) -> str:
         systems = link(self.root(), "Systems") or "/redfish/v1/Systems"
         return f"{systems}/{system}"
+
+
+def _systems(block: Json) -> list[str]:
+    """The systems that a block is part of."""
+    systems = links(block, "Links", "ComputerSystems")
+    if not systems and text(block, "CompositionStatus", "CompositionState") == "Composed":
+        raise HardwareError("is composed, and does not say into which system")
+    return systems
+
+
+def _types(block: Json) -> list[str]:
+    return [one for one in several(block, "ResourceBlockType") if isinstance(one, str)]

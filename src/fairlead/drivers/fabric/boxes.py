@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fairlead.drivers.fabric.options import Manager
-from fairlead.drivers.fabric.redfish import ROOT, Json, Redfish, link, links, members
+from fairlead.drivers.fabric.redfish import MALFORMED, ROOT, Json, Redfish, link, links, members, part, text
 from fairlead.hardware import HardwareError, Problems
 
+_UNUSABLE: Final = ("Disabled", "UnavailableOffline", "Absent", "InTest", "Quarantined")
 _RUNNING: Final = ("New", "Starting", "Running", "Pending", "Suspended", "Stopping", "Cancelling", "Service")
 
 
@@ -74,6 +75,23 @@ class Box(ABC):
         """What a device is, by the path of its resource: only its owner's state changes."""
         self._ended: set[str] = set()
         """Paths of tasks that have come to an end."""
+        self._gone = ""
+        """Why there was no answer any more; nothing is asked then before the next `look`."""
+
+    def look(self, problems: Problems) -> View:
+        """Reads how things stand.
+
+        Args:
+            problems: gets a line for each resource that could not be read.
+
+        Raises:
+            HardwareError: the manager does not say, or does not answer any more.
+        """
+        self._gone = ""
+        view = self.read(problems)
+        if self._gone:
+            raise HardwareError(self._gone)
+        return view
 
     @abstractmethod
     def read(self, problems: Problems) -> View:
@@ -96,16 +114,36 @@ class Box(ABC):
         """Begins to detach a unit that is attached; likewise."""
 
     def get(self, path: str) -> Json:
-        """A resource of the manager."""
-        return self.door.get(self.manager.name, path)
+        """A resource of the manager.
+
+        Raises:
+            HardwareError: it cannot be had. Where there was no answer, nothing else is waited for: each of a hundred
+                resources would take as long as a connection takes to fail.
+        """
+        if self._gone:
+            raise HardwareError(self._gone)
+        try:
+            return self.door.get(self.manager.name, path)
+        except HardwareError as error:
+            if not error.code:
+                self._gone = str(error)
+            raise
 
     def send(self, method: str, path: str, body: Json, etag: str = "") -> Json:
         """A change; see `Redfish.send`."""
         return self.door.send(self.manager.name, method, path, body, etag)
 
-    def members(self, path: str) -> Iterator[str]:
-        """Of a collection."""
-        return members(self.door, self.manager.name, path) if path else iter(())
+    def members(self, resource: Json, name: str) -> Iterator[str]:
+        """Of a collection that a resource has.
+
+        Raises:
+            HardwareError: it has none, or it cannot be read.
+        """
+        path = link(resource, name)
+        if not path:
+            where = text(resource, "@odata.id") or "a resource"
+            raise HardwareError(f"{self.manager.name}: {where}: has no {name}", MALFORMED)
+        return members(self.door, self.manager.name, path)
 
     def details(self, path: str, tag: str) -> dict[str, Any]:
         """What the device of a resource is; read again when `tag`, the ETag of its owner, is another."""
@@ -121,7 +159,7 @@ class Box(ABC):
         if not tasks:
             return []
         found = []
-        paths = list(self.members(link(self.get(tasks), "Tasks")))
+        paths = list(self.members(self.get(tasks), "Tasks"))
         self._ended &= set(paths)
         for path in paths:
             if path in self._ended:
@@ -132,9 +170,8 @@ class Box(ABC):
                 if error.code == "404":
                     continue  # forgotten since the list was made
                 raise
-            if task.get("TaskState") in _RUNNING:
-                payload = task.get("Payload") or {}
-                found.append(f"{payload.get('TargetUri', '')} {payload.get('JsonBody', '')} ")
+            if text(task, "TaskState") in _RUNNING:
+                found.append(f"{text(task, 'Payload', 'TargetUri')} {text(task, 'Payload', 'JsonBody')} ")
             else:
                 self._ended.add(path)
         return found
@@ -159,33 +196,36 @@ def what_is(resource: Mapping[str, Any], function: Mapping[str, Any]) -> dict[st
     Args:
         resource: a Processor, Drive, NetworkAdapter, Memory or PCIeDevice.
         function: a PCIeFunction; empty where it is not known.
+
+    Raises:
+        HardwareError: the resource does not say of which kind it is.
     """
-    kind = str(resource.get("@odata.type", "")).lstrip("#").split(".")[0]
-    memory = resource.get("MemorySummary") or {}
+    if not text(resource, "@odata.type"):
+        raise HardwareError("its device does not say what it is: it has no @odata.type")
+    kind = text(resource, "@odata.type").lstrip("#").split(".")[0]
+    memory = part(resource, "MemorySummary", "TotalMemorySizeMiB") or part(resource, "CapacityMiB")
     return {
-        "type": str(resource.get("ProcessorType") or kind or "Unknown"),
-        "manufacturer": str(resource.get("Manufacturer") or ""),
-        "model": str(resource.get("Model") or ""),
-        "serial": str(resource.get("SerialNumber") or ""),
-        "uuid": str(resource.get("UUID") or ""),
-        "vendor": _hex(function.get("VendorId")),
-        "device": _hex(function.get("DeviceId")),
-        "memory_mib": int(memory.get("TotalMemorySizeMiB") or resource.get("CapacityMiB") or 0),
+        "type": text(resource, "ProcessorType") or kind or "Unknown",
+        "manufacturer": text(resource, "Manufacturer"),
+        "model": text(resource, "Model"),
+        "serial": text(resource, "SerialNumber"),
+        "uuid": text(resource, "UUID"),
+        "vendor": _hex(text(function, "VendorId")),
+        "device": _hex(text(function, "DeviceId")),
+        "memory_mib": int(memory) if isinstance(memory, int | float) and memory > 0 else 0,
     }
 
 
-def _hex(text: Any) -> str:
+def _hex(digits: str) -> str:
     try:
-        return f"{int(str(text), 16):04x}" if text else ""
+        return f"{int(digits, 16):04x}" if digits else ""
     except ValueError:
         return ""
 
 
 def fault_of(resource: Mapping[str, Any]) -> str:
     """Why a resource cannot be used, by its Status; empty where it can."""
-    status = resource.get("Status") or {}
-    if status.get("Health") == "Critical":
+    if text(resource, "Status", "Health") == "Critical":
         return "the manager says: Health is Critical"
-    if status.get("State") in ("Disabled", "UnavailableOffline", "Absent", "InTest", "Quarantined"):
-        return f"the manager says: State is {status['State']}"
-    return ""
+    state = text(resource, "Status", "State")
+    return f"the manager says: State is {state}" if state in _UNUSABLE else ""

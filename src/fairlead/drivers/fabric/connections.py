@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from fairlead.drivers.fabric.boxes import Box, Unit, View, concerns, fault_of
-from fairlead.drivers.fabric.redfish import Json, last, link, links
+from fairlead.drivers.fabric.redfish import Json, last, link, links, several, text
 from fairlead.hardware import HardwareError, Problems
 
 _HOSTS: Final = frozenset({"ComputerSystem", "RootComplex"})
@@ -29,7 +29,7 @@ class ConnectionBox(Box):
         root = self.root()
         tasks = self.running(root)
         units: dict[str, Unit] = {}
-        for fabric in self.members(link(root, "Fabrics")):
+        for fabric in self.members(root, "Fabrics"):
             with problems.of(f"{self.manager.name}: {last(fabric)}"):
                 self._read(fabric, units, tasks, problems)
         return View(units)
@@ -37,15 +37,18 @@ class ConnectionBox(Box):
     def _read(self, fabric: str, units: dict[str, Unit], tasks: list[str], problems: Problems) -> None:
         resource = self.get(fabric)
         endpoints: dict[str, Json] = {}
-        for path in self.members(link(resource, "Endpoints")):
+        for path in self.members(resource, "Endpoints"):
             with problems.of(f"{self.manager.name}: {last(path)}"):
                 endpoints[path] = self.get(path)
         hosts = {path: system for path, one in endpoints.items() if (system := _entity(one, _HOSTS))}
         joined: dict[str, tuple[str, Json]] = {}
-        for path in self.members(link(resource, "Connections")):
+        for path in self.members(resource, "Connections"):
             # Not skipped where it cannot be read: its device would look free.
             connection = self.get(path)
-            for target in links(connection, "Links", "TargetEndpoints"):
+            targets = links(connection, "Links", "TargetEndpoints")
+            if not targets and not _other(connection):
+                raise HardwareError(f"connection {last(path)} does not say what it joins")
+            for target in targets:
                 joined[target] = path, connection
         for path, endpoint in endpoints.items():
             device = _entity(endpoint, _DEVICES)
@@ -53,7 +56,7 @@ class ConnectionBox(Box):
                 continue
             handle, connection = joined.get(path, ("", {}))
             initiators = links(connection, "Links", "InitiatorEndpoints")
-            state = (connection.get("Status") or {}).get("State", "")
+            state = text(connection, "Status", "State")
             with problems.of(f"{self.manager.name}: {last(path)}"):
                 if handle and not (initiators and initiators[0] in hosts):
                     # It is attached, and it cannot be told to what: then it is neither right nor wrong.
@@ -68,8 +71,8 @@ class ConnectionBox(Box):
                     system=last(system),
                     handle=handle,
                     busy=state in _COMING or concerns(tasks, path, handle),
-                    fault=fault_of(endpoint),
-                    **self.details(device, str(endpoint.get("@odata.etag", ""))),
+                    fault=fault_of(endpoint) or fault_of(connection),
+                    **self.details(device, text(endpoint, "@odata.etag")),
                 )
 
     def attach(self, unit: Unit, system: str) -> Json:
@@ -77,9 +80,11 @@ class ConnectionBox(Box):
         fabric = unit.path.rpartition("/Endpoints/")[0]
         resource = self.get(fabric)
         host = ""
-        for path in self.members(link(resource, "Endpoints")):
+        for path in self.members(resource, "Endpoints"):
             if last(_entity(self.get(path), _HOSTS)) == system:
                 host = path
+        if not host:
+            raise HardwareError(f"{self.manager.name}: system {system} has no endpoint in {last(fabric)}")
         body: Json = {
             "Name": f"fairlead {unit.id} {system}",
             "Links": {
@@ -92,12 +97,18 @@ class ConnectionBox(Box):
     def detach(self, unit: Unit) -> Json:
         """Removes the connection, if it is still the one that was read."""
         connection = self.get(unit.handle)
-        return self.send("DELETE", unit.handle, {}, str(connection.get("@odata.etag") or ""))
+        return self.send("DELETE", unit.handle, {}, text(connection, "@odata.etag"))
+
+
+def _other(connection: Json) -> bool:
+    """Whether it is a connection of another kind: of memory, of volumes, of groups of endpoints."""
+    kinds = ("MemoryChunkInfo", "MemoryRegionInfo", "VolumeInfo")
+    return any(connection.get(one) for one in kinds) or bool(links(connection, "Links", "TargetEndpointGroups"))
 
 
 def _entity(endpoint: Json, types: frozenset[str]) -> str:
     """The path of what an endpoint stands for, where it is of one of these types."""
-    for one in endpoint.get("ConnectedEntities") or ():
-        if one.get("EntityType") in types:
+    for one in several(endpoint, "ConnectedEntities"):
+        if text(one, "EntityType") in types:
             return link(one, "EntityLink")
     return ""

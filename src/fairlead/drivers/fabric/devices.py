@@ -38,7 +38,12 @@ def rule_of(unit: Unit, rules: Iterable[Rule]) -> Rule | None:
 def place_of(unit: Unit) -> Place:
     """Pool and name of a unit's device. Both stay as long as its zones do, whatever it is attached to."""
     zones = "-".join(unit.zones) or "none"
-    return _label(f"{unit.manager}-{zones}"), _label(f"{unit.type}-{unit.id}")
+    return _label(f"{prefix_of(unit.manager)}{zones}"), _label(f"{unit.type}-{unit.id}")
+
+
+def prefix_of(manager: str) -> str:
+    """What the names of a manager's pools begin with, and maybe those of another one."""
+    return f"{manager}-"
 
 
 def pools(

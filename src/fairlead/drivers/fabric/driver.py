@@ -30,11 +30,13 @@ from fairlead.drivers.fabric import host
 from fairlead.drivers.fabric.blocks import BlockBox
 from fairlead.drivers.fabric.boxes import Box, Unit
 from fairlead.drivers.fabric.connections import ConnectionBox
-from fairlead.drivers.fabric.devices import place_of, pools, rule_of
+from fairlead.drivers.fabric.devices import pools, prefix_of, rule_of
 from fairlead.drivers.fabric.options import Options, read_options
 from fairlead.drivers.fabric.planning import Place, Plan, Step, Want, plan
+from fairlead.drivers.fabric.readings import Readings
 from fairlead.drivers.fabric.redfish import Json, Redfish, SushyRedfish
 from fairlead.hardware import HardwareError, Machine, PciFunction, Problems, standard_attributes
+from fairlead.resource import Device
 
 _BOXES: Final = {"resource-blocks": BlockBox, "connections": ConnectionBox}
 _SOON, _LATER, _REST = 1.0, 5.0, 60.0
@@ -43,6 +45,8 @@ _FINAL: Final = ("400", "403", "405", "422", "501")
 """Statuses after which trying the same again is useless."""
 _BAD_FOR: Final = 300.0
 """Seconds for which a device that could not be attached is tainted, so that the scheduler tries others first."""
+_AGAIN: Final = 30.0
+"""Seconds before a detachment is tried again that the manager refused, or that its task did not do."""
 _LOOK: Final = 0.2
 _Key = tuple[str, str, Place]
 """Claim, its allocation, device."""
@@ -68,64 +72,78 @@ class FabricDriver(Driver):
         self._managers: Final = {one.name: one for one in options.managers}
         door = machine.door(Redfish, lambda: SushyRedfish(options.managers))  # type: ignore[type-abstract]
         self._boxes: Final[dict[str, Box]] = {one.name: _BOXES[one.way](door, one) for one in options.managers}
-        self._units: dict[str, dict[Place, Unit]] = {}
-        """By manager, as read last."""
-        self._silent: dict[str, str] = {}
-        """Managers that did not answer last time, with the reason."""
-        self._unread: list[str] = []
-        self._fresh: set[Place] = set()
-        """Devices that were read last time."""
+        self._readings: Final = Readings(self._boxes, self._is_ours)
         self._pools: list[Pool] | None = None
         self._said: dict[tuple[str, Place], tuple[bool, str, bool]] = {}
         self._failed: dict[_Key, str] = {}
         self._tasks: dict[_Key, tuple[str, str]] = {}
         self._bad: dict[Place, tuple[float, str]] = {}
+        self._stuck: dict[Place, tuple[float, str]] = {}
+        """Devices that could not be attached or detached just now: when to try again, and why."""
         self._news: Final = Event()
 
     def discover(self) -> list[Pool]:
-        """The pools as they were at the last `settle`; read now where that was never called."""
+        """The pools as they were at the last `settle`; read now where that was never called. Those of a manager that
+        has not answered yet are missing, see `keeps`.
+
+        Raises:
+            DiscoveryError: no manager has answered yet.
+        """
         if self._pools is None:
-            self._read()
+            self._readings.read()
             found = self._published(None)
         else:
             found = self._pools
-        if missing := [f"{name}: {self._silent.get(name, '')}" for name in self._boxes if name not in self._units]:
-            raise DiscoveryError("; ".join(missing))
+        if self._boxes and not self._readings.units:
+            raise DiscoveryError("; ".join(self._readings.troubles()))
         return found
+
+    def keeps(self, pool: str, devices: Sequence[Device]) -> bool:
+        """Whether a pool is that of a manager of which not everything is known."""
+        partial = self._readings.partial
+        of = {value.string for one in devices if (value := one.attributes.get("manager")) is not None}
+        return bool(of & partial) if of else any(pool.startswith(prefix_of(one)) for one in partial)
 
     def settle(self, held: Sequence[Held]) -> float:
         """Reads all managers, and takes the next steps."""
-        self._read()
+        self._readings.read()
         wants = self._wants(held)
         keys = {(one.uid, one.since, place) for place, all_ in wants.items() for one in all_}
         self._failed = {key: text for key, text in self._failed.items() if key in keys}
         self._hear_of_tasks(keys)
-        units = {place: unit for of in self._units.values() for place, unit in of.items()}
         open_ = {
             place: [one for one in all_ if (one.uid, one.since, place) not in self._failed] or all_
             for place, all_ in wants.items()
         }
-        current = {place: unit for place, unit in units.items() if place in self._fresh}
+        current = self._readings.current()
         made = plan(
             current, open_, self._systems(), {name: one.devices_per_node for name, one in self._managers.items()}
         )
-        trouble = False
-        moving = False
+        moving = any(unit.busy for unit in current.values())
+        stuck = {place: one for place, one in self._stuck.items() if self._rests(place, made, current)}
         for step in made.steps:
             want = made.chosen.get(step.place)
-            key = (want.uid, want.since, step.place) if want is not None else ("", "", step.place)
+            key = ("", "", step.place)
+            if want is not None and step.verb == "attach":
+                key = (want.uid, want.since, step.place)
             if step.verb == "attach" and key in self._failed:
                 continue
-            moving = True
-            trouble = not self._take(step, current[step.place], key) or trouble
+            if step.place in stuck:
+                continue
+            until, why = self._take(step, current[step.place], key)
+            if why:
+                stuck[step.place] = until, why
+            else:
+                moving = True
+        self._stuck = stuck
         self._tell(wants, made, current)
         self._tell_observers(held, current)
         before, self._pools = self._pools, self._published(frozenset(made.chosen))
         if before != self._pools:
             self._news.set()
-        if trouble or self._silent or self._unread:
-            return _LATER
-        return _SOON if moving or any(unit.busy for unit in units.values()) else _REST
+        if moving:
+            return _SOON
+        return _LATER if stuck or self._readings.troubles() else _REST
 
     def allocated(self, claim: Claim) -> Iterator[Readiness]:
         """What the last look at the managers says of a claim's devices."""
@@ -175,51 +193,41 @@ class FabricDriver(Driver):
         """Devices that the manager calls faulty, that it lately did not attach, or whose manager does not answer."""
         now = time.monotonic()
         published = {(pool.name, one.name) for pool in self._pools or () for one in pool.devices}
-        for manager, units in list(self._units.items()):
-            for place, unit in units.items():
-                if place not in published:
-                    continue
-                until, why = self._bad.get(place, (0.0, ""))
-                if unit.fault:
-                    yield Health(place[1], False, unit.fault, place[0])
-                elif now < until:
-                    yield Health(place[1], False, why, place[0])
-                elif place not in self._fresh:
-                    why = self._silent.get(manager) or "; ".join(self._unread)
-                    yield Health(place[1], None, why, place[0])
-
-    def _read(self) -> None:
-        """Reads all managers; of one that does not answer what was known stays."""
-        self._silent, self._unread, self._fresh = {}, [], set()
-        for name, box in self._boxes.items():
-            problems = Problems()
-            try:
-                found = box.read(problems).units.values()
-            except HardwareError as error:
-                self._silent[name] = str(error)
-                box.forget()
+        for place, unit in list(self._readings.all()):
+            if place not in published:
                 continue
-            self._unread += problems
-            known = self._units.get(name, {})
-            rules = self._options.devices
-            ours = [one for one in found if (rule := rule_of(one, rules)) is not None and rule.driver == self.name]
-            fresh = {place_of(unit): unit for unit in ours}
-            self._fresh |= fresh.keys()
-            # What could not be read has not gone: if it left its pool, the node that it is on would publish it.
-            self._units[name] = (known if problems else {}) | fresh
+            until, why = self._bad.get(place, (0.0, ""))
+            if unit.fault:
+                yield Health(place[1], False, unit.fault, place[0])
+            elif now < until:
+                yield Health(place[1], False, why, place[0])
+            elif place not in self._readings.fresh:
+                yield Health(place[1], None, "; ".join(self._readings.troubles_of(place)), place[0])
+
+    def _rests(self, place: Place, made: Plan, units: Mapping[Place, Unit]) -> bool:
+        """Whether a device is still where it does not belong, and is not to be detached again yet."""
+        unit, want = units.get(place), made.chosen.get(place)
+        misplaced = unit is not None and unit.system and (want is None or want.system != unit.system)
+        return bool(misplaced) and time.monotonic() < self._stuck[place][0]
+
+    def _is_ours(self, unit: Unit) -> bool:
+        rule = rule_of(unit, self._options.devices)
+        return rule is not None and rule.driver == self.name
 
     def _systems(self) -> dict[str, frozenset[str]]:
         """By manager the systems that are nodes, or may be."""
         return {
             name: frozenset(one.nodes.hostnames.values())
             or frozenset(
-                system for unit in self._units.get(name, {}).values() for system in (*unit.systems, unit.system)
+                system
+                for unit in self._readings.units.get(name, {}).values()
+                for system in (*unit.systems, unit.system)
             )
             for name, one in self._managers.items()
         }
 
     def _wants(self, held: Iterable[Held]) -> dict[Place, list[Want]]:
-        managers = {place: unit.manager for of in self._units.values() for place, unit in of.items()}
+        managers = {place: unit.manager for place, unit in self._readings.all()}
         wants: dict[Place, list[Want]] = {}
         for one in held:
             for device in one.claim.devices:
@@ -235,21 +243,22 @@ class FabricDriver(Driver):
         known = self._managers.get(manager)
         return known.nodes.system(dict(one.labels)) if known is not None else ""
 
-    def _take(self, step: Step, unit: Unit, key: _Key) -> bool:
-        """Begins a step; whether the manager took it, or refused it for good."""
+    def _take(self, step: Step, unit: Unit, key: _Key) -> tuple[float, str]:
+        """Begins a step; where that is to be tried again: when, and why it failed."""
         box = self._boxes[unit.manager]
         try:
             answer = box.attach(unit, step.system) if step.verb == "attach" else box.detach(unit)
         except HardwareError as error:
-            if step.verb == "attach" and error.code in _FINAL:
+            if error.code == "412":  # it has changed since it was read: the next look shows how
+                return 0.0, ""
+            final = error.code in _FINAL
+            if final and step.verb == "attach":
                 self._fail(key, str(error))
-            elif error.code != "412":  # it has changed since it was read: the next look shows how
-                self._unread.append(f"{step.place[1]}: {step.verb}: {error}")
-                return False
-            return True
+                return 0.0, ""
+            return time.monotonic() + (_AGAIN if final else 0.0), f"{step.verb}: {error}"
         if "TaskState" in answer and answer.get("@odata.id"):
             self._tasks[key] = unit.manager, str(answer["@odata.id"])
-        return True
+        return 0.0, ""
 
     def _hear_of_tasks(self, keys: set[_Key]) -> None:
         """Looks at the tasks that we began: those that failed made nothing that could be seen elsewhere."""
@@ -263,8 +272,11 @@ class FabricDriver(Driver):
             state = task.get("TaskState")
             if state in ("Completed", "Exception", "Cancelled", "Killed", "Interrupted"):
                 del self._tasks[key]
-                if state != "Completed" and key in keys:
-                    self._fail(key, f"{manager}: its task ended as {state}: {_messages(task)}")
+                text = f"{manager}: its task ended as {state}: {_messages(task)}"
+                if state != "Completed" and not key[0]:
+                    self._stuck[key[2]] = time.monotonic() + _AGAIN, f"detach: {text}"
+                elif state != "Completed" and key in keys:
+                    self._fail(key, text)
 
     def _fail(self, key: _Key, text: str) -> None:
         self._failed[key] = text
@@ -274,14 +286,15 @@ class FabricDriver(Driver):
         """Makes the answers of `allocated`."""
         said: dict[tuple[str, Place], tuple[bool, str, bool]] = {}
         for place, all_ in wants.items():
-            unit = units.get(place)
+            unit, troubles = units.get(place), self._readings.troubles_of(place)
+            stuck = f": {self._stuck[place][1]}" if place in self._stuck else ""
             for want in all_:
                 failed = self._failed.get((want.uid, want.since, place))
-                if failed is None and not (self._silent or self._unread):
+                if failed is None and not troubles:
                     # What was read in part refuses nothing: a host that is missing may be there.
                     failed = made.refused.get((want.uid, place))
-                if unit is None and (self._silent or self._unread):
-                    said[want.uid, place] = (False, "; ".join([*self._silent.values(), *self._unread])[:200], False)
+                if unit is None and troubles:
+                    said[want.uid, place] = (False, "; ".join(troubles)[:200], False)
                 elif failed is not None:
                     said[want.uid, place] = (False, failed, True)
                 elif unit is not None and unit.fault:
@@ -289,9 +302,9 @@ class FabricDriver(Driver):
                 elif unit is not None and unit.system and unit.system == want.system and not unit.busy:
                     said[want.uid, place] = (True, f"is attached to {unit.system}", False)
                 elif unit is not None and unit.system and unit.system != want.system:
-                    said[want.uid, place] = (False, f"is being detached from {unit.system}", False)
+                    said[want.uid, place] = (False, f"is being detached from {unit.system}{stuck}", False)
                 else:
-                    said[want.uid, place] = (False, f"is being attached to {want.system}", False)
+                    said[want.uid, place] = (False, f"is being attached to {want.system}{stuck}", False)
         self._said = said
 
     def _tell_observers(self, held: Iterable[Held], units: Mapping[Place, Unit]) -> None:
@@ -313,10 +326,11 @@ class FabricDriver(Driver):
 
         It stays in its pool meanwhile, for else the driver of that node would publish it.
         """
-        problems = Problems([*(f"{name}: {why}" for name, why in self._silent.items()), *self._unread])
+        problems = Problems(self._readings.troubles())
+        problems += [f"{place[1]}: {why}" for place, (_, why) in self._stuck.items()]
         systems = self._systems()
         units, returning = {}, set()
-        for manager, of in self._units.items():
+        for manager, of in self._readings.units.items():
             for place, unit in of.items():
                 if unit.system and unit.system not in systems[manager]:
                     problems.append(f"{place[1]}: is attached to {unit.system}, which is no node: it is not published")

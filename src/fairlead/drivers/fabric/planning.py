@@ -2,7 +2,8 @@
 
 * A unit that a claim holds belongs on the system of that claim's node, and nowhere else; it is detached from another
   system first. Where that system is not known, it is left as it is.
-* A unit that no claim holds belongs nowhere: it is detached, unless it is on a system that is no node of ours.
+* A unit that no claim holds belongs nowhere: it is detached, unless it is on a system that is no node of ours. One that
+  is in another pool by now than its claim says (its zone has changed, or could not be read) is still the claim's.
 * A unit that is busy is left alone until it is not.
 * Where two claims hold the same unit (they were allocated by schedulers that did not know of each other), the one that
   has it keeps it, else the first by UID; the other is refused.
@@ -81,7 +82,11 @@ def plan(
     for place, unit in sorted(units.items()):
         want = chosen.get(place)
         if unit.system:
-            wrong = want.system not in ("", unit.system) if want else unit.system in nodes.get(unit.manager, ())
+            if want is not None:
+                wrong = want.system not in ("", unit.system)
+            else:
+                moved = any(at not in units and _alike(at, place, unit.manager) for at in wants)
+                wrong = unit.system in nodes.get(unit.manager, ()) and not moved
             if wrong and not unit.busy:
                 detach.append(Step("detach", place, unit.system))
         elif want is not None:
@@ -102,3 +107,8 @@ def plan(
         if place not in units:
             refused[want.uid, place] = "the device has gone from its manager"
     return Plan([*detach, *attach], chosen, refused)
+
+
+def _alike(place: Place, other: Place, manager: str) -> bool:
+    """Whether two places are of the same device in pools of the same manager."""
+    return place[1] == other[1] and place[0].startswith(f"{manager}-")

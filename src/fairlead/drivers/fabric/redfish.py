@@ -9,6 +9,7 @@ Source: DMTF DSP0266 (protocol: ETags, 202 with tasks, errors with ExtendedInfo)
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,12 +20,15 @@ from fairlead.hardware import Door, HardwareError
 
 Json = dict[str, Any]
 ROOT: Final = "/redfish/v1/"
+MALFORMED: Final = "malformed"
+"""Code of a HardwareError for an answer that is not what the protocol says."""
 _TIMEOUT: Final = (5.0, 20.0)
 """Seconds to connect, and for an answer."""
 
 
 class Redfish(Door):
-    """What the driver asks of managers. HardwareError's code is the HTTP status; empty where there was no answer."""
+    """What the driver asks of managers. HardwareError's code is the HTTP status or MALFORMED; empty where there was no
+    answer."""
 
     door: ClassVar[str] = "redfish"
 
@@ -60,10 +64,16 @@ class SushyRedfish(Redfish):
     def get(self, manager: str, path: str) -> Json:
         """As it is now, with its ETag under `@odata.etag` also where only the header has it."""
         answer = self._ask(manager, "GET", path, None, "")
-        body: Json = answer.json()
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise HardwareError(f"{manager}: GET {path}: the answer is no JSON object", MALFORMED)
         if "@odata.etag" not in body and answer.headers.get("ETag"):
             body["@odata.etag"] = answer.headers["ETag"]
-        return body
+        found: Json = body
+        return found
 
     def send(self, manager: str, method: str, path: str, body: Json, etag: str) -> Json:
         """Once."""
@@ -91,11 +101,18 @@ class SushyRedfish(Redfish):
         except exceptions.SushyError as error:
             self._open.pop(manager, None)
             raise HardwareError(f"{manager}: {error}") from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # it reads the service root by itself
+            self._open.pop(manager, None)
+            raise HardwareError(f"{manager}: the service root makes no sense: {error}", MALFORMED) from None
 
     def _connector(self, manager: str) -> Any:
         if manager not in self._open:
             import sushy
             from sushy.auth import SessionOrBasicAuth
+
+            # What goes wrong is told by our own errors, in our own log, once; the library prints each of its tries.
+            for library in ("sushy", "urllib3"):
+                logging.getLogger(library).setLevel(logging.CRITICAL)
 
             of = self._managers[manager]
             try:
@@ -113,29 +130,56 @@ class SushyRedfish(Redfish):
         return self._open[manager]._conn
 
 
-def link(resource: Mapping[str, Any], *names: str) -> str:
+def part(resource: Any, *names: str) -> Any:
+    """A member of a member; None where one is missing, or is no object: managers leave out what they do not know."""
+    value = resource
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def text(resource: Any, *names: str) -> str:
+    """A member that is a text; empty where it is none."""
+    value = part(resource, *names)
+    return value if isinstance(value, str) else ""
+
+
+def several(resource: Any, *names: str) -> list[Any]:
+    """A member that is an array; nothing where it is none."""
+    value = part(resource, *names)
+    return value if isinstance(value, list) else []
+
+
+def link(resource: Any, *names: str) -> str:
     """The path that a resource links to; empty where it does not."""
-    value: Any = resource
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    path = value.get("@odata.id") if isinstance(value, Mapping) else None
-    return str(path) if path else ""
+    return text(resource, *names, "@odata.id")
 
 
-def links(resource: Mapping[str, Any], *names: str) -> list[str]:
+def links(resource: Any, *names: str) -> list[str]:
     """The paths of an array of links."""
-    value: Any = resource
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return [str(one["@odata.id"]) for one in value or () if isinstance(one, Mapping) and one.get("@odata.id")]
+    return [path for one in several(resource, *names) if (path := link(one))]
 
 
 def members(door: Redfish, manager: str, path: str) -> Iterator[str]:
-    """The paths of the members of a collection, over all of its parts."""
-    while path:
+    """The paths of the members of a collection, over all of its parts.
+
+    Raises:
+        HardwareError: it cannot be read, or is no collection: then nothing is known, which is not the same as none.
+    """
+    seen: set[str] = set()
+    told, found = 0, 0
+    while path and path not in seen:
+        seen.add(path)
         page = door.get(manager, path)
-        yield from links(page, "Members")
-        path = str(page.get("Members@odata.nextLink") or "")
+        paths = links(page, "Members")
+        if not isinstance(page.get("Members"), list) or len(paths) != len(page["Members"]):
+            raise HardwareError(f"{manager}: GET {path}: its Members are no list of links", MALFORMED)
+        yield from paths
+        count = page.get("Members@odata.count")
+        told, found = max(told, count if isinstance(count, int) else 0), found + len(paths)
+        path = text(page, "Members@odata.nextLink")
+    if found < told:
+        raise HardwareError(f"{manager}: GET {min(seen)}: has {found} of the {told} Members that it says", MALFORMED)
 
 
 def last(path: str) -> str:
