@@ -66,23 +66,23 @@ class ClaimMaker:
         self._node: Final = node
         self._numbers: Final = itertools.count(1)
 
-    def allocated(self, count: int = 1, admin: bool = False, taken: bool = True) -> Results:
+    def allocated(self, count: int = 1, admin: bool = False, taken: bool = True, shared: bool | None = None) -> Results:
         """Results for that many requests of one claim, named r0, r1, ...
 
         Args:
             count: of devices.
             admin: with administrators' access.
             taken: whether what other claims hold counts.
+            shared: only devices that can be allocated several times, or only those that cannot; None for any.
 
         Raises:
             NoDeviceError: there are not that many.
         """
-        device_class = DeviceClass(
-            metadata=ObjectMeta(name=CLASS),
-            spec=DeviceClassSpec(
-                selectors=[DeviceSelector(cel=CELDeviceSelector(expression=f'device.driver == "{self.driver}"'))]
-            ),
-        )
+        rules = [f'device.driver == "{self.driver}"']
+        if shared is not None:
+            rules.append(f"device.allowMultipleAllocations == {str(shared).lower()}")
+        selectors = [DeviceSelector(cel=CELDeviceSelector(expression=one)) for one in rules]
+        device_class = DeviceClass(metadata=ObjectMeta(name=CLASS), spec=DeviceClassSpec(selectors=selectors))
         try:
             inventory = Inventory(self.slices(), self._claims() if taken else [], features=Features())
             allocator = Allocator([device_class], inventory.features)

@@ -1,4 +1,7 @@
-"""A DPU in a network namespace of its own: real bridges, real interfaces as representors, the agent as a process."""
+"""The side of an e-switch in a network namespace of its own: real bridges, real interfaces as representors.
+
+In DPU mode that is the DPU, with the agent as a process; in NIC mode a host, whose driver a test starts in it.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,14 @@ AGENT = "from fairlead.cli import main; main()"
 
 
 class Dpu:
-    """One DPU; `agent` starts its agent, which may be killed and started again."""
+    """One side; `start` starts the agent of a DPU, which may be killed and started again."""
 
-    def __init__(self, folder: Path, host: Path, holder: int) -> None:
+    def __init__(self, folder: Path, host: Path, holder: int, side: str = "dpu") -> None:
         self.folder = folder
         self.socket = folder / "agent.sock"
-        self._holder = holder
-        self._path = tools.install(folder, host)
+        self.enter = ("nsenter", "-t", str(holder), "-n")
+        """Runs a command in the namespace."""
+        self.programs = tools.install(folder, host, side)
         self._process: subprocess.Popen[bytes] | None = None
         for bridge in ("br-tenant", "br-other"):
             self.ip("link", "add", bridge, "type", "bridge")
@@ -36,7 +40,7 @@ class Dpu:
 
     def ip(self, *arguments: str) -> Any:
         """The real ip, in the DPU's namespace."""
-        command = ["nsenter", "-t", str(self._holder), "-n", "/usr/sbin/ip", "-j", *arguments]
+        command = [*self.enter, "/usr/sbin/ip", "-j", *arguments]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         return json.loads(done.stdout) if done.stdout.strip() else None
 
@@ -80,12 +84,13 @@ class Dpu:
     def start(self, *options: str, listen: str = "", wait: bool = True) -> None:
         """Starts the agent, and waits until it answers."""
         listen = listen or f"unix:{self.socket}"
-        command = ["nsenter", "-t", str(self._holder), "-n", sys.executable, "-c", AGENT, "dpu-agent"]
+        command = [*self.enter, sys.executable, "-c", AGENT, "dpu-agent"]
         before = self.log().count('"listening"') if (self.folder / "log").exists() else 0
         with open(self.folder / "log", "a") as log:
             self._process = subprocess.Popen(
                 [*command, "--listen", listen, "--state", str(self.folder / "state.json"), *options],
-                env=os.environ | {"PATH": f"{self._path}:{os.environ['PATH']}", "FAIRLEAD_TEST_DPU": str(self.folder)},
+                env=os.environ
+                | {"PATH": f"{self.programs}:{os.environ['PATH']}", "FAIRLEAD_TEST_DPU": str(self.folder)},
                 stderr=log,
             )
         until = time.monotonic() + 30
@@ -112,8 +117,8 @@ class Dpu:
 
 
 @contextmanager
-def dpu(folder: Path, host: Path) -> Iterator[Dpu]:
-    """A DPU, whose namespace and processes go afterwards."""
+def dpu(folder: Path, host: Path, side: str = "dpu") -> Iterator[Dpu]:
+    """A side, `dpu` or `nic` as in `tools`, whose namespace and processes go afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     holder = subprocess.Popen(["unshare", "-n", "sleep", "3600"])
     own = os.readlink("/proc/self/ns/net")
@@ -122,7 +127,7 @@ def dpu(folder: Path, host: Path) -> Iterator[Dpu]:
         until = time.monotonic() + 10
         while os.readlink(f"/proc/{holder.pid}/ns/net") == own and time.monotonic() < until:
             time.sleep(0.01)
-        made = Dpu(folder, host, holder.pid)
+        made = Dpu(folder, host, holder.pid, side)
         yield made
     finally:
         if made is not None:

@@ -83,6 +83,16 @@ def test_bandwidth_without_a_function_of_the_port_is_refused(tmp_path: Path, mod
     assert bench.clean()
 
 
+@pytest.mark.parametrize("mode", ["dpu", "nic"])
+def test_bandwidth_alone_is_kept_from_others_and_limits_nothing(tmp_path: Path, mode: str) -> None:
+    bench = Bench(tmp_path, mode)
+    wanted = claim("u", result(PORT, "bw", consumed={"bandwidth": "50G"}))
+    bench.prepare(wanted)
+    assert bench.devlink.changes == []
+    bench.engine.unprepare("u")
+    assert bench.clean()
+
+
 def test_nic_mode_makes_both_sides_on_the_host(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "nic")
     bench.prepare(claim("u", result(SF), bridge="br-tenant"))

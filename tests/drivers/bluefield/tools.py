@@ -1,7 +1,7 @@
-"""Stands for `devlink`, `ip` and `bridge` on a DPU in tests; run as a program, under those names.
+"""Stands for `devlink`, `ip` and `bridge` in tests, on a DPU or on its host; run as a program, under those names.
 
-`devlink` has its state in a file (FAIRLEAD_TEST_DPU/devlink.json): devices, ports, rates. A sub-function that is made
-is a pair of real veth interfaces, the first of which stands for the representor, and appears in the tree of the host
+`devlink` has its state in a file (FAIRLEAD_TEST_DPU/devlink.json): devices, ports, rates, which are those of the side
+that it runs on (`dpu`, or the host in NIC mode `nic`, or the host in DPU mode `host`). A sub-function that is made is a pair of real veth interfaces, the first of which stands for the representor, and appears in the tree of the host
 when it becomes active. `ip` and `bridge` are the real ones. Commands that change something are counted, and what
 faults.json says happens at them: the caller is killed before or after the n-th, it takes long, or it fails. Standard
 library only.
@@ -24,38 +24,40 @@ REAL = {"ip": "/usr/sbin/ip", "bridge": "/usr/sbin/bridge"}
 VFS = 4
 
 
-def new_state(host: Path) -> dict[str, Any]:
-    """A DPU with two ports and four virtual functions of the host on each."""
+def new_state(host: Path, side: str = "dpu") -> dict[str, Any]:
+    """A card with two ports and four virtual functions of the host on each, as one side sees it."""
+    slot, controller = ("0000:03:00", 1) if side == "dpu" else ("0000:3b:00", 0)
+    devices = [f"pci/{slot}.{pf}" for pf in range(2)]
     ports: dict[str, Any] = {}
-    for pf in range(2):
-        device = f"pci/0000:03:00.{pf}"
-        ports[f"{device}/65535"] = {"type": "eth", "netdev": f"p{pf}", "flavour": "physical", "port": pf}
-        ports[f"{device}/1"] = {
-            "type": "eth",
-            "netdev": f"pf{pf}hpf",
-            "flavour": "pcipf",
-            "controller": 1,
-            "pfnum": pf,
-            "external": True,
-            "function": {"hw_addr": f"a0:88:c2:00:00:0{pf}"},
-        }
+    for pf, device in enumerate(devices if side != "host" else []):
+        uplink = f"p{pf}" if side == "dpu" else f"enp59s0f{pf}np{pf}"
+        ports[f"{device}/65535"] = {"type": "eth", "netdev": uplink, "flavour": "physical", "port": pf}
+        if side == "dpu":
+            ports[f"{device}/1"] = {
+                "type": "eth",
+                "netdev": f"pf{pf}hpf",
+                "flavour": "pcipf",
+                "controller": controller,
+                "pfnum": pf,
+                "external": True,
+                "function": {"hw_addr": f"a0:88:c2:00:00:0{pf}"},
+            }
         for vf in range(VFS):
             ports[f"{device}/{10 + vf}"] = {
                 "type": "eth",
                 "netdev": f"pf{pf}vf{vf}",
                 "flavour": "pcivf",
-                "controller": 1,
+                "controller": controller,
                 "pfnum": pf,
                 "vfnum": vf,
-                "external": True,
+                "external": side == "dpu",
                 "function": {"hw_addr": "00:00:00:00:00:00", "ipsec_packet": "disable"},
             }
-    devices = [f"pci/0000:03:00.{pf}" for pf in range(2)]
-    return {"devices": devices, "ports": ports, "rates": {}, "host": str(host), "changes": []}
+    return {"devices": devices, "ports": ports, "rates": {}, "host": str(host), "managed": side != "host"}
 
 
-def install(folder: Path, host: Path) -> Path:
-    """Puts the programs into `folder/bin`, with a new DPU beside them; the folder for PATH."""
+def install(folder: Path, host: Path, side: str = "dpu") -> Path:
+    """Puts the programs into `folder/bin`, with a new card beside them; the folder for PATH."""
     place = folder / "bin"
     place.mkdir(parents=True)
     for name in ("devlink", "ip", "bridge"):
@@ -68,7 +70,7 @@ def install(folder: Path, host: Path) -> Path:
             f'*) exec "{sys.executable}" -I -S "{__file__}" {name} "$@" ;;\nesac\n'
         )
         script.chmod(0o755)
-    save(folder / "devlink.json", new_state(host))
+    save(folder / "devlink.json", new_state(host, side))
     return place
 
 
@@ -123,6 +125,9 @@ def devlink(path: Path, words: list[str]) -> int:
         running = {"fw.version": "32.39.2048", "fw": "32.39.2048"}
         versions = {"fixed": {"fw.psid": "MT_0000000884"}, "running": running}
         print(json.dumps({"info": {words[2]: {"driver": "mlx5_core", "versions": versions}}}))
+    elif words[:3] == ["dev", "eswitch", "show"] and not state["managed"]:
+        print("kernel answers: Operation not permitted", file=sys.stderr)
+        return 1
     elif words[:3] == ["dev", "eswitch", "show"]:
         print(json.dumps({"dev": {words[3]: {"mode": "switchdev", "inline-mode": "none", "encap-mode": "basic"}}}))
     elif words[:2] == ["health", "show"]:

@@ -134,8 +134,8 @@ class BlueFieldDriver(Driver):
         """Whether the DPU could make the claim ready now; nothing is changed on it."""
         try:
             work = work_of(claim, self._places.get)
-        except PrepareError as error:
-            return [Readiness(device, False, str(error)) for device in claim.devices]
+        except PrepareError as error:  # of the claim itself: time does not mend it
+            return [Readiness(device, False, str(error), True) for device in claim.devices]
         said: dict[str, tuple[bool, bool, str]] = {}
         for slot, one in work.items():
             try:

@@ -1,7 +1,7 @@
 """From a claim to what each DPU has to do for it: pure, so that preparing, undoing and asking beforehand agree.
 
-A share of a port's bandwidth limits what the claim's functions of that port may send, each its equal part. A share of a
-DPU is a number of its services.
+A share of a port's bandwidth limits what the claim's functions of that port may send, each its equal part; in a claim
+without functions it only keeps the bandwidth from others. A share of a DPU is a number of its services.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _limits(
         count = sum(
             place.slot == slot and place.function is not None and place.function.pf == pf for _, place in functions
         )
-        if not count and undo:
+        if not count and (undo or not functions):
             continue
         if not count:
             raise PrepareError(
