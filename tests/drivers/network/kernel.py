@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.drivers.network.hook import pins
+
 
 def _reason() -> str:
     if os.geteuid() != 0:
@@ -54,6 +56,7 @@ class Pod:
         while os.readlink(f"/proc/{self.process.pid}/ns/net") == ours:
             assert time.monotonic() < until, "no namespace was made"
             time.sleep(0.01)
+        self.place = f"/proc/{self.process.pid}/ns/net"
         self.bundle = folder / f"bundle-{self.process.pid}"
         self.bundle.mkdir()
         space = {"type": "network"} | ({"path": f"/var/run/netns/{self.name}"} if named else {})
@@ -85,6 +88,12 @@ class Pod:
         if self.name:
             subprocess.run(["ip", "netns", "del", self.name], check=False)
             self.name = ""
+
+
+def let_go(card: str) -> None:
+    """Ends the namespaces that are kept for an interface."""
+    for place in pins.FOLDER.glob(f"dra-*-{card}*"):
+        pins.unpin(place.name)
 
 
 def links() -> dict[str, dict]:

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 import fairlead.drivers.network.hook as hook
-from fairlead.drivers.network.hook import rdma, work
+from fairlead.drivers.network.hook import pins, rdma, work
 from fairlead.drivers.network.hook.rtnetlink import Netlink
-from fairlead.drivers.network.hook.work import Order, remember, take_back, write_order
+from fairlead.drivers.network.hook.work import Order, WorkError, remember, take_back, write_order
 from fairlead.drivers.network.install import archive, install
-from tests.drivers.network.kernel import Pod, call_hook, links, needs_kernel, shell
+from tests.drivers.network.kernel import Pod, call_hook, let_go, links, needs_kernel, shell
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def card(tmp_path):
         f"ip addr add 198.51.100.5/24 dev {name} && ip route add 203.0.113.0/24 via 198.51.100.1 dev {name} metric 70"
     )
     yield name
+    let_go(name)
     subprocess.run(["ip", "link", "del", f"{name}p"], capture_output=True)
 
 
@@ -216,14 +217,108 @@ def test_the_namespace_is_found_when_its_first_process_is_gone(card, program, tm
 
 
 @needs_kernel()
-def test_with_the_namespace_the_kernel_ends_what_it_made(card, program, tmp_path):
-    # Hardware comes back by itself; veth and its like end with the namespace. Neither is an error.
-    pod = Pod(tmp_path, named=True)
-    order = prepared(card, tmp_path, name="net1")
+@pytest.mark.parametrize("named", [False, True])
+def test_what_the_kernel_would_end_with_the_namespace_is_kept(card, program, tmp_path, named):
+    # Hardware comes back by itself; kubelet ends the sandbox of veth and its like before it has the claim undone.
+    before = snapshot(card)
+    pod = Pod(tmp_path, named=named)
+    order = prepared(card, tmp_path, name="net1", mtu=1300)
     assert call_hook(program, order, pod.state).returncode == 0
     pod.remove()
+    assert take_back(order) == card
+    assert snapshot(card) == before
+    assert list(pins.FOLDER.glob(f"*{card}")) == []
+
+
+@needs_kernel()
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_next_sandbox_of_a_pod_takes_it_over(card, program, tmp_path, ended):
+    before = snapshot(card)
+    first, second = Pod(tmp_path), Pod(tmp_path)
+    try:
+        order = prepared(card, tmp_path, name="net1", mtu=1300, addresses=["192.168.7.2/24"])
+        assert call_hook(program, order, first.state).returncode == 0
+        if ended:
+            first.remove()
+        done = call_hook(program, order, second.state)
+        assert (done.returncode, done.stderr) == (0, "")
+        link = second.links()["net1"]
+        assert (link["mtu"], link["addr_info"][0]["local"]) == (1300, "192.168.7.2")
+        second.remove()
+        assert take_back(order) == card
+        assert snapshot(card) == before
+    finally:
+        first.remove()
+        second.remove()
+
+
+@needs_kernel()
+def test_a_child_is_taken_over_by_the_next_sandbox_and_ends_with_the_claim(card, program, tmp_path):
+    marker = f"dra:{uuid.uuid4()}:{card}@1"
+    path = tmp_path / "child.order"
+    write_order(Order(marker, card, None, "net1"), path)
+    with Netlink() as here:
+        here.add_macvlan(here.named(card).index, marker)
+    for pod in (Pod(tmp_path), Pod(tmp_path)):
+        assert call_hook(program, path, pod.state).returncode == 0
+        assert pod.links()["net1"]["linkinfo"]["info_kind"] == "macvlan"
+        pod.remove()
+    assert take_back(path) == ""
+    with Netlink() as here:
+        assert here.aliased(marker) is None
+    assert list(pins.FOLDER.glob(f"*{card}*")) == []
+
+
+@needs_kernel()
+def test_hardware_that_a_new_sandbox_wants_is_waited_for(card, pod, program, tmp_path):
+    # The sandbox before it has ended, and the kernel is about to return the card.
+    order = prepared(card, tmp_path, name="net1")
+    Path(f"{order}.where").write_text('{"namespace": "", "process": 4194304, "inode": 1}')
+    marker = links()[card]["ifalias"]
+    shell(f"ip link set {card} alias ''")
+    with subprocess.Popen(["sh", "-c", f"sleep 0.3; ip link set {card} alias '{marker}'"]):
+        assert call_hook(program, order, pod.state).returncode == 0
+    assert "net1" in pod.links()
+
+
+@needs_kernel()
+def test_a_namespace_that_cannot_be_entered_keeps_the_claim(card, tmp_path):
+    # As in a driver's pod without hostPID whose folder shows no mounts of the node.
+    order = prepared(card, tmp_path, name="net1")
+    marker = work.read_order(order).marker
+    with Netlink() as here:
+        here.set(here.named(card).index, alias="")
+    pins.FOLDER.mkdir(exist_ok=True)
+    place = pins.places(marker)[0]
+    place.touch()
+    Path(f"{order}.where").write_text('{"namespace": "", "process": 4194304, "inode": 1}')
+    with pytest.raises(WorkError, match=f"kept as {place}, which cannot be entered from here"):
+        take_back(order)
+    place.unlink()
     assert take_back(order, patience=0.1) == ""
-    assert card not in links()
+
+
+@needs_kernel()
+def test_a_pin_is_removed_where_others_have_mounted_it(card, pod):
+    # As a driver in a pod does, which sees the file, and not the node's mount on it.
+    marker = f"dra:{uuid.uuid4()}:{card}"
+    script = (
+        f"from fairlead.drivers.network.hook import pins; n = open({pod.place!r}); pins.pin({marker!r}, n.fileno())"
+    )
+    place = pins.places(marker)[0]
+    pins.FOLDER.mkdir(exist_ok=True)
+    other = "mount --make-rprivate / && echo ready && exec sleep 60"
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", other], stdout=subprocess.PIPE, text=True) as elsewhere:
+        assert elsewhere.stdout.readline() == "ready\n"
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(one for one in sys.path if one)}
+        enter = ["nsenter", f"--target={elsewhere.pid}", "--mount"]
+        subprocess.run([*enter, sys.executable, "-c", script], check=True, env=environment)
+        assert pins.hidden(marker) == place
+        pins.unpin(marker)
+        assert not place.exists()
+        mounts = subprocess.run([*enter, "cat", "/proc/self/mounts"], capture_output=True, text=True, check=True)
+        assert place.name not in mounts.stdout
+        elsewhere.kill()
 
 
 @needs_kernel()
@@ -276,7 +371,7 @@ def test_a_child_that_never_moved_ends_as_well(card, tmp_path):
 STEPS = textwrap.dedent("""
     import os, signal, sys
     from pathlib import Path
-    from fairlead.drivers.network.hook import rtnetlink, work
+    from fairlead.drivers.network.hook import pins, rtnetlink, work
     at = [int(sys.argv[3])]
     ask = rtnetlink.ask
     def counted(channel, sequence, kind, body, flags):
@@ -289,6 +384,16 @@ STEPS = textwrap.dedent("""
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
     rtnetlink.ask = counted
+    def step(act):
+        def counting(*arguments):
+            at[0] -= 1
+            if at[0] == 0 and sys.argv[4] == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            act(*arguments)
+            if at[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return counting
+    pins.pin, pins.unpin = step(pins.pin), step(pins.unpin)
     if sys.argv[2] == "0":
         work.take_back(Path(sys.argv[1]))
     else:
@@ -381,6 +486,38 @@ def test_fields_of_a_newer_driver_do_not_stop_an_older_hook(tmp_path):
 def test_the_message_that_moves_an_rdma_device():
     # nlattr: length 8, type 1 (DEV_INDEX), 3; length 8, type 68 (NET_NS_FD), 9
     assert rdma.setting(b"\x03\0\0\0", 9).hex() == "08000100030000000800440009000000"
+
+
+@needs_kernel()
+def test_an_rdma_device_that_is_about_to_return_is_waited_for(pod, tmp_path, monkeypatch):
+    # This kernel has no RDMA: its answers are made up. The sandbox before this one has just ended.
+    order = tmp_path / "order"
+    write_order(Order("dra:u:d", "d", rdma="mlx5_3", bare=True), order)
+    Path(f"{order}.where").write_text('{"namespace": "", "process": 4194304, "inode": 1}')
+    answers = [False, False, True]
+    monkeypatch.setattr(rdma, "move", lambda name, source, target: answers.pop(0))
+    monkeypatch.setattr(rdma, "has", lambda name, namespace: False)
+    work.attach(order, pod.process.pid)
+    assert answers == []
+
+
+@needs_kernel()
+def test_an_rdma_device_that_is_in_the_pod_already_is_left_there(pod, tmp_path, monkeypatch):
+    order = tmp_path / "order"
+    write_order(Order("dra:u:d", "d", rdma="mlx5_3", bare=True), order)
+    monkeypatch.setattr(rdma, "move", lambda name, source, target: False)
+    monkeypatch.setattr(rdma, "has", lambda name, namespace: True)
+    work.attach(order, pod.process.pid)
+
+
+@needs_kernel()
+def test_a_pod_does_not_start_without_its_rdma_device(pod, tmp_path, monkeypatch):
+    order = tmp_path / "order"
+    write_order(Order("dra:u:d", "d", rdma="mlx5_3", bare=True), order)
+    monkeypatch.setattr(rdma, "move", lambda name, source, target: False)
+    monkeypatch.setattr(rdma, "has", lambda name, namespace: False)
+    with pytest.raises(WorkError, match="the RDMA device mlx5_3 is not on the node"):
+        work.attach(order, pod.process.pid)
 
 
 @needs_kernel()

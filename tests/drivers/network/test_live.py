@@ -19,7 +19,7 @@ from fairlead.drivers.network.door import Link
 from fairlead.drivers.network.hook.rtnetlink import Netlink as Raw
 from fairlead.drivers.network.live import LiveNetlink
 from fairlead.hardware import HardwareError, LiveMachine
-from tests.drivers.network.kernel import Pod, call_hook, links, needs_kernel, shell
+from tests.drivers.network.kernel import Pod, call_hook, let_go, links, needs_kernel, shell
 from tests.drivers.network.node import Node, claim, opaque, result
 
 try:
@@ -53,6 +53,7 @@ def card():
     shell(f"ip link add {name} type veth peer name {name}p")
     shell(f"ip link set {name} mtu 1400 up && ip link set {name}p up && ip addr add 198.51.100.5/24 dev {name}")
     yield name
+    let_go(name)
     subprocess.run(["ip", "link", "del", f"{name}p"], capture_output=True)
 
 
@@ -138,14 +139,29 @@ def test_the_driver_that_prepared_is_killed_and_another_undoes(card, tmp_path):
 
 
 @needs_kernel()
-def test_the_namespace_is_gone_before_the_claim_is(card, tmp_path):
-    # A veth ends with its namespace; the claim must end all the same.
+def test_the_pod_is_gone_before_the_claim_is(card, tmp_path):
+    # As with kubelet, which ends the sandbox first.
     node, pod = Node(tmp_path), Pod(tmp_path)
     driver = make_driver(tmp_path, card)
     engine = node.engine(driver)
     engine.prepare(claim("u", [result("dra.net", card)]), "u")
     for program, order in hooks_of(node, driver, "u"):
         assert call_hook(program, order, pod.state).returncode == 0
+    pod.remove()
+    engine.unprepare("u")
+    assert links()[card]["mtu"] == 1400
+    assert not (tmp_path / "state" / "u").exists()
+
+
+@needs_kernel()
+def test_an_interface_that_is_gone_for_good_does_not_hold_the_claim(card, tmp_path):
+    node, pod = Node(tmp_path), Pod(tmp_path)
+    driver = make_driver(tmp_path, card)
+    engine = node.engine(driver)
+    engine.prepare(claim("u", [result("dra.net", card)]), "u")
+    for program, order in hooks_of(node, driver, "u"):
+        assert call_hook(program, order, pod.state).returncode == 0
+    shell(f"ip link del {card}p")
     pod.remove()
     engine.unprepare("u")
     assert driver.discover().devices == []

@@ -301,6 +301,24 @@ def test_shares_of_an_interface_are_children_of_it(made, node):
     assert state(made) == before
 
 
+def test_two_shares_in_one_claim_have_two_names(made, node):
+    engine = node.engine(made.driver("share=ens1f1np1"))
+    shares = [result("dra.net", SECOND, f"r{number}", shareID=f"s{number}") for number in range(3)]
+    engine.prepare(claim("u", shares), "u")
+    assert sorted(one.name for one in orders(made).values()) == ["ens1f1np1", "ens1f1np1-1", "ens1f1np1-2"]
+    engine.prepare(claim("u", shares), "u")
+    engine.unprepare("u")
+    assert orders(made) == {}
+
+
+def test_names_of_shares_fit_into_the_kernels_fifteen_bytes(tmp_path, node):
+    made = connectx7(tmp_path)
+    made.interface("enp59s0f1np1abc", "/sys/devices/virtual", mac="02:00:00:00:00:01")
+    engine = node.engine(made.driver("share=enp59s0f1np1abc,virtual=enp59s0f1np1abc"))
+    engine.prepare(claim("u", [result("dra.net", "enp59s0f1np1abc", f"r{n}", shareID=f"s{n}") for n in range(2)]), "u")
+    assert sorted(one.name for one in orders(made).values()) == ["enp59s0f1np1a-1", "enp59s0f1np1abc"]
+
+
 def test_shares_of_rdma_need_the_kernel_to_share_it(made, node):
     made.tree.file("/sys/module/ib_core/parameters/netns_mode", "N")
     with pytest.raises(PrepareError, match="mlx5_1 cannot be shared: the kernel is in exclusive mode"):

@@ -73,7 +73,7 @@ class NetworkDriver(Driver):
             raise PrepareError(str(error)) from None
         names: dict[str, str] = {}
         for device in claim.devices:
-            made = self._preparer.prepare(claim.uid, claim.namespace, device, published, network, objects)
+            made = self._preparer.prepare(claim.uid, claim.namespace, device, published, network, objects, names)
             name = made.status.network_data.interface_name if made.status and made.status.network_data else ""
             if name and name in names:
                 raise PrepareError(f"{device.name}: the pod would have two interfaces {name}, also for {names[name]}")

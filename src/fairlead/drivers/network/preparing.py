@@ -7,7 +7,8 @@ takes the same steps back from what is kept, each of which finds out for itself 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,8 @@ from fairlead.resource import NetworkDeviceData
 
 _VFIO: Final = "vfio-pci"
 _HOOK_SECONDS: Final = 30
+_LONGEST: Final = 15
+"""Bytes of an interface's name (IFNAMSIZ)."""
 
 
 class Preparer:
@@ -50,9 +53,29 @@ class Preparer:
         self._keep: Final = keep
 
     def prepare(
-        self, uid: str, namespace: str, device: ClaimDevice, published: Published, network: Network, objects: Objects
+        self,
+        uid: str,
+        namespace: str,
+        device: ClaimDevice,
+        published: Published,
+        network: Network,
+        objects: Objects,
+        names: Collection[str] = (),
     ) -> PreparedDevice:
-        """Makes one device ready. PrepareError where that is not possible."""
+        """Makes one device ready.
+
+        Args:
+            uid: of the claim.
+            namespace: of the claim.
+            device: what is to be made ready.
+            published: what each device is.
+            network: what there is on the node.
+            objects: networks by name.
+            names: of the interfaces that the claim brings into the pod already.
+
+        Raises:
+            PrepareError: it is not possible.
+        """
         if device.admin_access:
             return device.prepared(Edits(env=self._environment(device, None, "")))
         port = published.ports.get(device.name)
@@ -84,6 +107,8 @@ class Preparer:
         else:
             kept = earlier
         try:
+            if shared and not want.name and port.link is not None:
+                want = replace(want, name=_free(port.link.name, names))
             return self._made(uid, device, kept, want, shared, network)
         except HardwareError as error:
             raise PrepareError(f"{device.name}: {error}") from None
@@ -202,8 +227,6 @@ class Preparer:
             rdma,
         )
         if shared:
-            if not order.name:
-                order = replace(order, name=link.name)
             write_order(order, path)
             self._netlink.make_child(link.name, marker)
             return order
@@ -265,6 +288,13 @@ class Preparer:
             return {f"DRANET_DEVICE_{variable}": port.name if port is not None else device.name}
         found = {f"SRIOVNETWORK_VF_DEVICE_{device.name.replace('-', '_')}": port.name if port is not None else ""}
         return found | {"SRIOVNETWORK_NET_ATTACH_DEF_NAME": network}
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name of a port for its first share in a claim, and with a number for further ones."""
+    ends = itertools.chain([""], (f"-{number}" for number in itertools.count(1)))
+    names = (f"{name[: _LONGEST - len(end)]}{end}" for end in ends)
+    return next(one for one in names if one not in taken)
 
 
 def _joined(now: Function, want: Wanted) -> Function:

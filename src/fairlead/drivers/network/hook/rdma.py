@@ -34,22 +34,38 @@ def move(name: str, source: int | None, target: int) -> bool:
         OSError: the kernel refuses.
     """
 
-    def make() -> socket.socket:
-        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_RDMA)
-
     try:
-        channel = make() if source is None else inside(source, make)
+        channel = _channel(source)
     except OSError as error:
         if error.errno == errno.EPROTONOSUPPORT:
             return False  # a kernel without RDMA
         raise
     with channel:
-        for body in ask(channel, 1, _NLDEV | _GET, b"", _DUMP):
-            parts = dict(attributes_of(body))
-            if parts.get(_DEV_NAME, b"").rstrip(b"\0").decode() == name:
-                ask(channel, 2, _NLDEV | _SET, setting(parts[_DEV_INDEX], target), 0)
-                return True
-    return False
+        index = _index(channel, name)
+        if index is not None:
+            ask(channel, 2, _NLDEV | _SET, setting(index, target), 0)
+        return index is not None
+
+
+def has(name: str, namespace: int) -> bool:
+    """Whether a namespace, given by a descriptor, has an RDMA device. OSError where the kernel does not say."""
+    with _channel(namespace) as channel:
+        return _index(channel, name) is not None
+
+
+def _channel(namespace: int | None) -> socket.socket:
+    def make() -> socket.socket:
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_RDMA)
+
+    return make() if namespace is None else inside(namespace, make)
+
+
+def _index(channel: socket.socket, name: str) -> bytes | None:
+    for body in ask(channel, 1, _NLDEV | _GET, b"", _DUMP):
+        parts = dict(attributes_of(body))
+        if parts.get(_DEV_NAME, b"").rstrip(b"\0").decode() == name:
+            return parts[_DEV_INDEX]
+    return None
 
 
 def setting(index: bytes, target: int) -> bytes:

@@ -3,9 +3,10 @@
 What is to be done is an `Order`, a JSON file that the driver wrote when it prepared the claim. An interface is known by
 its alias, which the driver set to the order's `marker`: the kernel keeps it over moves, renames and restarts of all of
 us, so every step first asks the kernel where the interface is. Beside the order, `FILE.where` says which namespace it
-went to; it is written before the move.
+went to; it is written before the move. A namespace with an interface that would end with it is kept (`pins`).
 
-Several containers of a pod, and their restarts, call `attach` again: it then finds the interface in the namespace.
+Several containers of a pod, and their restarts, call `attach` again: it then finds the interface in the namespace. When
+the pod got another sandbox, it fetches the interface from the namespace of the one before.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from . import rdma
+from . import pins, rdma
 from .rtnetlink import Link, Netlink, Route, inside
 
 _WAIT: Final = 0.05
+_PATIENCE: Final = 5.0
+"""Seconds for the kernel to return hardware of a namespace that is gone, which it does by itself."""
 _IN_USE: Final = (errno.EEXIST,)
 
 
@@ -114,21 +117,22 @@ def attach(path: Path, process: int, namespace: str = "") -> None:
             if inode == os.stat("/proc/self/ns/net").st_ino:
                 return  # a pod in the node's network: the interface is where the pod is
             where = {"namespace": namespace, "process": process, "inode": inode}
+            earlier = _where(path)
             if order.rdma:
                 _note(path, where)
-                rdma.move(order.rdma, None, target)
+                _move_rdma(order, earlier, target)
             if not order.bare:
-                _attach(order, path, where, target)
+                _attach(order, path, where, earlier, target)
     except OSError as error:
         raise WorkError(f"{order.device}: {_reason(error)}") from None
 
 
-def take_back(path: Path, patience: float = 5.0, clock: Callable[[], float] = time.monotonic) -> str:
+def take_back(path: Path, patience: float = _PATIENCE, clock: Callable[[], float] = time.monotonic) -> str:
     """Brings the order's interface back to our namespace, as it was before; one that was made goes.
 
     Args:
         path: the order's file, which must be there.
-        patience: seconds for the kernel to return hardware of a namespace that is gone, which it does by itself.
+        patience: seconds for the kernel to return hardware.
         clock: for the patience.
 
     Returns:
@@ -144,21 +148,30 @@ def take_back(path: Path, patience: float = 5.0, clock: Callable[[], float] = ti
             _fetch(order, where)
         if order.bare:
             return ""
-        with Netlink() as here:
-            until = clock() + patience
-            while (link := here.aliased(order.marker)) is None:
-                # Only hardware comes back by itself, and only where it went away.
-                if where is None or order.before is None or order.before.kind or clock() >= until:
-                    return ""
-                time.sleep(_WAIT)
-            if order.before is None:
-                here.delete(link.index)
-                return ""
-            name = _restore(here, link, order.before)
-            Path(f"{path}.where").unlink(missing_ok=True)
-            return name
+        name = _put_back(order, where, clock, clock() + patience)
+        pins.unpin(order.marker)
+        Path(f"{path}.where").unlink(missing_ok=True)
+        return name
     except OSError as error:
         raise WorkError(f"{order.device}: {_reason(error)}") from None
+
+
+def _put_back(order: Order, where: dict[str, Any] | None, clock: Callable[[], float], until: float) -> str:
+    with Netlink() as here:
+        while (link := here.aliased(order.marker)) is None:
+            if (pin := pins.hidden(order.marker)) is not None:
+                raise WorkError(
+                    f"{order.device}: its namespace is kept as {pin}, which cannot be entered from here: the driver "
+                    "needs hostPID, or that folder with its mounts (remove the file to give the interface up)"
+                )
+            # Only hardware comes back by itself, and only where it went away.
+            if where is None or order.before is None or order.before.kind or clock() >= until:
+                return ""
+            time.sleep(_WAIT)
+        if order.before is None:
+            here.delete(link.index)
+            return ""
+        return _restore(here, link, order.before)
 
 
 def remember(link: Link, here: Netlink) -> Before:
@@ -175,15 +188,24 @@ def remember(link: Link, here: Netlink) -> Before:
     )
 
 
-def _attach(order: Order, path: Path, where: dict[str, Any], target: int) -> None:
+def _move_rdma(order: Order, earlier: dict[str, Any] | None, target: int) -> None:
+    until = time.monotonic() + (_PATIENCE if earlier is not None else 0)
+    while not rdma.move(order.rdma, None, target) and not rdma.has(order.rdma, target):
+        # It was in a sandbox that has ended, and the kernel is about to return it.
+        if time.monotonic() >= until:
+            raise WorkError(f"{order.device}: the RDMA device {order.rdma} is not on the node")
+        time.sleep(_WAIT)
+
+
+def _attach(order: Order, path: Path, where: dict[str, Any], earlier: dict[str, Any] | None, target: int) -> None:
     with Netlink(target) as there:
         link = there.aliased(order.marker)
         if link is None:
             with Netlink() as here:
-                found = here.aliased(order.marker)
-                if found is None:
-                    raise WorkError(f"{order.device}: no interface with the alias {order.marker} is on the node")
+                found = _found(order, earlier, here)
                 _note(path, where)
+                if found.kind:
+                    pins.pin(order.marker, target)
                 with _named(order, _name(order, found)):
                     here.set(found.index, namespace=target, name=_name(order, found))
             link = there.aliased(order.marker)
@@ -196,6 +218,26 @@ def _attach(order: Order, path: Path, where: dict[str, Any], target: int) -> Non
             with _named(order, name):
                 there.set(link.index, name=name)
         _configure(there, link, order, target)
+
+
+def _found(order: Order, earlier: dict[str, Any] | None, here: Netlink) -> Link:
+    """The interface on the node, to which it is brought from an earlier sandbox of the pod, or comes by itself."""
+    until = time.monotonic() + (_PATIENCE if earlier is not None else 0)
+    while True:
+        found = here.aliased(order.marker)
+        if found is None and earlier is not None:
+            with contextlib.ExitStack() as stack:
+                source = _find(order, earlier, stack)
+                if source is not None:
+                    with Netlink(source) as there:
+                        if (left := there.aliased(order.marker)) is not None:
+                            there.set(left.index, namespace=stack.enter_context(_ours()), name="dev%d")
+                            found = here.aliased(order.marker)
+        if found is not None:
+            return found
+        if time.monotonic() >= until:
+            raise WorkError(f"{order.device}: no interface with the alias {order.marker} is on the node")
+        time.sleep(_WAIT)
 
 
 def _name(order: Order, link: Link) -> str:
@@ -243,8 +285,8 @@ def _sysctls(values: dict[str, str], name: str) -> None:
 def _fetch(order: Order, where: dict[str, Any]) -> None:
     """Moves the interface to us, where its namespace still lives."""
     with contextlib.ExitStack() as stack:
-        source = _find(where, stack)
-        ours = stack.enter_context(_opened("/proc/self/ns/net"))
+        source = _find(order, where, stack)
+        ours = stack.enter_context(_ours())
         if source is None or os.fstat(source).st_ino == os.fstat(ours).st_ino:
             return
         if order.rdma:
@@ -269,10 +311,11 @@ def _fetch(order: Order, where: dict[str, Any]) -> None:
                 there.set(link.index, namespace=ours, name="dev%d")
 
 
-def _find(where: dict[str, Any], stack: contextlib.ExitStack) -> int | None:
+def _find(order: Order, where: dict[str, Any], stack: contextlib.ExitStack) -> int | None:
     """A descriptor of a namespace that was noted, while it lives."""
     inode = where["inode"]
-    named = [where["namespace"]] if where["namespace"] else []
+    named = [str(one) for one in pins.places(order.marker)]
+    named += [where["namespace"]] if where["namespace"] else []
     for place in (*named, f"/proc/{where['process']}/ns/net", *_living()):
         with contextlib.suppress(OSError):
             if os.stat(place).st_ino == inode:
@@ -339,6 +382,10 @@ def _opened(path: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _ours() -> contextlib.AbstractContextManager[int]:
+    return _opened("/proc/self/ns/net")
 
 
 def _reason(error: OSError) -> str:
