@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from fairlead.cli.group import BAD_INPUT
 
 if TYPE_CHECKING:
-    from fairlead.driver import Driver
+    from fairlead.driver import Driver, Pool
     from fairlead.hardware import Machine
     from fairlead.resource import ResourceSlice
 
@@ -186,23 +186,48 @@ def _look(drivers: Sequence[str], node_name: str, machine: Machine) -> tuple[lis
         made = [driver for text in drivers for driver in make(text, node_name, machine)]
     except DriverArgumentError as error:
         raise _refused(error) from None
+    pools = {driver.name: _pools(driver, problems) for driver in made}
     for driver in made:
-        slices, more = _slices(driver, node_name)
+        first = {name: pools[name] for name in driver.gives_way_to if name in pools}
+        slices, more = _slices(driver, node_name, pools[driver.name], first)
         found += slices
         problems += more
     return found, problems
 
 
-def _slices(driver: Driver, node_name: str) -> tuple[list[ResourceSlice], list[str]]:
+def _pools(driver: Driver, problems: list[str]) -> list[Pool]:
+    """What a driver finds; nothing, and a line, where it cannot look."""
+    from fairlead.driver import Pool
+    from fairlead.hardware import HardwareError
+
+    try:
+        found = driver.discover()
+        return [found] if isinstance(found, Pool) else list(found)
+    except (HardwareError, OSError) as error:
+        problems.append(f"{driver.name}: {error}")
+        return []
+
+
+def _slices(
+    driver: Driver, node_name: str, found: Sequence[Pool], first: Mapping[str, Sequence[Pool]]
+) -> tuple[list[ResourceSlice], list[str]]:
+    """The slices of what a driver found and leaves to none of the drivers that go before it."""
+    from fairlead.driver.coexistence import hardware_of, withhold_taken
     from fairlead.driver.inventory import DiscoveryError, make_inventory
     from fairlead.driver.slices import Publication, plan, problems_of
-    from fairlead.hardware import HardwareError
     from fairlead.resource import ObjectMeta
 
+    taken = {
+        identity: name
+        for name, theirs in first.items()
+        for pool in theirs
+        for device in pool.devices
+        for identity in hardware_of(device)
+    }
     of = Publication(driver.name, node_name, "", False)
     try:
-        pools = make_inventory(driver.discover(), node_name).pools
-    except (DiscoveryError, HardwareError, OSError) as error:
+        pools = make_inventory(withhold_taken(found, taken), node_name).pools
+    except DiscoveryError as error:
         return [], [f"{driver.name}: {error}"]
     problems = [f"{driver.name}: {problem}" for pool in pools for problem in pool.problems]
     problems += [f"{driver.name}: {problem}" for problem in problems_of(of, pools)]

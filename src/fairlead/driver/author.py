@@ -159,6 +159,8 @@ class Driver(ABC):
     known_from_slices: ClassVar[bool] = False
     """Whether nodes take the pools that many nodes reach from their ResourceSlices, and do not call `discover`: for
     hardware that is managed elsewhere, so that no node needs a way to its manager."""
+    gives_way_to: Sequence[str] = ()
+    """Names of drivers that may find the same hardware: what they publish of this node, this one does not."""
     unhealthy_effect: Effect = "NoSchedule"
     """The effect of the taint `DRIVER/unhealthy`: NoExecute also ends the pods that use the device."""
     recover_after: float = 30.0

@@ -1,4 +1,4 @@
-"""Which devices a driver must not publish, because others offer them: a device plugin of the node, or a shared pool.
+"""Which devices a driver must not publish, because others do: a device plugin, a shared pool, a driver before it.
 
 kube-scheduler counts what a device plugin offers and what ResourceSlices hold apart from each other, so a device in
 both is given away twice. Pure:
@@ -10,6 +10,8 @@ both is given away twice. Pure:
   say), nothing can be told apart, and all devices are withheld.
 * A device that a fabric has attached to this node is still one of the fabric's pool, where it was allocated: the node's
   own driver, which finds it like any other, leaves it there. The two know it by its UUID or its serial number.
+* What a driver before ours shows of this node is its own, known by UUID or PCI address. With a PCI function go its
+  virtual functions, and with a virtual function its physical one, for who has that reaches all of them.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from fairlead.driver.author import Pool
 from fairlead.resource import Device
 
 _IDENTITIES: Final = ("uuid", "pcibusid", "pciaddress", "pciaddr")
+_PHYSICAL: Final = "pfpciaddress"
 _WORLDWIDE: Final = ("uuid", "serialnumber", "serial")
 _SHORT: Final = re.compile(r"[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
@@ -76,6 +79,44 @@ def withhold_shared(pools: Iterable[Pool], identities: Mapping[str, str]) -> lis
                     reasons[_whole(pool, device.name)] = f"it belongs to {identities[identity]}"
         found.append(_leave_out(pool, reasons))
     return found
+
+
+def withhold_taken(pools: Iterable[Pool], taken: Mapping[str, str]) -> list[Pool]:
+    """The pools without devices that drivers before ours show on this node, each with lines that say so.
+
+    Args:
+        pools: as discovered.
+        taken: what `hardware_of` tells of their devices, to the driver's name.
+    """
+    found = list(pools)
+    taken = dict(taken)
+    for pool in found:
+        for device in pool.devices:
+            owners = [taken[one] for one in hardware_of(device) if one in taken]
+            if owners and (physical := _physical(device)):
+                # The virtual one shows that its physical function is not ours to give.
+                taken.setdefault(f"of {physical}", owners[0])
+    left = []
+    for pool in found:
+        reasons: dict[str, str] = {}
+        for device in pool.devices:
+            own = hardware_of(device)
+            for identity in (*own, _physical(device), *(f"of {one}" for one in own)):
+                if identity in taken:
+                    reasons[_whole(pool, device.name)] = f"{taken[identity]} has it on this node"
+        left.append(_leave_out(pool, reasons))
+    return left
+
+
+def hardware_of(device: Device) -> list[str]:
+    """What tells which hardware of its node a device is: UUID and PCI address."""
+    return _identities(device)
+
+
+def _physical(device: Device) -> str:
+    """The PCI address of a virtual function's physical one; empty for others."""
+    values = (value.string for name, value in device.attributes.items() if name.rpartition("/")[2].lower() == _PHYSICAL)
+    return _normal(next(filter(None, values), ""))
 
 
 def identities_of(device: Device) -> list[str]:

@@ -6,11 +6,11 @@ What could not be read is told when it begins and when it ends, not at every loo
 from __future__ import annotations
 
 import traceback
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from fairlead.driver.author import Driver, Pool
-from fairlead.driver.coexistence import Offer, withhold, withhold_shared
+from fairlead.driver.coexistence import Offer, withhold, withhold_shared, withhold_taken
 from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
 from fairlead.driver.shared import Shared
 from fairlead.driver.slices import Publication, problems_of
@@ -31,13 +31,16 @@ class Discovery:
         self._log: Final = log
         self._problems: set[str] = set()
 
-    def look(self, offers: Collection[Offer], shared: Shared | None = None) -> Inventory:
+    def look(
+        self, offers: Collection[Offer], shared: Shared | None = None, taken: Mapping[str, str] | None = None
+    ) -> Inventory:
         """What is there now and may be published.
 
         Args:
             offers: what device plugins of the node offer.
             shared: what is published of pools that many nodes reach; None where it is not known, or where these pools
                 are discovered to be published.
+            taken: the hardware of the node that drivers before this one show, with the driver's name.
 
         Raises:
             DiscoveryError: the driver failed, or what it found cannot be published.
@@ -50,6 +53,8 @@ class Discovery:
             pools = withhold([found] if isinstance(found, Pool) else found, offers, self._driver.plugin_resources)
             if shared is not None:
                 pools = withhold_shared(pools, shared.identities(self._driver.name))
+            if taken:
+                pools = withhold_taken(pools, taken)
             inventory = make_inventory(pools, self._of.node)
         except DiscoveryError:
             raise

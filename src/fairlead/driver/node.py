@@ -23,6 +23,7 @@ from fairlead.driver.cdi import DEFAULT_FOLDER, SpecFolder
 from fairlead.driver.engine import Engine
 from fairlead.driver.metadata import MetadataFolder
 from fairlead.driver.metrics import DriverMetrics, MeteredApi, NodeMetrics
+from fairlead.driver.neighbours import Neighbours
 from fairlead.driver.plugin import DriverPlugin
 from fairlead.driver.podresources import SOCKET
 from fairlead.driver.publisher import Publisher
@@ -47,6 +48,7 @@ _WARNINGS: Final = (
     "binding conditions not written",
     "claims cannot be followed",
     "not known whether devices are ready",
+    "not known what other drivers have",
     "could not be put right",
     "the API server dropped fields, their features are off",
     "watch ended",
@@ -82,7 +84,14 @@ class _Hosted:
     """One driver, from its first socket to its last."""
 
     def __init__(
-        self, driver: Driver, api: Api, options: NodeOptions, order: float, log: Log, metrics: DriverMetrics
+        self,
+        driver: Driver,
+        api: Api,
+        options: NodeOptions,
+        order: float,
+        log: Log,
+        metrics: DriverMetrics,
+        neighbours: Neighbours,
     ) -> None:
         def told(event: str, **fields: object) -> None:
             log(event, driver=driver.name, **fields)
@@ -101,7 +110,15 @@ class _Hosted:
         steps = Steps(driver, SpecFolder(driver.name, options.cdi), metadata, told)
         self._engine: Final = Engine(driver, store, steps, told)
         self.plugin: Final = DriverPlugin(
-            driver, self._engine, api, options.node, told, metrics, options.shared_pools, options.pod_resources
+            driver,
+            self._engine,
+            api,
+            options.node,
+            told,
+            metrics,
+            options.shared_pools,
+            options.pod_resources,
+            neighbours,
         )
         self._publisher: Final = Publisher(
             api,
@@ -161,6 +178,7 @@ class _AllOf:
     def __init__(self, names: Sequence[str], shared_pools: bool) -> None:
         self._needs_kubelet: Final = not shared_pools
         self.metrics: Final = NodeMetrics(new_registry())
+        self.neighbours: Final = Neighbours(names)
         self.up: dict[str, _Hosted] = {}
         self._names: Final = names
 
@@ -234,7 +252,7 @@ async def _keep(driver: Driver, api: Api, options: NodeOptions, order: float, lo
     ready = asyncio.Event()
     metrics = together.metrics.of(driver.name)
     while True:
-        hosted = _Hosted(driver, api, options, order, log, metrics)
+        hosted = _Hosted(driver, api, options, order, log, metrics, together.neighbours)
         together.up[driver.name] = hosted
         try:
             await hosted.run(ready)

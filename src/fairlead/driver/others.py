@@ -1,10 +1,12 @@
-"""What others have of this node's devices: device plugins (kubelet says so), and pools that many nodes reach.
+"""What others have of this node's devices: device plugins (kubelet says so), pools that many nodes reach, and drivers
+that go before ours.
 
 What was known stays where it cannot be asked for; it is told when that begins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,7 @@ import msgspec
 
 from fairlead.driver.api import Api, ApiError
 from fairlead.driver.coexistence import Offer
+from fairlead.driver.neighbours import Neighbours, read_taken, ready
 from fairlead.driver.podresources import PodResourcesError, offers
 from fairlead.driver.shared import Shared, read_shared
 from fairlead.driver.steps import Log
@@ -20,9 +23,21 @@ from fairlead.driver.steps import Log
 class Others:
     """What one driver knows of the others."""
 
-    def __init__(self, api: Api, pod_resources: Path, shared_pools: bool, log: Log) -> None:
+    def __init__(
+        self,
+        api: Api,
+        node: str,
+        first: Sequence[str],
+        neighbours: Neighbours,
+        pod_resources: Path,
+        shared_pools: bool,
+        log: Log,
+    ) -> None:
         """Args:
         api: the way to the API server.
+        node: the node's name.
+        first: the drivers that this one gives way to.
+        neighbours: the drivers of this process.
         pod_resources: kubelet's socket that says what device plugins offer.
         shared_pools: whether this driver itself publishes the pools that many nodes reach.
         log: is told what cannot be asked for.
@@ -30,7 +45,13 @@ class Others:
         self.offers: frozenset[Offer] = frozenset()
         self.shared: Shared | None = None
         """What is published of pools that many nodes reach; None as long as that is not known."""
+        self.taken: Mapping[str, str] = {}
+        """The hardware of this node that drivers before this one show, with the driver's name."""
+        self._taken_known = not first
         self._api = api
+        self._node: Final = node
+        self._first: Final = first
+        self._neighbours: Final = neighbours
         self._pod_resources: Final = pod_resources
         self._shared_pools: Final = shared_pools
         self._log = log
@@ -38,8 +59,8 @@ class Others:
 
     @property
     def known(self) -> bool:
-        """Whether a driver may publish: what many nodes reach must not be published by one of them, too."""
-        return self._shared_pools or self.shared is not None
+        """Whether a driver may publish: what many nodes reach, or a driver before it has, must not be shown twice."""
+        return self._shared_pools or (self.shared is not None and self._taken_known)
 
     async def ask(self) -> None:
         """Learns what there is now."""
@@ -50,6 +71,13 @@ class Others:
             self.shared = await read_shared(self._api)
         except (ApiError, msgspec.MsgspecError) as error:
             self._log("not known what many nodes reach", problem=str(error))
+        if not self._first:
+            return
+        try:
+            self.taken = await read_taken(self._api, self._node, self._first, self._neighbours)
+            self._taken_known = self._taken_known or ready(self._first, self.taken, self._neighbours)
+        except (ApiError, msgspec.MsgspecError) as error:
+            self._log("not known what other drivers have", problem=str(error))
 
     async def ask_kubelet(self) -> bool:
         """Learns what device plugins offer; whether that is news."""

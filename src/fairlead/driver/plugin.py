@@ -33,6 +33,7 @@ from fairlead.driver.engine import Done, Engine
 from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, tainted
 from fairlead.driver.inventory import DiscoveryError
 from fairlead.driver.metrics import DriverMetrics, Levels, NodeMetrics
+from fairlead.driver.neighbours import Neighbours
 from fairlead.driver.others import Others
 from fairlead.driver.podresources import SOCKET
 from fairlead.driver.record import Record
@@ -74,6 +75,7 @@ class DriverPlugin:
         metrics: DriverMetrics | None = None,
         shared_pools: bool = False,
         pod_resources: Path = SOCKET,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -86,6 +88,7 @@ class DriverPlugin:
             metrics: where to count; nobody sees the figures where it is absent.
             shared_pools: whether the pools are published that many nodes reach, and not those of the node.
             pod_resources: kubelet's socket that says what device plugins offer.
+            neighbours: the drivers of the process; None where this is the only one.
         """
         self.driver: Final = driver
         self.tells_health: Final = type(driver).health is not Driver.health
@@ -100,12 +103,14 @@ class DriverPlugin:
         self._thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix=driver.name)
         self._stop: Final = threading.Event()
         self._discovery: Final = Discovery(driver, Publication(driver.name, node, "", self.tells_health), log)
-        self._others: Final = Others(api, pod_resources, shared_pools, log)
+        self._neighbours: Final = neighbours or Neighbours()
+        self._others: Final = Others(api, node, driver.gives_way_to, self._neighbours, pod_resources, shared_pools, log)
         self._binder: Binder | None = None
         self._settler: Settler | None = None
         if shared_pools and type(driver).settle is not Driver.settle:
             self._settler = Settler(api, driver.name, self._settle, log)
         self._look: Final = asyncio.Event()
+        self._neighbours.follow(driver.name, driver.gives_way_to, self._look.set)
         self._told: Final = asyncio.Condition()
         self._tracker: Final = HealthTracker(
             driver.name, driver.unhealthy_effect, node, Hysteresis(driver.recover_after, 20 * driver.recover_after)
@@ -320,13 +325,16 @@ class DriverPlugin:
         try:
             await self._others.ask()
             self._engine.inventory = await self._in_thread(
-                self._discovery.look, self._others.offers, self._others.shared
+                self._discovery.look, self._others.offers, self._others.shared, self._others.taken
             )
         except DiscoveryError as error:
+            self._neighbours.say(self.driver.name, None)
             self._metrics.discovery_failed()
             self._log("discovery failed", problem=str(error))
             return False
         self._known = self._others.known
+        if self._known:
+            self._neighbours.say(self.driver.name, self._engine.inventory.pools)
         await self._publish()
         return self._known
 

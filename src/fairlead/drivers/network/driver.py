@@ -46,6 +46,7 @@ class NetworkDriver(Driver):
             OSError: a file that the settings name cannot be read.
         """
         self.name = settings.name
+        self.gives_way_to = settings.others
         self._settings: Final = settings
         self._node: Final = node
         self._machine: Final = machine

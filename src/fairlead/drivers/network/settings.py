@@ -15,6 +15,11 @@ from typing import Any, Final, Literal
 Profile = Literal["dranet", "sriov"]
 NAMES: Final[Mapping[str, str]] = {"dranet": "dra.net", "sriov": "sriovnetwork.k8snetworkplumbingwg.io"}
 """The name that drivers of a profile have in claims that exist."""
+_FIRST: Final[Mapping[str, tuple[str, ...]]] = {
+    "dranet": ("dpu.fairlead.dev", NAMES["sriov"]),
+    "sriov": ("dpu.fairlead.dev",),
+}
+"""The drivers that a profile leaves functions to: that of DPUs, which knows more of them, then that of SR-IOV."""
 _PLUGINS: Final = Path("/var/lib/kubelet/plugins")
 
 
@@ -30,6 +35,8 @@ class Settings:
     """Hardware to publish; empty for all."""
     skip: tuple[str, ...] = ()
     """Hardware to leave alone."""
+    others: tuple[str, ...] = _FIRST["dranet"]
+    """Drivers whose functions, as they show them on this node, are left to them."""
     virtual: tuple[str, ...] = ()
     """Interfaces that are no hardware and are published all the same."""
     share: tuple[str, ...] = ()
@@ -68,6 +75,8 @@ def read_settings(text: str) -> Settings:
         except ValueError as error:
             raise ValueError(f"{key}={value}: {error}") from None
     given.setdefault("name", NAMES[given.get("profile", "dranet")])
+    given.setdefault("others", _FIRST[given.get("profile", "dranet")])
+    given["others"] = tuple(one for one in given["others"] if one != given["name"])
     given.setdefault("state", _PLUGINS / given["name"] / "network")
     if given.get("rails") == ("lldp",) and "lldp" not in given:
         raise ValueError("rails=lldp: needs lldp=FILE")
@@ -123,6 +132,7 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "name": _name,
     "only": _list,
     "skip": _list,
+    "others": _list,
     "virtual": _list,
     "share": _list,
     "vfpool": _list,
