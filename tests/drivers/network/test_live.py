@@ -194,6 +194,14 @@ def test_interfaces_are_read_as_the_kernel_has_them(card):
 
 @needs_pyroute2
 @needs_kernel()
+def test_an_alias_that_is_no_text_is_shown_as_far_as_it_can_be(card, tmp_path):
+    subprocess.run([b"ip", b"link", b"set", card.encode(), b"alias", b"\xff\xfebad"], check=True)
+    [device] = make_driver(tmp_path, card, LiveNetlink()).discover().devices
+    assert device.attributes["dra.net/alias"].string == "\ufffd\ufffdbad"
+
+
+@needs_pyroute2
+@needs_kernel()
 def test_members_and_children_are_told(card):
     bridge = f"fl{uuid.uuid4().hex[:8]}"
     shell(f"ip link add {bridge} type bridge && ip link set {card}p master {bridge}")

@@ -2,7 +2,7 @@
 
 A pure function of the machine. What one function does not tell is a line in `Network.problems` and leaves the others;
 only the interfaces and the default routes must be known, for without them the node's own network could be given away:
-where netlink does not answer, nothing is found (HardwareError).
+where netlink does not answer, nothing is found (HardwareError). The same where PCI functions cannot be listed.
 
 The node's own: interfaces of default routes, what these are made of (members of a bond or bridge, what a VLAN sits on)
 and what sits on them.
@@ -19,7 +19,7 @@ import msgspec
 
 from fairlead.drivers.network.door import Link, Netlink
 from fairlead.drivers.network.rdma import RdmaDevice, exclusive, rdma_devices
-from fairlead.hardware import Files, Machine, PciFunction, Problems, pci_functions
+from fairlead.hardware import Files, HardwareError, Machine, PciFunction, Problems, pci_functions
 
 _NETWORK: Final = 0x02
 _ADDRESS: Final = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -78,14 +78,17 @@ def discover(machine: Machine, netlink: Netlink) -> Network:
     """What is on the machine.
 
     Raises:
-        HardwareError: interfaces or routes cannot be read.
+        HardwareError: interfaces, routes or the list of PCI functions cannot be read.
     """
     problems = Problems()
     files = machine.files
     links = {one.name: one for one in netlink.links()}
     own = own_links(links.values(), netlink.defaults())
     rdma = rdma_devices(files, problems)
-    functions = {one.address: one for one in pci_functions(files, problems) if is_network(one)}
+    try:
+        functions = {one.address: one for one in pci_functions(files, problems) if is_network(one)}
+    except OSError as error:
+        raise HardwareError(f"{error.filename}: {error.strerror}") from None
     interfaces = _interfaces(files, links)
     ports: dict[str, Port] = {}
     for address, function in functions.items():

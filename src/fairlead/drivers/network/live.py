@@ -131,13 +131,13 @@ def _link(one: Any, addresses: tuple[str, ...]) -> Link:
     xdp = one.get("xdp")
     return Link(
         one["index"],
-        one.get("ifname") or "",
+        _text(one.get("ifname")),
         one.get("address") or "",
         one.get("mtu") or 0,
         _ENCAPSULATIONS.get(one["ifi_type"], str(one["ifi_type"])),
         (one.get("operstate") or "unknown").lower(),
         (info.get("kind") if info else "") or "",
-        one.get("ifalias") or "",
+        _text(one.get("ifalias")),
         one.get("master") or 0,
         one.get("link") or 0,
         one.get("link_netnsid") is not None,
@@ -145,6 +145,11 @@ def _link(one: Any, addresses: tuple[str, ...]) -> Link:
         ("xdp",) if xdp and xdp.get("attached") else (),
         tuple(_functions(one)),
     )
+
+
+def _text(value: str | bytes | None) -> str:
+    """An alias may be any bytes; those that are no UTF-8 come as they are."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
 
 
 def _functions(one: Any) -> Iterator[Function]:

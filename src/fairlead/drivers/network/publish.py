@@ -322,7 +322,11 @@ def _unmatched(settings: Settings, network: Network) -> list[str]:
 
 
 def _string(value: str) -> DeviceAttribute:
-    """A text, cut where attributes must end; lists of addresses are cut between addresses."""
+    """A text, cut where attributes must end; lists of addresses are cut between addresses.
+
+    An alias may be any bytes; what is no UTF-8 shows as question marks.
+    """
+    value = value.encode(errors="replace").decode()
     if len(value.encode()) > _LONGEST:
         cut = value.encode()[:_LONGEST].decode(errors="ignore")
         value = cut.rpartition(",")[0] or cut

@@ -42,7 +42,10 @@ def rdma_devices(files: Files, problems: Problems) -> dict[str, RdmaDevice]:
     """All RDMA devices by the address of their PCI function."""
     found: dict[str, RdmaDevice] = {}
     files.exists(CONNECTIONS)  # preparing asks for it: so a recording has it
-    for name in files.listed(_FOLDER):
+    names: list[str] = []
+    with problems.of("RDMA devices"):
+        names = files.listed(_FOLDER)
+    for name in names:
         with problems.of(f"RDMA device {name}"):
             try:
                 address = files.real(f"{_FOLDER}/{name}/device").rsplit("/", 1)[-1]
