@@ -78,9 +78,14 @@ class Here(Agents):
     def report(self, dpu):
         self._answers()
         ports = tuple(PortReport(function, name) for function, name in self.side.representors().items())
-        services = self.core.offers
         return Report(
-            version="0.1", boot_id=self.boot, serial=SERIAL, eswitch="switchdev", ports=ports, services=services
+            version="0.1",
+            boot_id=self.boot,
+            serial=SERIAL,
+            eswitch="switchdev",
+            ports=ports,
+            services=self.core.offers,
+            claims=tuple(self.core.claims()),
         )
 
     def apply(self, dpu, uid, name, wanted, services, dry_run):

@@ -81,7 +81,7 @@ def test_a_program_that_is_missing_or_talks_nonsense(tmp_path: Path) -> None:
         path = program(tmp_path, "devlink", f"#!/bin/sh\necho '{text}'\n")
         with pytest.raises(HardwareError):
             DevlinkCommand(path).ports()
-    assert run_json(["true"]) == {}
+    assert run_json(["true"], dict) == {}
 
 
 def test_a_program_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

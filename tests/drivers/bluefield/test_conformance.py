@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.drivers.bluefield import tools
-from tests.drivers.bluefield.dpu import MISSING, Dpu, dpu
+from tests.drivers.bluefield.dpu import MISSING, dpu
 from tests.drivers.bluefield.machines import SLOT, Host
 from tests.hardware.tree import Tree
 

@@ -18,7 +18,7 @@ from fairlead.drivers.bluefield.options import Options, read_options
 from fairlead.drivers.bluefield.vpd import read_vpd
 from fairlead.hardware import HardwareError, Problems, RecordedMachine, Recording, RecordingMachine
 from fairlead.resource import Device
-from tests.drivers.bluefield.machines import NAME, PART, SERIAL, SLOT, Host, vpd
+from tests.drivers.bluefield.machines import NAME, PART, SERIAL, SLOT, VFS, Host, vpd
 from tests.hardware.tree import Tree
 
 WITH_AGENT = read_options(f"dpus: [{{address: '{SLOT}', agent: 'unix:/nowhere'}}]\nsfs: 2")
@@ -29,8 +29,8 @@ REPORT = Report(
     bfb="DOCA_2.9.1_BSP_4.9.1_Ubuntu_22.04",
     eswitch="switchdev",
     ports=(
-        PortReport(Function("pf", 0), "pf0hpf"),
-        PortReport(Function("vf", 0, 1), "pf0vf1"),
+        *(PortReport(Function("pf", pf), f"pf{pf}hpf") for pf in range(2)),
+        *(PortReport(Function("vf", pf, vf), f"pf{pf}vf{vf}") for pf in range(2) for vf in range(VFS)),
         PortReport(Function("sf", 0, 1000), "en3f0pf0sf1000"),
     ),
     offloads=("ovs", "ipsec"),

@@ -8,6 +8,7 @@ import pytest
 
 from fairlead.driver import PrepareError
 from fairlead.drivers.bluefield.agents import Agents, Report
+from fairlead.drivers.bluefield.functions import Granted
 from fairlead.drivers.bluefield.options import Options, read_options
 from fairlead.hardware import HardwareError
 from tests.drivers.bluefield.bench import Bench, claim, result
@@ -239,7 +240,7 @@ class TwoAgents(Agents):
         self.calls.append(("apply", dpu))
         if self.refuses and dpu == "0000:5e:00":
             raise HardwareError("pf0: no e-switch of this side has it", "refused")
-        return []
+        return [Granted(one.function, "", one.bridge) for one in wanted]
 
     def release(self, dpu, uid):
         self.calls.append(("release", dpu))

@@ -1,10 +1,10 @@
 """Stands for `devlink`, `ip` and `bridge` in tests, on a DPU or on its host; run as a program, under those names.
 
 `devlink` has its state in a file (FAIRLEAD_TEST_DPU/devlink.json): devices, ports, rates, which are those of the side
-that it runs on (`dpu`, or the host in NIC mode `nic`, or the host in DPU mode `host`). A sub-function that is made is a pair of real veth interfaces, the first of which stands for the representor, and appears in the tree of the host
-when it becomes active. `ip` and `bridge` are the real ones. Commands that change something are counted, and what
-faults.json says happens at them: the caller is killed before or after the n-th, it takes long, or it fails. Standard
-library only.
+that it runs on (`dpu`, or the host in NIC mode `nic`, or the host in DPU mode `host`). A sub-function that is made is a
+pair of real veth interfaces, the first of which stands for the representor, and appears in the tree of the host when it
+becomes active. `ip` and `bridge` are the real ones. Commands that change something are counted, and what faults.json
+says happens at them: the caller is killed before or after the n-th, it takes long, or it fails. Standard library only.
 """
 
 from __future__ import annotations

@@ -66,7 +66,11 @@ class GrpcAgents(Agents):
             uid=uid, name=name, wanted=wanted_messages(wanted), services=services, dry_run=dry_run
         )
         seconds = REPORT_SECONDS if dry_run else CHANGE_SECONDS
-        return granted_of(self._call(dpu, "Apply", request, pb.ApplyReply, seconds).granted)
+        reply = self._call(dpu, "Apply", request, pb.ApplyReply, seconds)
+        try:
+            return granted_of(reply.granted)
+        except ValueError as error:
+            raise HardwareError(f"DPU {dpu}: its agent answers Apply with what makes no sense: {error}") from None
 
     def release(self, dpu: str, uid: str) -> None:
         """Agent.Release"""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from fairlead.hardware import HardwareError
 
+_Answer = TypeVar("_Answer")
 _SECONDS: Final = 10.0
 """For one program: firmware that has hung answers after a minute or never."""
 _CODES: Final = {
@@ -53,14 +54,17 @@ def run(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def run_json(command: Sequence[str]) -> Any:
-    """What the program printed, as a value; an empty object where it printed nothing.
+def run_json(command: Sequence[str], kind: type[_Answer]) -> _Answer:
+    """What the program printed, as a value of a type, where fields that it does not name are left out.
+
+    Numbers may be written as texts. A program that prints nothing says an empty object, or an empty list.
 
     Raises:
-        HardwareError: as `run`, or what it printed is no JSON.
+        HardwareError: as `run`, or what it printed is no JSON or of another type.
     """
-    text = run(command)
+    text = run(command).strip()
+    empty = "[]" if getattr(kind, "__origin__", kind) is list else "{}"
     try:
-        return msgspec.json.decode(text) if text.strip() else {}
+        return msgspec.json.decode(text or empty, type=kind, strict=False)
     except msgspec.DecodeError as error:
-        raise HardwareError(f"{' '.join(command)}: printed no JSON: {error}") from None
+        raise HardwareError(f"{' '.join(command)}: printed what makes no sense: {error}") from None

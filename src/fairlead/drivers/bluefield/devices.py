@@ -21,6 +21,7 @@ from typing import Final
 from fairlead.driver import Pool
 from fairlead.drivers.bluefield.agents import Report
 from fairlead.drivers.bluefield.config import DRIVER
+from fairlead.drivers.bluefield.contradictions import services
 from fairlead.drivers.bluefield.discovery import Dpu, HostFunction, Port
 from fairlead.drivers.bluefield.functions import Function
 from fairlead.drivers.bluefield.options import Options
@@ -43,6 +44,7 @@ MEGABIT: Final = 10**6
 _STEP: Final = 100 * MEGABIT
 """Bits a second: shares of bandwidth are multiples of this, and at least this."""
 _FUNCTIONS: Final = "functions"
+_SF: Final = re.compile(r"sf-([0-9a-f]{4,8}-[0-9a-f]{2}-[0-9a-f]{2})-([0-7])-([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,15 @@ def device_name(kind: str, address: str, number: int | None = None) -> str:
     """The name of a device: kind, address with dashes, number."""
     plain = re.sub("[:.]", "-", address)
     return f"{kind}-{plain}" if number is None else f"{kind}-{plain}-{number}"
+
+
+def sub_function_place(name: str) -> Place | None:
+    """What a sub-function's device is, by its name alone; None for other devices."""
+    found = _SF.fullmatch(name)
+    if found is None:
+        return None
+    slot, pf, number = found.groups()
+    return Place(slot.replace("-", ":"), Function("sf", int(pf), int(number)))
 
 
 def makes_sfs(dpu: Dpu, known: Known, options: Options) -> bool:
@@ -160,14 +171,12 @@ def _services(
     dpu: Dpu, known: Known, options: Options, general: dict[str, DeviceAttribute]
 ) -> list[tuple[Device, Place]]:
     """The DPU as a device to share, where its agent offers services."""
-    offered = known.report.services if known.report is not None else {}
-    if not any(offered.values()):
+    offered = services(known.report)
+    if not offered:
         return []
     zero, one = Quantity.parse("0"), Quantity.parse("1")
     policy = CapacityRequestPolicy(default=zero, valid_range=CapacityRequestPolicyRange(min=zero, step=one))
-    capacity = {
-        name: DeviceCapacity(Quantity.parse(str(amount)), policy) for name, amount in sorted(offered.items()) if amount
-    }
+    capacity = {name: DeviceCapacity(Quantity.parse(str(amount)), policy) for name, amount in offered.items()}
     attributes = {**general, "type": attribute("dpu")}
     if dpu.ports:
         attributes |= standard_attributes(dpu.ports[0].physical.pci)
@@ -216,7 +225,7 @@ def _general(dpu: Dpu, known: Known) -> dict[str, DeviceAttribute]:
     if version := _version(dpu.info.firmware or report.firmware):
         values["firmwareVersion"] = DeviceAttribute(version=version)
     if known.report is not None:
-        offered = {*report.offloads, *(name for name, amount in report.services.items() if amount)}
+        offered = {*report.offloads, *services(report)}
         for name in sorted({"ovs", "ipsec", "nvmeSnap", "virtioNet"}):
             values[name] = attribute(name in offered)
     return values
@@ -241,7 +250,7 @@ def _function_attributes(one: HostFunction, known: Known) -> dict[str, DeviceAtt
 def _version(text: str) -> str:
     """A firmware version as a semantic one: `32.39.0048` has a leading zero, which those must not have."""
     numbers = text.split(".")
-    if len(numbers) != 3 or not all(one.isdigit() for one in numbers):
+    if len(numbers) != 3 or not all(one.isdecimal() and len(one) < 10 for one in numbers):
         return ""
     return ".".join(str(int(one)) for one in numbers)
 

@@ -5,11 +5,68 @@ The library pyroute2 reads devlink, too, but makes no ports; with the program re
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from fairlead.drivers.bluefield.commands import run, run_json
 from fairlead.drivers.bluefield.devlink import Devlink, DevlinkInfo, DevlinkPort
 from fairlead.hardware import HardwareError
+
+
+class _Versions(msgspec.Struct):
+    fixed: dict[str, str] = {}
+    running: dict[str, str] = {}
+
+
+class _Info(msgspec.Struct):
+    driver: str = ""
+    serial_number: str = ""
+    versions: _Versions = msgspec.field(default_factory=_Versions)
+
+
+class _Mode(msgspec.Struct):
+    mode: str = ""
+
+
+class _Function(msgspec.Struct):
+    hw_addr: str = ""
+    state: str = ""
+    opstate: str = ""
+    ipsec_packet: str = ""
+    ipsec_crypto: str = ""
+
+
+class _Port(msgspec.Struct):
+    flavour: str = ""
+    netdev: str = ""
+    controller: int = 0
+    port: int = -1
+    pfnum: int = -1
+    vfnum: int = -1
+    sfnum: int = -1
+    function: _Function | None = None
+
+
+class _Reporter(msgspec.Struct):
+    reporter: str
+    state: str = ""
+
+
+class _Devices(msgspec.Struct):
+    dev: dict[str, _Mode] = {}
+
+
+class _Infos(msgspec.Struct):
+    info: dict[str, _Info] = {}
+
+
+class _Ports(msgspec.Struct):
+    port: dict[str, _Port] = {}
+
+
+class _Reporters(msgspec.Struct):
+    health: dict[str, list[_Reporter]] = {}
 
 
 class DevlinkCommand(Devlink):
@@ -23,42 +80,40 @@ class DevlinkCommand(Devlink):
 
     def devices(self) -> list[str]:
         """devlink dev show"""
-        return sorted(_object(run_json([self._program, "-j", "dev", "show"]), "dev"))
+        return sorted(run_json([self._program, "-j", "dev", "show"], _Devices).dev)
 
     def info(self, device: str) -> DevlinkInfo:
         """devlink dev info DEV"""
-        found = _object(run_json([self._program, "-j", "dev", "info", device]), "info").get(device, {})
-        versions = found.get("versions", {})
-        running = versions.get("running", {})
-        return DevlinkInfo(
-            str(found.get("driver", "")),
-            str(found.get("serial_number", "")),
-            str(running.get("fw.version") or running.get("fw") or ""),
-            str(versions.get("fixed", {}).get("fw.psid", "")),
-        )
+        found = run_json([self._program, "-j", "dev", "info", device], _Infos).info.get(device, _Info())
+        running = found.versions.running
+        firmware = running.get("fw.version") or running.get("fw") or ""
+        return DevlinkInfo(found.driver, found.serial_number, firmware, found.versions.fixed.get("fw.psid", ""))
 
     def eswitch(self, device: str) -> str:
         """devlink dev eswitch show DEV"""
-        found = _object(run_json([self._program, "-j", "dev", "eswitch", "show", device]), "dev")
-        return str(found.get(device, {}).get("mode", ""))
+        found = run_json([self._program, "-j", "dev", "eswitch", "show", device], _Devices).dev.get(device, _Mode())
+        if not found.mode:
+            raise HardwareError(f"{device}: devlink did not say which mode its e-switch is in")
+        return found.mode
 
     def ports(self) -> list[DevlinkPort]:
         """devlink port show"""
-        found = _object(run_json([self._program, "-j", "port", "show"]), "port")
+        found = run_json([self._program, "-j", "port", "show"], _Ports).port
         return [_port(handle, port) for handle, port in found.items()]
 
     def health(self, device: str) -> dict[str, str]:
         """devlink health show DEV"""
-        found = _object(run_json([self._program, "-j", "health", "show", device]), "health")
-        return {str(one.get("reporter", "")): str(one.get("state", "")) for one in found.get(device, [])}
+        found = run_json([self._program, "-j", "health", "show", device], _Reporters).health
+        return {one.reporter: one.state for one in found.get(device, [])}
 
     def add_sf(self, device: str, pf: int, sf: int, controller: int) -> DevlinkPort:
         """devlink port add DEV flavour pcisf pfnum PF sfnum SF [controller N]"""
         numbers = ["flavour", "pcisf", "pfnum", str(pf), "sfnum", str(sf)]
         where = ["controller", str(controller)] if controller else []
-        found = _object(run_json([self._program, "-j", "port", "add", device, *numbers, *where]), "port")
+        found = run_json([self._program, "-j", "port", "add", device, *numbers, *where], _Ports).port
         for handle, port in found.items():
-            return _port(handle, port)
+            if (port.flavour, port.pfnum, port.sfnum) == ("pcisf", pf, sf):
+                return _port(handle, port)
         raise HardwareError(f"{device}: devlink did not say which port it made for pf{pf}sf{sf}")
 
     def delete_port(self, handle: str) -> None:
@@ -78,31 +133,19 @@ class DevlinkCommand(Devlink):
         run([self._program, "port", "function", "rate", "set", handle, "tx_max", f"{tx_max}mbit"])
 
 
-def _object(value: Any, key: str) -> dict[str, Any]:
-    found = value.get(key, {}) if isinstance(value, dict) else None
-    if not isinstance(found, dict):
-        raise HardwareError(f"devlink printed something else than an object with {key!r}")
-    return found
-
-
-def _port(handle: str, port: Any) -> DevlinkPort:
-    if not isinstance(port, dict):
-        raise HardwareError(f"devlink: port {handle}: is no object")
-    function = port.get("function") or {}
-    try:
-        return DevlinkPort(
-            handle,
-            str(port.get("flavour", "")),
-            str(port.get("netdev", "")),
-            int(port.get("controller", 0)),
-            int(port.get("port", -1)),
-            int(port.get("pfnum", -1)),
-            int(port.get("vfnum", -1)),
-            int(port.get("sfnum", -1)),
-            str(function.get("hw_addr", "")),
-            str(function.get("state", "")),
-            str(function.get("opstate", "")),
-            "ipsec_packet" in function or "ipsec_crypto" in function,
-        )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise HardwareError(f"devlink: port {handle}: cannot be understood: {error}") from None
+def _port(handle: str, port: _Port) -> DevlinkPort:
+    function = port.function or _Function()
+    return DevlinkPort(
+        handle,
+        port.flavour,
+        port.netdev,
+        port.controller,
+        port.port,
+        port.pfnum,
+        port.vfnum,
+        port.sfnum,
+        function.hw_addr,
+        function.state,
+        function.opstate,
+        bool(function.ipsec_packet or function.ipsec_crypto),
+    )

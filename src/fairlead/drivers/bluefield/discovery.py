@@ -14,7 +14,7 @@ import errno
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from fairlead.drivers.bluefield.devlink import Devlink, DevlinkInfo
@@ -86,6 +86,15 @@ def find_dpus(files: Files, devlink: Devlink, problems: Problems) -> list[Dpu]:
         if function.device in MODELS and not function.physical and function.class_code >> 16 == 0x02:
             physical.setdefault(function.address.rpartition(".")[0], []).append(function)
     return [_dpu(slot, functions, files, devlink, problems) for slot, functions in physical.items()]
+
+
+def remembered(dpu: Dpu, before: Dpu | None) -> Dpu:
+    """A card with what devlink said of it before, where it says nothing now: devices must not come and go with that."""
+    if before is None or before.slot != dpu.slot:
+        return dpu
+    if not dpu.mode:
+        dpu = replace(dpu, mode=before.mode, eswitch=before.eswitch)
+    return replace(dpu, info=before.info) if dpu.info == DevlinkInfo() else dpu
 
 
 def devlink_name(function: PciFunction) -> str:

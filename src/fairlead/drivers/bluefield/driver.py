@@ -27,12 +27,14 @@ from fairlead.driver import (
 )
 from fairlead.drivers.bluefield.agents import Agents, NoAgents
 from fairlead.drivers.bluefield.config import DRIVER, FunctionConfig
-from fairlead.drivers.bluefield.devices import Known, Place, make_pool
+from fairlead.drivers.bluefield.contradictions import check_granted, contradictions
+from fairlead.drivers.bluefield.devices import Known, Place, make_pool, sub_function_place
 from fairlead.drivers.bluefield.devlink import Devlink
-from fairlead.drivers.bluefield.discovery import Dpu, devlink_name, find_dpus
+from fairlead.drivers.bluefield.discovery import Dpu, devlink_name, find_dpus, remembered
 from fairlead.drivers.bluefield.functions import Granted
 from fairlead.drivers.bluefield.heartbeat import Heartbeats
 from fairlead.drivers.bluefield.host import await_function, edits_of, mac_of
+from fairlead.drivers.bluefield.made import Made, MadeReady
 from fairlead.drivers.bluefield.network import Network
 from fairlead.drivers.bluefield.options import Options, read_options
 from fairlead.drivers.bluefield.side import REFUSED, EswitchSide
@@ -78,6 +80,10 @@ class BlueFieldDriver(Driver):
         self._agents: Final = machine.door(Agents, lambda: _live_agents(options))  # type: ignore[type-abstract]
         self._dpus: dict[str, Dpu] = {}
         self._places: dict[str, Place] = {}
+        self._seen: dict[str, Place] = {}
+        """All devices that there have been: a claim of one that has gone must be undone, too."""
+        self._made: Final = MadeReady()
+        self._clock: Final = clock
         self._megabits: dict[str, int] = {}
         self._hearts: Final = Heartbeats(
             self._agents, lambda: {slot: dpu.vpd.serial for slot, dpu in self._dpus.items()}, clock
@@ -87,7 +93,7 @@ class BlueFieldDriver(Driver):
         """The DPUs that the host sees, with what their agents said last."""
         self._hearts.changed.clear()
         problems = Problems()
-        found = find_dpus(self._files, self._devlink, problems)
+        found = [remembered(dpu, self._dpus.get(dpu.slot)) for dpu in find_dpus(self._files, self._devlink, problems)]
         self._dpus = {dpu.slot: dpu for dpu in found}
         for port in (port for dpu in found for port in dpu.ports):
             address = port.physical.pci.address
@@ -101,9 +107,12 @@ class BlueFieldDriver(Driver):
                 report = pulse.report
                 if pulse.problem:
                     problems.append(pulse.problem)
+                elif report is not None:
+                    problems += contradictions(dpu, report)
             known.append((dpu, Known(has_agent, report, self._megabits)))
         problems += [f"DPU {slot}: is not on this host" for slot in self._with_agent if slot not in self._dpus]
         pool, self._places = make_pool(known, self._options, problems)
+        self._seen |= self._places
         return pool
 
     def prepare(self, claim: Claim) -> Iterator[PreparedDevice]:
@@ -112,12 +121,16 @@ class BlueFieldDriver(Driver):
         for slot, work in work_of(claim, self._places.get).items():
             for one in self._apply(slot, claim, work, dry_run=False):
                 granted[slot, str(one.function)] = one
+            if slot in self._with_agent and work.touches:
+                names = tuple(one.name for one in claim.devices if self._is_of(one.name, slot))
+                self._made.add(claim.uid, Made(slot, f"{claim.namespace}/{claim.name}", names, self._clock()))
         for device in claim.devices:
             yield self._prepared(device, granted)
 
     def unprepare(self, claim: Claim) -> None:
         """Takes the e-switch's side back; interfaces come back by themselves when the pod's namespace goes."""
-        places = [self._places.get(device.name) for device in claim.devices if not device.admin_access]
+        self._made.remove(claim.uid)
+        places = [self._was(device.name) for device in claim.devices if not device.admin_access]
         slots = {place.slot for place in places if place is not None}
         if None in places:  # a device that has gone may be of any DPU
             slots |= self._with_agent.keys()
@@ -159,12 +172,19 @@ class BlueFieldDriver(Driver):
                 if bad := self._firmware(devlink_name(port.physical.pci)):
                     for name in self._devices_of(slot, port.physical.function.pf):
                         reports[name] = Health(name, False, bad)
-            if slot in self._with_agent and (problem := self._hearts.ask(slot).problem):
+            if slot not in self._with_agent:
+                continue
+            pulse = self._hearts.ask(slot)
+            for made in self._made.forgotten(slot, pulse):
+                lost = f"DPU {slot} does not hold what it made for ResourceClaim {made.claim} any more"
+                for name in made.devices:
+                    reports.setdefault(name, Health(name, False, f"{lost}: start its pod again"))
+            if pulse.problem:
                 silent = self._hearts.silence(slot)
-                lost = silent >= self._options.lost_after
-                message = f"for {silent:.0f} s: {problem}" if lost else problem
+                gone = silent >= self._options.lost_after
+                message = f"for {silent:.0f} s: {pulse.problem}" if gone else pulse.problem
                 for name in self._devices_of(slot, None):
-                    reports.setdefault(name, Health(name, False if lost else None, message, taint=LOST))
+                    reports.setdefault(name, Health(name, False if gone else None, message, taint=LOST))
         return list(reports.values())
 
     def watch(self, changed: Callable[[], None], stop: Event) -> None:
@@ -183,7 +203,10 @@ class BlueFieldDriver(Driver):
             if slot in self._with_agent:
                 self._lives(slot)
                 label = f"{claim.namespace}/{claim.name}"
-                return self._agents.apply(slot, claim.uid, label, work.wanted, work.services, dry_run)
+                granted = self._agents.apply(slot, claim.uid, label, work.wanted, work.services, dry_run)
+                if not dry_run:
+                    check_granted(slot, work.wanted, granted)
+                return granted
             if not work.touches:
                 return []
             side = self._local(slot)
@@ -197,11 +220,18 @@ class BlueFieldDriver(Driver):
             self._lives(slot)
             self._agents.release(slot, claim.uid)
             return
-        work = work_of(claim, self._places.get, undo=True).get(slot, Work())
-        if work.touches and slot in self._dpus and self._dpus[slot].mode == "nic":
-            side = self._local(slot)
+        work = work_of(claim, self._was, undo=True).get(slot, Work())
+        dpu = self._dpus.get(slot)
+        if not work.touches or (dpu is not None and dpu.mode == "dpu"):
+            return
+        # Where the mode is not known now, or the card cannot be read, what devlink has is what there is.
+        side = self._side(slot)
+        try:
             for one in reversed(work.wanted):
                 side.undo(one)
+        except HardwareError as error:
+            if error.code != "no-command":  # without devlink nothing can have been made
+                raise
 
     def _lives(self, slot: str) -> None:
         """Fails at once where the agent is known not to answer, or to be that of another DPU."""
@@ -210,9 +240,18 @@ class BlueFieldDriver(Driver):
 
     def _local(self, slot: str) -> EswitchSide:
         dpu = self._dpus.get(slot)
-        if dpu is None or dpu.mode != "nic":
+        if dpu is None or not dpu.mode:
+            raise HardwareError(f"DPU {slot}: who manages its e-switch could not be asked")
+        if dpu.mode == "dpu":
             raise HardwareError(f"DPU {slot}: manages its e-switch itself, and has no agent here", REFUSED)
+        return self._side(slot)
+
+    def _side(self, slot: str) -> EswitchSide:
         return EswitchSide(self._devlink, self._network, 0, lambda device: device.startswith(f"pci/{slot}."))
+
+    def _was(self, name: str) -> Place | None:
+        """What a device is, or was; a sub-function's name says it, also where the options have fewer of them now."""
+        return self._places.get(name) or self._seen.get(name) or sub_function_place(name)
 
     def _prepared(self, device: ClaimDevice, granted: dict[tuple[str, str], Granted]) -> PreparedDevice:
         place = self._places.get(device.name)
@@ -229,6 +268,10 @@ class BlueFieldDriver(Driver):
         data |= {"bridge": one.bridge} if one.bridge else {}
         network = NetworkDeviceData(interface_name=interface, hardware_address=mac_of(self._files, found))
         return device.prepared(edits, DeviceStatus(data=data, network_data=network), attributes)
+
+    def _is_of(self, name: str, slot: str) -> bool:
+        place = self._places.get(name)
+        return place is not None and place.slot == slot and not place.share
 
     def _devices_of(self, slot: str, pf: int | None) -> list[str]:
         return [

@@ -10,6 +10,7 @@ from fairlead.drivers.bluefield.agents import PortReport, Report
 from fairlead.drivers.bluefield.functions import Function, Granted, Kind, Wanted
 
 SERVICE: Final = "fairlead.dpu.v1.Agent"
+KINDS: Final = ("pf", "vf", "sf")
 TOKEN_KEY: Final = "authorization"
 """The key of the call's metadata that holds `Bearer TOKEN`."""
 
@@ -25,7 +26,7 @@ def function_of(message: pb.Function) -> Function:
     Raises:
         ValueError: it is of no kind that we know.
     """
-    if message.kind not in ("pf", "vf", "sf"):
+    if message.kind not in KINDS:
         raise ValueError(f"function: kind: {message.kind!r} is none of pf, vf, sf")
     return Function(cast(Kind, message.kind), message.pf, message.number)
 
@@ -81,7 +82,7 @@ def report_message(report: Report) -> pb.ReportReply:
 
 
 def report_of(message: pb.ReportReply) -> Report:
-    """From the wire. ValueError as `function_of`."""
+    """From the wire. Functions of kinds that we do not know are left out: a newer agent may have more."""
     return Report(
         message.protocol,
         message.version,
@@ -90,7 +91,11 @@ def report_of(message: pb.ReportReply) -> Report:
         message.bfb,
         message.firmware,
         message.eswitch,
-        tuple(PortReport(function_of(one.function), one.representor) for one in message.ports),
+        tuple(
+            PortReport(function_of(one.function), one.representor)
+            for one in message.ports
+            if one.function.kind in KINDS
+        ),
         tuple(message.bridges),
         tuple(message.offloads),
         dict(message.services),

@@ -24,6 +24,22 @@ class Bridge(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether its ports can have VLANs of their own."""
 
 
+class _BridgeData(msgspec.Struct):
+    vlan_filtering: int = 0
+
+
+class _LinkInfo(msgspec.Struct):
+    info_data: _BridgeData = msgspec.field(default_factory=_BridgeData)
+
+
+class _Link(msgspec.Struct):
+    """What `ip -j link show` prints of a link; an object without fields for one that is not shown."""
+
+    ifname: str = ""
+    master: str = ""
+    linkinfo: _LinkInfo = msgspec.field(default_factory=_LinkInfo)
+
+
 class Network(Door):
     """What is asked of the network of a side. All methods raise HardwareError."""
 
@@ -69,12 +85,8 @@ class NetworkCommands(Network):
 
     def bridges(self) -> list[Bridge]:
         """Linux bridges, and those of Open vSwitch."""
-        found = run_json([self._ip, "-j", "-d", "link", "show", "type", "bridge"]) or []
-        linux = [
-            Bridge(one["ifname"], vlans=bool(one["linkinfo"].get("info_data", {}).get("vlan_filtering")))
-            for one in found
-            if one.get("ifname")
-        ]
+        found = run_json([self._ip, "-j", "-d", "link", "show", "type", "bridge"], list[_Link])
+        linux = [Bridge(one.ifname, vlans=bool(one.linkinfo.info_data.vlan_filtering)) for one in found if one.ifname]
         return sorted([*linux, *(Bridge(name, True) for name in self._ovs_lines("list-br"))], key=lambda one: one.name)
 
     def bridge_of(self, link: str) -> str:
@@ -82,9 +94,8 @@ class NetworkCommands(Network):
         shown = self._link(link)
         if shown is None:
             return ""
-        master = str(shown.get("master", ""))
-        if master and master != "ovs-system":
-            return master
+        if shown.master and shown.master != "ovs-system":
+            return shown.master
         try:
             return next(iter(self._ovs_lines("iface-to-br", link)), "")
         except HardwareError as error:
@@ -117,14 +128,14 @@ class NetworkCommands(Network):
         """ip link set up, or down."""
         run([self._ip, "link", "set", "dev", link, "up" if up else "down"])
 
-    def _link(self, link: str) -> dict[str, object] | None:
+    def _link(self, link: str) -> _Link | None:
         try:
-            found = run_json([self._ip, "-j", "link", "show", "dev", link])
+            found = run_json([self._ip, "-j", "link", "show", "dev", link], list[_Link])
         except HardwareError as error:
             if error.code == "ENODEV":
                 return None
             raise
-        return found[0] if found else None
+        return next((one for one in found if one.ifname), None)
 
     def _ovs_lines(self, *arguments: str) -> list[str]:
         try:
