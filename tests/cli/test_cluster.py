@@ -12,7 +12,7 @@ def test_what_it_prints_is_valid_and_can_be_planned_on(run: Run, tmp_path: Path)
         made = run("cluster", "h100:nodes=2;bluefield", "-o", form)
         assert made.exit_code == 0
         checked = run("validate", "-f", "-", stdin=made.stdout)
-        assert (checked.exit_code, checked.stdout) == (0, "12 objects are valid\n")
+        assert (checked.exit_code, checked.stdout) == (0, "14 objects are valid\n")
 
 
 def test_a_spec_in_a_file_and_from_stdin(run: Run, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ NONSENSE = [
     "{",
     '{"info": 5, "dev": 5, "health": 5, "port": 5}',
     '{"info": {"D": 5}, "dev": {"D": 5}, "health": {"D": 5}, "port": {"D": 5}}',
-    '{"info": {"D": {"versions": 1}}, "dev": {"D": {"mode": 7}}, "health": {"D": [5]}, "port": {"D/1": {"pfnum": 1.5}}}',
+    '{"info": {"D": {"versions": 1}}, "dev": {"D": {"mode": 7}}, "health": {"D": [5]}, "port": {"D/1": {"pfnum": {}}}}',
     '{"info": {"D": {"versions": {"running": "fw"}}}, "dev": {"D": {}}, "health": {"D": [{}]}, "port": {"D/1": []}}',
     '{"info": {"D": {"driver": [1]}}, "dev": {}, "health": {"D": {}}, "port": {"D/1": {"function": 5}}}',
 ]

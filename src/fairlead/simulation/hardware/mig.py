@@ -2,7 +2,7 @@
 
 As NVIDIA's driver with dynamic MIG publishes them: a counter set a GPU holds what it has and its eight memory slices;
 every possible instance and the whole GPU are devices that consume of it. Sizes and places of the profiles are those of
-the H100 80GB (NVIDIA MIG user guide).
+the H100 80GB (NVIDIA MIG user guide). Profiles with media extensions (`1g.10gb+me`) are left out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fairlead.resource import Counter, CounterSet, Device, DeviceCounterConsumption, Quantity
+from fairlead.resource import Counter, CounterSet, Device, DeviceCapacity, DeviceCounterConsumption, Quantity
 from fairlead.simulation.hardware import nvidia
 from fairlead.simulation.hardware.h100 import AMOUNTS, PLACES
 from fairlead.simulation.hardware.layout import LEAVES_PER_SPINE, PER_LEAF, PER_RACK, node_name, place_labels
@@ -32,6 +32,9 @@ class Partition:
     engines: int
     """Copy engines."""
     decoders: int
+    """Of video, and as many of JPEG."""
+    flow: int
+    """Optical flow accelerators."""
     memory: str
     slices: int
     """Memory slices."""
@@ -39,14 +42,15 @@ class Partition:
 
 
 PARTITIONS: Final = (
-    Partition("1g.10gb", 19, 16, 1, 1, "9856Mi", 1, (0, 1, 2, 3, 4, 5, 6)),
-    Partition("1g.20gb", 15, 26, 1, 1, "20096Mi", 2, (0, 2, 4, 6)),
-    Partition("2g.20gb", 14, 32, 2, 2, "20096Mi", 2, (0, 2, 4)),
-    Partition("3g.40gb", 9, 60, 3, 3, "40448Mi", 4, (0, 4)),
-    Partition("4g.40gb", 5, 64, 4, 4, "40448Mi", 4, (0,)),
-    Partition("7g.80gb", 0, 132, 8, 7, "81153Mi", 8, (0,)),
+    Partition("1g.10gb", 19, 16, 1, 1, 0, "9856Mi", 1, (0, 1, 2, 3, 4, 5, 6)),
+    Partition("1g.20gb", 15, 26, 1, 1, 0, "20096Mi", 2, (0, 2, 4, 6)),
+    Partition("2g.20gb", 14, 32, 2, 2, 0, "20096Mi", 2, (0, 2, 4)),
+    Partition("3g.40gb", 9, 60, 3, 3, 0, "40448Mi", 4, (0, 4)),
+    Partition("4g.40gb", 5, 64, 4, 4, 0, "40448Mi", 4, (0,)),
+    Partition("7g.80gb", 0, 132, 8, 7, 1, "81153Mi", 8, (0,)),
 )
-WHOLE: Final = Partition("", 0, 132, 8, 7, nvidia.H100.memory, 8, (0,))
+WHOLE: Final = PARTITIONS[-1]
+"""What a GPU has to give to instances is what the largest takes."""
 
 
 def _counters(partition: Partition, start: int) -> dict[str, Counter]:
@@ -54,10 +58,25 @@ def _counters(partition: Partition, start: int) -> dict[str, Counter]:
         "multiprocessors": str(partition.multiprocessors),
         "copy-engines": str(partition.engines),
         "decoders": str(partition.decoders),
+        "encoders": "0",
+        "jpeg-engines": str(partition.decoders),
+        "ofa-engines": str(partition.flow),
         "memory": partition.memory,
         **{f"memory-slice-{index}": "1" for index in range(start, start + partition.slices)},
     }
     return {name: Counter(value=Quantity.parse(amount)) for name, amount in amounts.items()}
+
+
+def _capacity(partition: Partition) -> dict[str, DeviceCapacity]:
+    return capacity(
+        multiprocessors=str(partition.multiprocessors),
+        copyEngines=str(partition.engines),
+        decoders=str(partition.decoders),
+        encoders="0",
+        jpegEngines=str(partition.decoders),
+        ofaEngines=str(partition.flow),
+        memory=partition.memory,
+    )
 
 
 def _devices(node: str, minor: int, bus: str, root: str, numa: int) -> list[Device]:
@@ -72,7 +91,7 @@ def _devices(node: str, minor: int, bus: str, root: str, numa: int) -> list[Devi
         Device(
             name=whole.name,
             attributes=whole.attributes,
-            capacity=whole.capacity,
+            capacity={**_capacity(WHOLE), **whole.capacity},
             consumes_counters=consumes(WHOLE, 0),
         )
     ]
@@ -80,17 +99,11 @@ def _devices(node: str, minor: int, bus: str, root: str, numa: int) -> list[Devi
         values = nvidia.model_attributes(nvidia.H100, "mig")
         values |= {"parentUUID": f"GPU-{uuid_of(f'{node}/gpu/{bus}')}", "profile": partition.profile}
         values |= {BUS: bus, ROOT: root, NUMA: numa}
-        amounts = capacity(
-            multiprocessors=str(partition.multiprocessors),
-            copyEngines=str(partition.engines),
-            decoders=str(partition.decoders),
-            memory=partition.memory,
-        )
         made.extend(
             Device(
                 name=f"gpu-{minor}-mig-{partition.profile.replace('.', '')}-{partition.number}-{start}",
                 attributes=attributes(values),
-                capacity=amounts,
+                capacity=_capacity(partition),
                 consumes_counters=consumes(partition, start),
             )
             for start in partition.starts

@@ -1,8 +1,9 @@
 """IBM Power nodes with the NX accelerators of their processors, as shared capacity.
 
 An NX unit is opened by windows; each costs one credit, and the kernel says how many there are for each class
-(`nr_total_credits` of the default and the quality-of-service class; about 20 a processor unit). The published driver
-(nx.device.power.ibm.com) gives one device a node without its capacity; here the credits are what claims share.
+(`nr_total_credits` of the default and the quality-of-service class; about 20 a processor unit). Devices are those of
+our driver `power` on a partition of a Power10 with two chips (docs/drivers/power.md), which has the name of IBM's:
+that one gives one device a node without its capacity, here the credits are what claims share.
 """
 
 from __future__ import annotations
@@ -33,10 +34,25 @@ def shared(most: int, default: int = 1, step: int = 1) -> DeviceCapacity:
     return DeviceCapacity(value=amount(most), request_policy=policy)
 
 
+PARTITION: Final = {
+    "type": "nx-gzip",
+    "platform": "pSeries",
+    "processor": "POWER10",
+    "numaNodes": "0-1",
+    "chips": "0-1",
+    "minCompressLength": 0,
+    "minDecompressLength": 0,
+    "maxRequestLength": 1 << 20,
+    "nx842": True,
+    "nxCrypto": False,
+}
+"""What all devices of a partition say."""
+
+
 def _nx(index: int, service: str, credits_: int) -> Device:
     return Device(
-        name=f"cryptonxgzip-{service}",
-        attributes=attributes({"index": index, "type": "nx-gzip", "creditClass": service}),
+        name="cryptonxgzip" if service == "default" else f"cryptonxgzip-{service}",
+        attributes=attributes({"index": index, "creditClass": service, **PARTITION}),
         capacity={"credits": shared(credits_)},
         allow_multiple_allocations=True,
     )
