@@ -42,6 +42,12 @@ NODE: Final = {
 }
 """The same of the folder `node`, for those who want drivers; with the values of `simulated-node.yaml`."""
 NODE_VALUES: Final = HERE / "simulated-node.yaml"
+POOLS: Final = {
+    "10-rights": "pools-rights",
+    "20-pools": "pools",
+}
+"""The same of the folder `pools`, for those who have devices on a fabric; with the values of `fabric-pools.yaml`."""
+POOLS_VALUES: Final = HERE / "fabric-pools.yaml"
 _HEADER: Final = "# Made from deploy/chart by deploy/render.py.\n"
 
 
@@ -72,7 +78,10 @@ def manifests() -> dict[str, str]:
     made = {f"{name}.yaml": _file(template, "--set=namespace.create=true") for name, template in FILES.items()}
     lock = "webhook.enabled=true,webhook.certificate.source=cert-manager"
     made |= {f"webhook/{name}.yaml": _file(template, f"--set={lock}") for name, template in LOCK.items()}
-    return made | {f"node/{name}.yaml": _file(template, f"--values={NODE_VALUES}") for name, template in NODE.items()}
+    made |= {f"node/{name}.yaml": _file(template, f"--values={NODE_VALUES}") for name, template in NODE.items()}
+    return made | {
+        f"pools/{name}.yaml": _file(template, f"--values={POOLS_VALUES}") for name, template in POOLS.items()
+    }
 
 
 def _file(template: str, values: str) -> str:

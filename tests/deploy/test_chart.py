@@ -53,6 +53,9 @@ def test_all_that_the_chart_makes_is_in_a_file(chart: ModuleType) -> None:
     assert objects("---\n".join(files)) == objects(chart.render(lock))
     files += [path.read_text() for path in (DEPLOY / "manifests" / "node").glob("*.yaml")]
     assert objects("---\n".join(files)) == objects(chart.render(lock, f"--values={chart.NODE_VALUES}"))
+    files += [path.read_text() for path in (DEPLOY / "manifests" / "pools").glob("*.yaml")]
+    values = [f"--values={path}" for path in (chart.NODE_VALUES, chart.POOLS_VALUES)]
+    assert objects("---\n".join(files)) == objects(chart.render(lock, *values))
 
 
 @pytest.mark.parametrize(
@@ -182,3 +185,66 @@ def test_drivers_without_a_name_are_refused(chart: ModuleType, options: list[str
 
 def test_no_drivers_unless_they_are_asked_for(chart: ModuleType) -> None:
     assert not [name for kind, name in objects(chart.render()) if kind == "DaemonSet"]
+
+
+POOLS = [
+    "pools.enabled=true",
+    "pools.drivers[0].driver=fabric=/etc/fairlead/f.yaml",
+    "pools.drivers[0].names={a.b,c.d}",
+]
+
+
+def test_values_reach_what_publishes_pools(chart: ModuleType) -> None:
+    given = [
+        *POOLS,
+        "pools.configMap=racks",
+        "pools.secret=managers",
+        "pools.caConfigMap=authorities",
+        "pools.image.repository=registry.example/mine",
+        "pools.nodeSelector.role=system",
+        "pools.extraArgs={--log-format=text}",
+        "image.tag=1.2.3",
+        "metrics.serviceMonitor.enabled=true",
+    ]
+    made = objects(chart.render("--namespace=elsewhere", *(f"--set={one}" for one in given)))
+    deployment = made["Deployment", "fairlead-pools"]["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    spec = deployment["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["image"] == "registry.example/mine:1.2.3"
+    assert container["args"] == [
+        "node",
+        "--shared-pools",
+        f"--driver={FABRIC}",
+        "--listen=0.0.0.0:8080",
+        "--log-format=text",
+    ]
+    assert spec["nodeSelector"] == {"role": "system"}
+    paths = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    assert paths == {"config": "/etc/fairlead", "credentials": "/etc/fabric", "ca": "/etc/fabric-ca"}
+    sources = {one["name"]: one for one in spec["volumes"]}
+    assert sources["config"]["configMap"]["name"] == "racks"
+    assert sources["credentials"]["secret"]["secretName"] == "managers"
+    assert sources["ca"]["configMap"]["name"] == "authorities"
+    assert made["ClusterRole", "fairlead-pools"]["rules"][-1] == {
+        "apiGroups": ["resource.k8s.io"],
+        "resources": ["resourceclaims/driver"],
+        "resourceNames": ["a.b", "c.d"],
+        "verbs": ["arbitrary-node:patch"],
+    }
+    for kind in ("Deployment", "ServiceAccount", "PodMonitor"):
+        assert made[kind, "fairlead-pools"]["metadata"]["namespace"] == "elsewhere"
+    assert made["ClusterRoleBinding", "fairlead-pools"]["subjects"][0]["namespace"] == "elsewhere"
+    plain = objects(chart.render(*(f"--set={one}" for one in POOLS)))
+    assert "volumes" not in plain["Deployment", "fairlead-pools"]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(POOLS[:1], "pools.drivers must name a driver"), (POOLS[:2], "each needs names")],
+    ids=["no driver", "no names"],
+)
+def test_pools_without_a_driver_are_refused(chart: ModuleType, options: list[str], reason: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        chart.render(*(f"--set={one}" for one in options))
+    assert reason in caught.value.stderr

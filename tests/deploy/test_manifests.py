@@ -150,3 +150,40 @@ def test_drivers_have_the_documented_rights() -> None:
     (role,) = [one for one in objects_ if one["kind"] == "ClusterRole"]
     granted = {(name, verb) for rule in role["rules"] for name in rule["resources"] for verb in rule["verbs"]}
     assert granted == documented
+
+
+def pools() -> dict[str, Any]:
+    """The Deployment that publishes pools."""
+    (found,) = yaml.safe_load_all((DEPLOY / "manifests" / "pools" / "20-pools.yaml").read_text())
+    deployment: dict[str, Any] = found
+    return deployment
+
+
+def test_what_publishes_pools_runs_once_without_rights_on_its_node() -> None:
+    controller_ = the("Deployment", "fairlead-controller")["spec"]["template"]["spec"]
+    spec = pools()["spec"]["template"]["spec"]
+    assert (pools()["spec"]["replicas"], pools()["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    assert controller_["securityContext"].items() <= spec["securityContext"].items()
+    (container,) = spec["containers"]
+    assert container["securityContext"] == controller_["containers"][0]["securityContext"]
+    assert not [one for one in spec["volumes"] if "hostPath" in one]
+    command, *options = container["args"]
+    known = {option: parameter for parameter in node.params for option in parameter.opts}
+    assert command == node.name
+    assert {option.partition("=")[0] for option in options} <= known.keys()
+    assert [one["name"] for one in container["env"]] == [known["--node-name"].envvar]
+
+
+def test_what_publishes_pools_has_the_documented_rights() -> None:
+    text = (DEPLOY.parent / "docs" / "drivers" / "fabric.md").read_text().split("## Rights")[1].split("\n## ")[0]
+    (rights,) = re.findall(r"`--shared-pools`: (.*?)\. ", " ".join(text.split()))
+    documented = {
+        (resource, verb.strip())
+        for verbs, resource in re.findall(r"([a-z:,` -]+?) on `?([a-z/]+)`?(?=;| of|$)", rights)
+        for verb in re.findall(r"arbitrary-node:patch|get|list|watch|create|update|delete|patch", verbs)
+    }
+    objects_ = yaml.safe_load_all((DEPLOY / "manifests" / "pools" / "10-rights.yaml").read_text())
+    (role,) = [one for one in objects_ if one["kind"] == "ClusterRole"]
+    assert {
+        (name, verb) for rule in role["rules"] for name in rule["resources"] for verb in rule["verbs"]
+    } == documented
