@@ -187,11 +187,8 @@ def test_no_drivers_unless_they_are_asked_for(chart: ModuleType) -> None:
     assert not [name for kind, name in objects(chart.render()) if kind == "DaemonSet"]
 
 
-POOLS = [
-    "pools.enabled=true",
-    "pools.drivers[0].driver=fabric=/etc/fairlead/f.yaml",
-    "pools.drivers[0].names={a.b,c.d}",
-]
+FABRIC = "fabric=/etc/fairlead/f.yaml"
+POOLS = ["pools.enabled=true", f"pools.drivers[0].driver={FABRIC}", "pools.drivers[0].names={a.b,c.d}"]
 
 
 def test_values_reach_what_publishes_pools(chart: ModuleType) -> None:

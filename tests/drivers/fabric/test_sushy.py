@@ -37,6 +37,21 @@ def test_a_device_is_attached_and_detached_with_a_session_that_ends(tmp_path: Pa
         assert box.violations == []
 
 
+def test_a_password_that_was_changed_is_read_again(tmp_path: Path) -> None:
+    with Emulator(user="admin", password="secret") as box:
+        (tmp_path / "user").write_text("admin")
+        (tmp_path / "password").write_text("secret")
+        files = {"usernameFile": str(tmp_path / "user"), "passwordFile": str(tmp_path / "password")}
+        door = SushyRedfish(read_options(config(tmp_path, box, **files)).managers)
+        assert door.get("rack", "/redfish/v1/Systems/Sys-1")["Id"] == "Sys-1"
+        box.password = "another"
+        box.end_sessions()
+        with pytest.raises(HardwareError, match="rack: "):
+            door.get("rack", "/redfish/v1/Systems/Sys-1")
+        (tmp_path / "password").write_text("another")
+        assert door.get("rack", "/redfish/v1/Systems/Sys-1")["Id"] == "Sys-1"
+
+
 def test_wrong_passwords_and_refusals_have_their_code(tmp_path: Path) -> None:
     with Emulator(user="admin", password="secret") as box:
         (tmp_path / "w").write_text("wrong")

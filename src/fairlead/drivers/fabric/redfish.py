@@ -95,6 +95,8 @@ class SushyRedfish(Redfish):
             # Not connector.patch(): it repeats without the ETag.
             return connector._op(method, path, data=body, headers=headers, timeout=_TIMEOUT)
         except exceptions.HTTPError as error:
+            if error.status_code == 401:
+                self._open.pop(manager, None)  # the password's file may have another by now
             raise HardwareError(
                 f"{manager}: {method} {path}: {error.status_code} {error.detail}", str(error.status_code)
             ) from None
