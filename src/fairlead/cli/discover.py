@@ -214,7 +214,8 @@ def _slices(
     """The slices of what a driver found and leaves to none of the drivers that go before it."""
     from fairlead.driver.coexistence import hardware_of, withhold_taken
     from fairlead.driver.inventory import DiscoveryError, make_inventory
-    from fairlead.driver.slices import Publication, plan, problems_of
+    from fairlead.driver.sifting import sift
+    from fairlead.driver.slices import Publication, plan
     from fairlead.resource import ObjectMeta
 
     taken = {
@@ -226,11 +227,11 @@ def _slices(
     }
     of = Publication(driver.name, node_name, "", False)
     try:
-        pools = make_inventory(withhold_taken(found, taken), node_name).pools
+        pools, refused = sift(of, make_inventory(withhold_taken(found, taken), node_name).pools)
     except DiscoveryError as error:
         return [], [f"{driver.name}: {error}"]
     problems = [f"{driver.name}: {problem}" for pool in pools for problem in pool.problems]
-    problems += [f"{driver.name}: {problem}" for problem in problems_of(of, pools)]
+    problems += [f"{driver.name}: {problem}" for problem in refused]
     pools = [pool for pool in pools if pool.devices or pool.counters]
     # The node is not asked for, so nothing can say that the slices belong to it.
     return [replace(one.item, metadata=ObjectMeta(name=one.item.name)) for one in plan(of, pools, [], {})], problems

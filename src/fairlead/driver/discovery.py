@@ -13,7 +13,8 @@ from fairlead.driver.author import Driver, Pool
 from fairlead.driver.coexistence import Offer, withhold, withhold_shared, withhold_taken
 from fairlead.driver.inventory import DiscoveryError, Inventory, make_inventory
 from fairlead.driver.shared import Shared
-from fairlead.driver.slices import Publication, problems_of
+from fairlead.driver.sifting import sift
+from fairlead.driver.slices import Publication
 from fairlead.driver.steps import Log
 
 
@@ -56,12 +57,17 @@ class Discovery:
             if taken:
                 pools = withhold_taken(pools, taken)
             inventory = make_inventory(pools, self._of.node)
+            left, problems = sift(self._of, inventory.pools)
+            if left is not inventory.pools:
+                inventory = make_inventory(left, self._of.node)
         except DiscoveryError:
             raise
+        except OSError as error:  # the machine's doing, not a bug of the author
+            raise DiscoveryError(f"{type(error).__name__}: {error}") from error
         except Exception as error:  # whatever the author's code raises
             self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
             raise DiscoveryError(f"{type(error).__name__}: {error}") from error
-        if problems := problems_of(self._of, inventory.pools):
+        if problems:
             raise DiscoveryError("; ".join(map(str, problems[:5])))
         self._tell({problem for pool in inventory.pools for problem in pool.problems})
         return inventory

@@ -16,6 +16,9 @@ from typing import Final, Literal
 
 Kind = Literal["file", "directory", "link", "device"]
 _MOST_LINKS: Final = 40
+_MOST_DIGITS: Final = 64
+_TOO_MUCH: Final = 1 << 63
+"""Numbers of attributes are less."""
 _MOST_BYTES: Final = 1 << 20
 """Of one file: what drivers read is small, and some files of /sys and /proc have no end."""
 
@@ -86,12 +89,15 @@ class Files(ABC):
         return self.read(self.real(path)).decode(errors="replace").strip()
 
     def number(self, path: str, base: int = 10) -> int:
-        """The number that a file holds. OSError (EINVAL) where it holds something else."""
+        """The number that a file holds. OSError (EINVAL) where it holds something else, or more than 64 bits."""
         text = self.text(path)
         try:
-            return int(text, base)
+            number = int(text, base) if len(text) <= _MOST_DIGITS else _TOO_MUCH
         except ValueError:
-            raise OSError(errno.EINVAL, f"holds no number: {text[:40]!r}", path) from None
+            number = _TOO_MUCH
+        if not -_TOO_MUCH <= number < _TOO_MUCH:
+            raise OSError(errno.EINVAL, f"holds no number: {text[:40]!r}", path)
+        return number
 
     def listed(self, path: str) -> list[str]:
         """The names in a folder, sorted; none where the folder is not there."""

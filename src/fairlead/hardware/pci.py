@@ -69,7 +69,7 @@ def pci_functions(files: Files, problems: Problems, vendor: int | None = None) -
     """
     for address in files.listed(_FOLDER):
         with problems.of(address):
-            if vendor is None or files.number(f"{_FOLDER}/{address}/vendor", 16) == vendor:
+            if vendor is None or _code(files, f"{_FOLDER}/{address}/vendor", 16) == vendor:
                 yield pci_function(files, address)
 
 
@@ -83,9 +83,9 @@ def pci_function(files: Files, address: str) -> PciFunction:
     return PciFunction(
         address,
         path,
-        files.number(f"{path}/vendor", 16),
-        files.number(f"{path}/device", 16),
-        files.number(f"{path}/class", 16),
+        _code(files, f"{path}/vendor", 16),
+        _code(files, f"{path}/device", 16),
+        _code(files, f"{path}/class", 24),
         _optional(files, f"{path}/subsystem_vendor", 16) or 0,
         _optional(files, f"{path}/subsystem_device", 16) or 0,
         _numa(files, path),
@@ -105,6 +105,14 @@ def standard_attributes(function: PciFunction) -> dict[str, DeviceAttribute]:
     if function.numa is not None:
         known[STANDARD + "numaNode"] = DeviceAttribute(int_=function.numa)
     return known
+
+
+def _code(files: Files, path: str, bits: int) -> int:
+    """A number of so many bits, in hexadecimal."""
+    number = files.number(path, 16)
+    if not 0 <= number < 1 << bits:
+        raise OSError(errno.EINVAL, f"holds more than {bits} bits: {number:#x}", path)
+    return number
 
 
 def _numa(files: Files, path: str) -> int | None:

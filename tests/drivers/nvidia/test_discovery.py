@@ -229,6 +229,24 @@ def test_a_lost_gpu_gives_way_to_one_that_got_its_device_file(tmp_path):
     assert pool.problems == ["0000:52:00.0: GPU is lost", "0000:52:00.0: /dev/nvidia2 is 0000:61:00.0's now"]
 
 
+def test_two_gpus_of_one_device_file_are_one_and_the_other_is_named(tmp_path):
+    box = machines.h100(tmp_path)
+    card = box.nvml.gpus["0000:61:00.0"]
+    card.gpu = replace(card.gpu, minor=2)
+    pool = box.driver().discover()
+    assert [one.name for one in pool.devices] == [f"gpu-{minor}" for minor in (0, 1, 2, 4, 5, 6, 7)]
+    assert pool.problems == ["0000:61:00.0: /dev/nvidia2 is 0000:52:00.0's now"]
+
+
+def test_figures_that_cannot_be_are_named_and_the_other_gpus_are_found(tmp_path):
+    box = machines.h100(tmp_path)
+    card = box.nvml.gpus["0000:52:00.0"]
+    card.profiles = (replace(card.profiles[0], size=1 << 31), *card.profiles[1:])
+    pool = box.driver("mig=dynamic").discover()
+    assert {one.name.split("-")[1] for one in pool.devices} == set("0134567")
+    assert [one.split(":")[3] for one in pool.problems] == [" NVML names an impossible MIG profile"]
+
+
 def test_gpus_that_come_and_go(tmp_path):
     box = machines.h100(tmp_path)
     driver = box.driver()

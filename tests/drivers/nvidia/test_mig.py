@@ -302,6 +302,20 @@ def test_after_a_reboot_notes_say_nothing(box, node):
     assert box.host.written == {}
 
 
+def test_while_the_boot_cannot_be_told_notes_are_kept(box, node):
+    engine = node.engine(box.driver("mig=dynamic"))
+    engine.prepare(claim("a", "gpu-0-mig-2g20gb-14-4"), "a")
+    box.tree.remove("/proc/sys/kernel/random/boot_id")
+    box.tree.folder("/proc/sys/kernel/random/boot_id")
+    with pytest.raises(PrepareError, match="boot_id: Is a directory"):
+        engine.unprepare("a")
+    assert len(box.nvml.instances(FIRST)) == len(box.host.written) == 1
+    (box.tree.root / "proc/sys/kernel/random/boot_id").rmdir()
+    box.tree.file("/proc/sys/kernel/random/boot_id", machines.BOOT)
+    engine.unprepare("a")
+    assert box.nvml.instances(FIRST) == []
+
+
 def test_unpreparing_when_the_gpu_is_lost_or_the_instance_is_gone(box, node):
     engine = node.engine(box.driver("mig=dynamic"))
     engine.prepare(claim("a", "gpu-0-mig-2g20gb-14-4"), "a")

@@ -69,8 +69,7 @@ def wanted(device: ClaimDevice, target: Target) -> Wanted:
         mps = sharing.mps_config or MpsConfig()
     elif gpu is not None and whole and gpu.sharing is not None and gpu.sharing.time_slicing_config is not None:
         interval = _INTERVALS[gpu.sharing.time_slicing_config.interval]
-    major = int(target.card.gpu.capability.partition(".")[0])
-    if (interval or (mps is not None and mps.multi_user)) and major < _VOLTA:
+    if (interval or (mps is not None and mps.multi_user)) and target.card.gpu.generation < _VOLTA:
         raise PrepareError(f"{device.name}: time slices and MPS for several users need a GPU of Volta or later")
     if device.share_id is not None and (mps is not None or interval):
         raise PrepareError(
@@ -280,3 +279,5 @@ def _told() -> Iterator[None]:
         raise PrepareError(str(error)) from error
     except msgspec.MsgspecError as error:
         raise PrepareError(f"notes: {error}") from error
+    except OSError as error:
+        raise PrepareError(f"{error.filename}: {error.strerror}") from error

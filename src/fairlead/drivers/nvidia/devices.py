@@ -268,6 +268,8 @@ def _counter_set(card: Card, notes: Mapping[str, Note] | None, problems: Problem
         )
         taken = _counters({}, range(one.start, one.start + one.size)) if profile is None else _of(profile, one.start)
         for counter, amount in taken.items():
+            if counter not in counters:
+                continue  # NVML says that it lies beyond the GPU's memory
             left = max(counters[counter].value.value() - amount.value.value(), 0)
             counters[counter] = Counter(_quantity(counter, left))
     return CounterSet(name=_set_name(card), counters=counters)

@@ -7,7 +7,7 @@ kernel driver (given to a virtual machine, say) is nobody's to publish.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,8 @@ from fairlead.hardware import Files, HardwareError, PciFunction, Problems, pci_f
 VENDOR: Final = 0x10DE
 _DISPLAY: Final = 0x03
 """PCI base class of GPUs, with a screen or without."""
+_MOST_SLICES: Final = 32
+"""Of a GPU's memory; real ones have eight at most, and a set has 32 counters at most."""
 _BOOT: Final = "/proc/sys/kernel/random/boot_id"
 
 
@@ -40,7 +42,7 @@ class Card:
     @property
     def resets(self) -> bool:
         """Whether MIG mode changes by a reset of the GPU only, which takes it from everybody: before Hopper."""
-        return int(self.gpu.capability.partition(".")[0]) < 9
+        return self.gpu.generation < 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,14 @@ def find(
 
 
 def boot(files: Files) -> str:
-    """The id of the machine's boot; empty where the kernel does not say."""
+    """The id of the machine's boot; empty where the kernel has none.
+
+    Raises:
+        OSError: it has one that cannot be read. Notes must not be taken for those of another boot then.
+    """
     try:
         return files.text(_BOOT)
-    except OSError:
+    except FileNotFoundError:
         return ""
 
 
@@ -117,6 +123,7 @@ def _card(function: PciFunction, nvml: Nvml, problems: Problems, before: Found, 
             try:
                 profiles = tuple(nvml.profiles(address))
                 instances = tuple(nvml.instances(address))
+                _check(address, profiles, instances)
             except HardwareError:
                 if dynamic or gpu.mig:
                     raise
@@ -133,14 +140,35 @@ def _card(function: PciFunction, nvml: Nvml, problems: Problems, before: Found, 
         return None if last is None else _stale(last)
 
 
+def _check(address: str, profiles: Iterable[Profile], instances: Iterable[Instance]) -> None:
+    """HardwareError where NVML names what cannot be: no counters can be made of it."""
+    for profile in profiles:
+        if not _possible(profile):
+            raise HardwareError(f"{address}: NVML names an impossible MIG profile: {profile}")
+    for one in instances:
+        if not (1 <= one.size <= _MOST_SLICES and 0 <= one.start <= _MOST_SLICES - one.size):
+            raise HardwareError(f"{address}: NVML names an impossible GPU instance: {one}")
+
+
+def _possible(profile: Profile) -> bool:
+    figures = (profile.multiprocessors, profile.memory, profile.copy_engines, profile.decoders, profile.encoders)
+    figures = (*figures, profile.jpeg_engines, profile.ofa_engines)
+    return (
+        1 <= profile.size <= _MOST_SLICES
+        and all(0 <= start <= _MOST_SLICES - profile.size for start in profile.starts)
+        and len(profile.starts) > 0
+        and all(0 <= one < 1 << 40 for one in figures)
+    )
+
+
 def _without_doubles(cards: list[Card], problems: Problems) -> list[Card]:
-    """Leaves out lost GPUs whose device file another GPU has now: devices are named after it."""
-    taken = {card.gpu.minor: card.address for card in cards if card.answers}
-    kept = []
+    """Leaves out GPUs whose device file is another's: devices are named after it. Who answers has the file."""
+    taken: dict[int, str] = {}
+    for card in sorted(cards, key=lambda one: not one.answers):
+        taken.setdefault(card.gpu.minor, card.address)
+    kept = [card for card in cards if taken[card.gpu.minor] == card.address]
     for card in cards:
-        if card.answers or card.gpu.minor not in taken:
-            kept.append(card)
-        else:
+        if taken[card.gpu.minor] != card.address:
             problems.append(f"{card.address}: /dev/nvidia{card.gpu.minor} is {taken[card.gpu.minor]}'s now")
     return kept
 

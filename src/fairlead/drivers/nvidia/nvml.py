@@ -70,6 +70,12 @@ class Gpu(msgspec.Struct, frozen=True):
     """How many of its NVLinks are up."""
     fabric: Fabric | None = None
 
+    @property
+    def generation(self) -> int:
+        """The first number of its capability: 9 for Hopper; 0 where it has none."""
+        first = self.capability.partition(".")[0]
+        return int(first) if first.isdecimal() and len(first) < 4 else 0
+
 
 class Profile(msgspec.Struct, frozen=True):
     """A size that MIG can cut a GPU into."""

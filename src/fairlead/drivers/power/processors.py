@@ -13,6 +13,8 @@ from typing import Final
 from fairlead.hardware import Files, Problems
 
 _CPUS: Final = "/sys/devices/system/cpu"
+_MOST: Final = 1 << 16
+"""More than any machine has of processors or nodes."""
 _NODES: Final = "/sys/devices/system/node"
 
 
@@ -51,9 +53,12 @@ def numbers(path: str, text: str) -> list[int]:
     for part in filter(None, text.split(",")):
         first, dash, last = part.partition("-")
         try:
-            found.extend(range(int(first), int(last if dash else first) + 1))
+            begin, end = int(first), int(last if dash else first)
         except ValueError:
-            raise OSError(errno.EINVAL, f"holds no list of numbers: {text[:40]!r}", path) from None
+            begin, end = 0, -1
+        if not 0 <= begin <= end < _MOST:
+            raise OSError(errno.EINVAL, f"holds no list of numbers: {text[:40]!r}", path)
+        found.extend(range(begin, end + 1))
     return found
 
 

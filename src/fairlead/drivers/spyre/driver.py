@@ -114,7 +114,10 @@ class SpyreDriver(Driver):
         """Cards that do not answer, have no driver, or that the health checker finds faulty."""
         states, silent = self._states()
         # The kit asks before it discovers: a faulty card must not be published as a good one, however briefly.
-        known = self._known or [one.address for one in functions(self._files, Problems())]
+        try:
+            known = self._known or [one.address for one in functions(self._files, Problems())]
+        except OSError:
+            return  # discovery tells what is wrong
         for address in known:
             found = fault(self._files, address)
             if found is not None:
