@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 
 from fairlead.drivers.nvidia.live import LiveNvml
@@ -15,20 +10,6 @@ from fairlead.hardware import HardwareError
 
 ADDRESS = "0000:1b:00.0"
 FABRIC = Fabric("completed", 0, "00010203-0405-0607-0809-0a0b0c0d0e0f", 7)
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    pytest.importorskip("pynvml")
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler here")
-    made = tmp_path_factory.mktemp("lib") / "libnvidia-ml.so.1"
-    source = Path(__file__).with_name("libnvidia_ml.c")
-    options = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Wl,-soname,libnvidia-ml.so.1"]
-    subprocess.run([compiler, *options, "-o", str(made), str(source)], check=True)
-    # The dynamic linker then has a library of this name, and nvidia-ml-py gets it.
-    return ctypes.CDLL(str(made), mode=ctypes.RTLD_GLOBAL)
 
 
 @pytest.fixture

@@ -8,13 +8,10 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-import pytest
-
 from fairlead.drivers.nvidia.live import LiveNvml
 from fairlead.hardware import HardwareError
-from tests.drivers.nvidia.test_live import ADDRESS, library
+from tests.drivers.nvidia.test_live import ADDRESS
 
-__all__ = ["library"]
 CODES = [*range(1, 31), 999]
 
 
