@@ -245,3 +245,59 @@ def test_pools_without_a_driver_are_refused(chart: ModuleType, options: list[str
     with pytest.raises(subprocess.CalledProcessError) as caught:
         chart.render(*(f"--set={one}" for one in options))
     assert reason in caught.value.stderr
+
+
+def drivers(chart: ModuleType, *given: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The DaemonSet and its container, with these drivers and values."""
+    names = [one for one in given if "=" not in one or one.startswith(("bluefield=", "network=", "cards"))]
+    values = [one for one in given if one not in names]
+    for index, name in enumerate(names):
+        values += [f"node.drivers[{index}].driver={name}", f"node.drivers[{index}].names={{d{index}.example.com}}"]
+    made = objects(chart.render("--set=node.enabled=true", *(f"--set={one}" for one in values)))
+    spec = made["DaemonSet", "fairlead-node"]["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    return spec, container
+
+
+@pytest.mark.parametrize(
+    ("given", "network", "processes", "capabilities"),
+    [
+        (["cards:Cards"], False, False, None),
+        (["cards.bluefield:Cards"], False, False, None),
+        (["bluefield"], True, False, ["NET_ADMIN"]),
+        (["cards:Cards", "bluefield=/etc/fairlead/dpu.yaml"], True, False, ["NET_ADMIN"]),
+        (["network=only=a"], True, True, ["NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"]),
+        (["bluefield", "network"], True, True, ["NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"]),
+        (["bluefield", "node.hostNetwork=false"], False, False, ["NET_ADMIN"]),
+        (["cards:Cards", "node.hostNetwork=true", "node.hostPID=true"], True, True, None),
+        (["bluefield", "node.securityContext.capabilities.add={IPC_LOCK}"], True, False, ["NET_ADMIN", "IPC_LOCK"]),
+    ],
+)
+def test_drivers_get_of_the_node_what_they_need_and_no_more(
+    chart: ModuleType, given: list[str], network: bool, processes: bool, capabilities: list[str] | None
+) -> None:
+    spec, container = drivers(chart, *given)
+    pod = spec["template"]["spec"]
+    assert pod.get("hostNetwork", False) is network
+    assert pod.get("dnsPolicy") == ("ClusterFirstWithHostNet" if network else None)
+    assert pod.get("hostPID", False) is processes
+    context = container["securityContext"]
+    assert context["capabilities"].get("add") == capabilities
+    assert context["capabilities"]["drop"] == ["ALL"]
+    assert "privileged" not in context
+    assert context["allowPrivilegeEscalation"] is False
+    # Two instances in the node's network would want the same port.
+    update = {"maxSurge": 0, "maxUnavailable": 1} if network else {"maxSurge": 1, "maxUnavailable": 0}
+    assert spec["updateStrategy"]["rollingUpdate"] == update
+    names = {one["name"] for one in pod["volumes"]}
+    assert ("netns" in names) == any(one.startswith("network") for one in given)
+    assert {one["name"] for one in container["volumeMounts"]} == names
+
+
+def test_a_driver_in_the_nodes_network_may_have_a_port_of_its_own(chart: ModuleType) -> None:
+    spec, container = drivers(chart, "bluefield", "node.port=9464", "node.secret=dpu-tls")
+    assert "--listen=0.0.0.0:9464" in container["args"]
+    assert container["ports"][0]["containerPort"] == 9464
+    pod = spec["template"]
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == "9464"
+    assert {"name": "secret", "secret": {"secretName": "dpu-tls", "defaultMode": 0o400}} in pod["spec"]["volumes"]
