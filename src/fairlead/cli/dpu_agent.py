@@ -38,6 +38,21 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tls-key", type=_FILE, help="Its key.")
 @click.option("--tls-ca", type=_FILE, help="The authority of the certificates that callers must have.")
 @click.option(
+    "--tls-client",
+    "tls_clients",
+    multiple=True,
+    metavar="NAME",
+    help="Whose certificates they must be: a common or alternative name, or * for all of the authority; may be "
+    "repeated. With TLS one must be given.",
+)
+@click.option(
+    "--bridge",
+    "bridges",
+    multiple=True,
+    metavar="NAME",
+    help="A bridge that claims may use; may be repeated. Absent: all of the DPU.",
+)
+@click.option(
     "--service",
     "services",
     multiple=True,
@@ -64,6 +79,8 @@ def dpu_agent(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_ca: Path | None,
+    tls_clients: Sequence[str],
+    bridges: Sequence[str],
     services: Sequence[str],
     service_program: str,
     root: Path,
@@ -76,7 +93,8 @@ def dpu_agent(
 
     \b
     Examples:
-      fairlead dpu-agent --listen 192.168.100.2:8443 --tls-cert tls.crt --tls-key tls.key --tls-ca ca.crt
+      fairlead dpu-agent --listen 192.168.100.2:8443 --tls-cert tls.crt --tls-key tls.key --tls-ca ca.crt \\
+          --tls-client fairlead-dpu-driver --bridge br-tenant
       fairlead dpu-agent --service nvmeSnap=8 --service-program /opt/snap/claim
     """
     try:
@@ -84,17 +102,21 @@ def dpu_agent(
     except ImportError:
         click.echo("Error: fairlead dpu-agent needs gRPC: pip install 'fairlead[driver]'", err=True)
         raise SystemExit(BAD_INPUT) from None
-    from fairlead.drivers.bluefield.agent import AgentOptions, ListenError, serve
+    from fairlead.drivers.bluefield.agent import AgentOptions, ListenError, Tls, serve
 
     tls = None
-    if tls_cert or tls_key or tls_ca:
+    if tls_cert or tls_key or tls_ca or tls_clients:
         if not (tls_cert and tls_key and tls_ca):
             raise click.UsageError("--tls-cert, --tls-key and --tls-ca belong together.")
-        tls = (tls_cert, tls_key, tls_ca)
-    token = token_file.read_bytes().strip() if token_file else b""
-    if token_file and not token:
+        if not tls_clients:
+            raise click.UsageError("--tls-client: must say whose certificates are taken, or * for all of --tls-ca.")
+        tls = Tls(tls_cert, tls_key, tls_ca, tls_clients)
+    if token_file and not token_file.read_bytes().strip():
         raise click.UsageError(f"--token-file: {token_file} is empty.")
-    options = AgentOptions(listen, state.absolute(), token, tls, _counts(services), service_program, root)
+    counts = _counts(services)
+    options = AgentOptions(
+        listen, state.absolute(), token_file, tls, counts, service_program, root, bridges=tuple(bridges)
+    )
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())

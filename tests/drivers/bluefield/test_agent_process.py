@@ -22,6 +22,7 @@ from fairlead.drivers.bluefield.agent_client import GrpcAgents
 from fairlead.drivers.bluefield.functions import Function, Wanted
 from fairlead.drivers.bluefield.options import AgentOptions, read_options
 from fairlead.hardware import HardwareError
+from tests.drivers.bluefield import tools
 from tests.drivers.bluefield.bench import NODE, claim, result
 from tests.drivers.bluefield.dpu import MISSING, Dpu, certificates, dpu
 from tests.drivers.bluefield.machines import SLOT
@@ -202,44 +203,91 @@ def agents(address: str, folder: Path, **files: str) -> GrpcAgents:
     return GrpcAgents({SLOT: AgentOptions(SLOT, address, **paths)})
 
 
-def test_only_who_has_a_certificate_and_the_token_is_answered(tmp_path: Path) -> None:
-    certificates(tmp_path, ["agent", "driver"])
-    (tmp_path / "other").mkdir()
-    certificates(tmp_path / "other", ["driver"])
+@pytest.fixture
+def reached(tmp_path: Path) -> Iterator[str]:
+    """The address of an agent that is reached over TLS, for the name `driver`, with a token."""
+    certificates(tmp_path, ["agent", "driver", "pod"])
     (tmp_path / "token").write_text("secret\n")
-    (tmp_path / "wrong").write_text("guess\n")
-    tls = ["--tls-cert", "agent.crt", "--tls-key", "agent.key", "--tls-ca", "ca.crt", "--token-file", "token"]
-    options = [one if one.startswith("--") else str(tmp_path / one) for one in tls]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    code = "from fairlead.cli import main; main()"
+    tls = ["--tls-cert", "agent.crt", "--tls-key", "agent.key", "--tls-ca", "ca.crt", "--token-file", "token"]
+    options = [one if one.startswith("--") else str(tmp_path / one) for one in tls]
     path = tmp_path / "dpu"
-    from tests.drivers.bluefield import tools
-
     place = tools.install(path, tmp_path)
     environment = os.environ | {"PATH": f"{place}:{os.environ['PATH']}", "FAIRLEAD_TEST_DPU": str(path)}
-    command = [sys.executable, "-c", code, "dpu-agent", "--listen", address, "--state", str(path / "state"), *options]
+    command = [sys.executable, "-c", "from fairlead.cli import main; main()", "dpu-agent", "--listen", address]
+    command += ["--state", str(path / "state"), "--tls-client", "driver", *options]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None
         assert b"listening" in process.stderr.readline()
-        ours = {"ca": "ca.crt", "certificate": "driver.crt", "key": "driver.key", "token": "token"}
-        assert agents(address, tmp_path, **ours).report(SLOT).eswitch == "switchdev"
-        with pytest.raises(HardwareError, match="the token is not that of this agent") as caught:
-            agents(address, tmp_path, **ours | {"token": "wrong"}).report(SLOT)
-        assert caught.value.code == "unauthenticated"
-        with pytest.raises(HardwareError) as caught:
-            agents(address, tmp_path, ca="ca.crt", token="token").report(SLOT)  # no certificate
-        assert caught.value.code == "unavailable"
-        stolen = ours | {"certificate": "other/driver.crt", "key": "other/driver.key"}
-        with pytest.raises(HardwareError):
-            agents(address, tmp_path, **stolen).release(SLOT, "u")
-        with pytest.raises(HardwareError):
-            agents(address, tmp_path, token="token").report(SLOT)  # no TLS
+        yield address
     finally:
         process.kill()
         process.wait()
+
+
+OURS = {"ca": "ca.crt", "certificate": "driver.crt", "key": "driver.key", "token": "token"}
+
+
+def test_only_who_has_the_certificate_and_the_token_is_answered(tmp_path: Path, reached: str) -> None:
+    (tmp_path / "other").mkdir()
+    certificates(tmp_path / "other", ["driver"])
+    (tmp_path / "wrong").write_text("guess\n")
+    assert agents(reached, tmp_path, **OURS).report(SLOT).eswitch == "switchdev"
+    with pytest.raises(HardwareError, match="the token is not that of this agent") as caught:
+        agents(reached, tmp_path, **OURS | {"token": "wrong"}).report(SLOT)
+    assert caught.value.code == "unauthenticated"
+    of_pod = OURS | {"certificate": "pod.crt", "key": "pod.key"}
+    with pytest.raises(HardwareError, match=r"the certificate is of 127\.0\.0\.1, pod, who may not call") as caught:
+        agents(reached, tmp_path, **of_pod).release(SLOT, "u")
+    assert caught.value.code == "unauthenticated"
+    with pytest.raises(HardwareError) as caught:
+        agents(reached, tmp_path, ca="ca.crt", token="token").report(SLOT)  # no certificate
+    assert caught.value.code == "unavailable"
+    stolen = OURS | {"certificate": "other/driver.crt", "key": "other/driver.key"}
+    with pytest.raises(HardwareError):
+        agents(reached, tmp_path, **stolen).release(SLOT, "u")
+    with pytest.raises(HardwareError):
+        agents(reached, tmp_path, token="token").report(SLOT)  # no TLS
+
+
+def test_an_agent_must_be_who_the_driver_calls(tmp_path: Path, reached: str) -> None:
+    paths = {key: str(tmp_path / name) for key, name in OURS.items()}
+    for name, answers in (("127.0.0.1", True), ("dpu-7.example.com", False)):
+        client = GrpcAgents({SLOT: AgentOptions(SLOT, reached, server_name=name, **paths)})
+        if answers:
+            assert client.report(SLOT).eswitch == "switchdev"
+        else:
+            with pytest.raises(HardwareError):
+                client.report(SLOT)
+
+
+def test_certificates_and_token_are_renewed_without_an_end(tmp_path: Path, reached: str) -> None:
+    client = agents(reached, tmp_path, **OURS)
+    assert client.report(SLOT).eswitch == "switchdev"
+    (tmp_path / "new").mkdir()
+    certificates(tmp_path / "new", ["agent", "driver"])
+    (tmp_path / "new" / "token").write_text("another\n")
+    for name in ("agent.crt", "agent.key", "driver.crt", "driver.key", "ca.crt", "token"):
+        (tmp_path / "new" / name).replace(tmp_path / name)
+    # A connection that is there goes on, with the new token; a new one needs the new certificates.
+    for one in (client, agents(reached, tmp_path, **OURS)):
+        assert one.report(SLOT).eswitch == "switchdev"
+
+
+def test_the_socket_is_roots_from_the_beginning(there: Dpu, over: Over) -> None:
+    assert there.socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_host_may_use_the_bridges_that_the_dpu_allows(tmp_path: Path, there: Dpu) -> None:
+    there.start("--bridge", "br-other")
+    over = Over(tmp_path, there.socket)
+    with pytest.raises(PrepareError, match="bridge br-tenant: is not there; there are: br-other"):
+        over.prepare(wanted())
+    over.prepare(claim("v", result(VF), bridge="br-other"))
+    assert there.members() == {"pf0vf0": "br-other"}
 
 
 @pytest.mark.parametrize(
@@ -248,6 +296,8 @@ def test_only_who_has_a_certificate_and_the_token_is_answered(tmp_path: Path) ->
         (["--listen", "0.0.0.0:8443"], "leaves this machine: give --tls-cert, --tls-key and --tls-ca"),
         (["--listen", "127.0.0.1:8443"], "give --token-file, or use unix:PATH"),
         (["--tls-cert", __file__], "--tls-cert, --tls-key and --tls-ca belong together"),
+        (["--tls-client", "a"], "--tls-cert, --tls-key and --tls-ca belong together"),
+        (["--tls-cert", __file__, "--tls-key", __file__, "--tls-ca", __file__], "--tls-client: must say whose"),
         (["--service", "nvmeSnap"], "is not NAME=COUNT"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,22 @@ def test_the_kernels_errors_have_codes(tmp_path: Path, said: str, code: str) -> 
     with pytest.raises(HardwareError, match="dev eswitch show pci/x: ") as caught:
         DevlinkCommand(path).eswitch("pci/x")
     assert caught.value.code == code
+
+
+@pytest.mark.skipif(bool(os.getuid()) or not Path("/usr/sbin/capsh").exists(), reason="needs root and capsh")
+def test_a_process_without_the_capability_is_not_taken_for_a_host_in_dpu_mode(tmp_path: Path) -> None:
+    devlink = program(tmp_path, "devlink", "#!/bin/sh\necho 'kernel answers: Operation not permitted' >&2\nexit 1\n")
+    code = (
+        "from fairlead.drivers.bluefield.devlink_command import DevlinkCommand\n"
+        f"try: DevlinkCommand({devlink!r}).eswitch('pci/x')\n"
+        "except Exception as error: print(error.code, error)\n"
+    )
+    (tmp_path / "code.py").write_text(code)
+    command = ["capsh", "--drop=cap_net_admin", "--", "-c", f"exec {sys.executable} {tmp_path / 'code.py'}"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.startswith("no-capability "), done.stderr
+    assert "this process has no capability NET_ADMIN" in done.stdout
 
 
 def test_a_program_that_is_missing_or_talks_nonsense(tmp_path: Path) -> None:

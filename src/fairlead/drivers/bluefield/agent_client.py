@@ -37,6 +37,7 @@ _CODES: Final = {
     grpc.StatusCode.UNAVAILABLE: "unavailable",
     grpc.StatusCode.DEADLINE_EXCEEDED: "unavailable",
     grpc.StatusCode.UNAUTHENTICATED: "unauthenticated",
+    grpc.StatusCode.PERMISSION_DENIED: "unauthenticated",
 }
 _RETRIED: Final = (("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))
 
@@ -122,6 +123,6 @@ def _connect(options: AgentOptions) -> grpc.Channel:
         return grpc.insecure_channel(options.agent, options=_RETRIED)
     key = secret(options.key) if options.key else None
     certificate = secret(options.certificate) if options.certificate else None
-    return grpc.secure_channel(
-        options.agent, grpc.ssl_channel_credentials(secret(options.ca), key, certificate), options=_RETRIED
-    )
+    name = (("grpc.ssl_target_name_override", options.server_name),) if options.server_name else ()
+    credentials = grpc.ssl_channel_credentials(secret(options.ca), key, certificate)
+    return grpc.secure_channel(options.agent, credentials, options=(*_RETRIED, *name))

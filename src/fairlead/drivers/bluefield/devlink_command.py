@@ -5,6 +5,7 @@ The library pyroute2 reads devlink, too, but makes no ports; with the program re
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -12,6 +13,9 @@ import msgspec
 from fairlead.drivers.bluefield.commands import run, run_json
 from fairlead.drivers.bluefield.devlink import Devlink, DevlinkInfo, DevlinkPort
 from fairlead.hardware import HardwareError
+
+_NET_ADMIN: Final = 12
+"""The number of the capability (linux/capability.h)."""
 
 
 class _Versions(msgspec.Struct):
@@ -90,8 +94,17 @@ class DevlinkCommand(Devlink):
         return DevlinkInfo(found.driver, found.serial_number, firmware, found.versions.fixed.get("fw.psid", ""))
 
     def eswitch(self, device: str) -> str:
-        """devlink dev eswitch show DEV"""
-        found = run_json([self._program, "-j", "dev", "eswitch", "show", device], _Devices).dev.get(device, _Mode())
+        """devlink dev eswitch show DEV
+
+        The kernel answers EPERM to a process without CAP_NET_ADMIN, and to one whose device's e-switch is managed
+        elsewhere; so the first has a code of its own.
+        """
+        try:
+            found = run_json([self._program, "-j", "dev", "eswitch", "show", device], _Devices).dev.get(device, _Mode())
+        except HardwareError as error:
+            if error.code == "EPERM" and not _may_administer():
+                raise HardwareError(f"{error}; and this process has no capability NET_ADMIN", "no-capability") from None
+            raise
         if not found.mode:
             raise HardwareError(f"{device}: devlink did not say which mode its e-switch is in")
         return found.mode
@@ -131,6 +144,16 @@ class DevlinkCommand(Devlink):
     def set_rate(self, handle: str, tx_max: int) -> None:
         """devlink port function rate set PORT tx_max N"""
         run([self._program, "port", "function", "rate", "set", handle, "tx_max", f"{tx_max}mbit"])
+
+
+def _may_administer() -> bool:
+    """Whether this process has CAP_NET_ADMIN; so too where that cannot be told."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        held = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
+    except (OSError, StopIteration, ValueError):
+        return True
+    return bool(held >> _NET_ADMIN & 1)
 
 
 def _port(handle: str, port: _Port) -> DevlinkPort:

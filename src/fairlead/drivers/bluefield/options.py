@@ -6,6 +6,7 @@
         ca: /etc/fairlead/dpu/ca.crt         # mutual TLS
         certificate: /etc/fairlead/dpu/tls.crt
         key: /etc/fairlead/dpu/tls.key
+        serverName: dpu-agent                # of the agent's certificate; without it the host of `agent`
         token: /etc/fairlead/dpu/token       # a file; instead of TLS only on this machine, or with it
     sfs: 16                                  # sub-functions a port that may be made
     firstSF: 1000
@@ -35,6 +36,8 @@ class AgentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     certificate: str = ""
     key: str = ""
     token: str = ""
+    server_name: str = ""
+    """The name that the agent's certificate is for; empty for the host of `agent`."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -10,7 +10,7 @@ A representor that is a port of another bridge belongs to somebody else and is n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from fairlead.drivers.bluefield.devlink import Devlink, DevlinkPort
@@ -29,7 +29,12 @@ class EswitchSide:
     """One DPU's e-switch, or several of one machine."""
 
     def __init__(
-        self, devlink: Devlink, network: Network, controller: int = -1, only: Callable[[str], bool] | None = None
+        self,
+        devlink: Devlink,
+        network: Network,
+        controller: int = -1,
+        only: Callable[[str], bool] | None = None,
+        bridges: Collection[str] = (),
     ) -> None:
         """Asks nothing yet.
 
@@ -39,15 +44,21 @@ class EswitchSide:
             controller: whose functions; -1 for those of the first external host where there is one, else of this
                 machine.
             only: which devices count, by name; None for all.
+            bridges: which may be used, by name; all where none are named.
         """
         self._devlink: Final = devlink
         self._network: Final = network
         self._controller: Final = controller
         self._only: Final = only or (lambda device: True)
+        self._bridges: Final = frozenset(bridges)
 
     def ports(self) -> list[DevlinkPort]:
         """The ports of the e-switches. HardwareError where they cannot be read."""
         return [one for one in self._devlink.ports() if self._only(one.device)]
+
+    def bridges(self) -> list[Bridge]:
+        """The bridges that functions may be connected to. HardwareError where they cannot be read."""
+        return [one for one in self._network.bridges() if not self._bridges or one.name in self._bridges]
 
     def controller(self, ports: Iterable[DevlinkPort]) -> int:
         """Whose functions these are: 0 for this machine's own."""
@@ -69,7 +80,7 @@ class EswitchSide:
             HardwareError: it cannot; code `refused` where waiting does not help.
         """
         ports = self.ports()
-        bridges = {one.name: one for one in self._network.bridges()}
+        bridges = {one.name: one for one in self.bridges()}
         for one in wanted:
             self._bridge(one, bridges)
             port = self._port(one.function, ports)
@@ -103,7 +114,7 @@ class EswitchSide:
         if not wanted.bridge:
             return Granted(wanted.function, port.netdev)
         representor = port.netdev or self._appeared(wanted.function)
-        bridge = self._bridge(wanted, {one.name: one for one in self._network.bridges()})
+        bridge = self._bridge(wanted, {one.name: one for one in self.bridges()})
         self._free(representor, wanted)
         if bridge is not None:
             self._network.attach(representor, bridge, wanted.vlan)

@@ -5,6 +5,6 @@ what it reports.
 """
 
 from fairlead.drivers.bluefield.agent.run import AgentOptions, serve
-from fairlead.drivers.bluefield.agent.service import ListenError
+from fairlead.drivers.bluefield.agent.service import ListenError, Tls
 
-__all__ = ["AgentOptions", "ListenError", "serve"]
+__all__ = ["AgentOptions", "ListenError", "Tls", "serve"]

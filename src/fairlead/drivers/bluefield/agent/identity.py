@@ -13,7 +13,6 @@ import fairlead
 from fairlead.drivers.bluefield.agent.core import AgentCore
 from fairlead.drivers.bluefield.agents import PROTOCOL, PortReport, Report
 from fairlead.drivers.bluefield.devlink import Devlink
-from fairlead.drivers.bluefield.network import Network
 from fairlead.drivers.bluefield.side import EswitchSide
 from fairlead.drivers.bluefield.vpd import read_vpd
 from fairlead.hardware import Files, HardwareError
@@ -23,7 +22,7 @@ _BFB: Final = ("/etc/mlnx-release", "/etc/bf-release")
 _BOOT: Final = "/proc/sys/kernel/random/boot_id"
 
 
-def make_report(files: Files, devlink: Devlink, network: Network, side: EswitchSide, core: AgentCore) -> Report:
+def make_report(files: Files, devlink: Devlink, side: EswitchSide, core: AgentCore) -> Report:
     """How the DPU is now.
 
     Raises:
@@ -32,7 +31,7 @@ def make_report(files: Files, devlink: Devlink, network: Network, side: EswitchS
     """
     ports = side.ports()
     devices = list(dict.fromkeys(one.device for one in ports))
-    bridges = network.bridges()
+    bridges = side.bridges()
     offloads = [
         name
         for name, there in (("ovs", any(one.ovs for one in bridges)), ("ipsec", any(one.ipsec for one in ports)))

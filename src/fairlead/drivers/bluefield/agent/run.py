@@ -10,7 +10,7 @@ from typing import Final
 
 from fairlead.drivers.bluefield.agent.core import AgentCore, Log
 from fairlead.drivers.bluefield.agent.identity import make_report
-from fairlead.drivers.bluefield.agent.service import start
+from fairlead.drivers.bluefield.agent.service import Tls, start
 from fairlead.drivers.bluefield.agent.state import StateError, StateFile
 from fairlead.drivers.bluefield.commands import run as run_program
 from fairlead.drivers.bluefield.devlink_command import DevlinkCommand
@@ -30,13 +30,15 @@ class AgentOptions:
     listen: str
     """unix:PATH or HOST:PORT."""
     state: Path
-    token: bytes = b""
-    tls: tuple[Path, Path, Path] | None = None
-    """Certificate, key, and the authority of those who may call."""
+    token: Path | None = None
+    """The file with the token that callers must give."""
+    tls: Tls | None = None
     services: Mapping[str, int] = field(default_factory=dict)
     program: str = ""
     """Sets services up: called with apply or release, UID, service, amount."""
     root: Path = Path("/")
+    bridges: tuple[str, ...] = ()
+    """The bridges that the host may use; all where none are named."""
 
 
 def serve(options: AgentOptions, log: Log, stop: threading.Event) -> None:
@@ -47,7 +49,7 @@ def serve(options: AgentOptions, log: Log, stop: threading.Event) -> None:
         OSError: a certificate cannot be read.
     """
     devlink, network = DevlinkCommand(), NetworkCommands()
-    side = EswitchSide(devlink, network)
+    side = EswitchSide(devlink, network, bridges=options.bridges)
 
     def set_up(verb: str, uid: str, name: str, amount: int) -> None:
         if options.program:
@@ -56,9 +58,7 @@ def serve(options: AgentOptions, log: Log, stop: threading.Event) -> None:
     core = AgentCore(side, StateFile(options.state), options.services, set_up, log)
     recovering = _recover(core, log)
     files = LiveFiles(options.root)
-    server = start(
-        options.listen, core, lambda: make_report(files, devlink, network, side, core), options.token, options.tls
-    )
+    server = start(options.listen, core, lambda: make_report(files, devlink, side, core), options.token, options.tls)
     log("listening", address=options.listen)
     while not stop.wait(_AGAIN if recovering else None):
         recovering = _recover(core, log)
