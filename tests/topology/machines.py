@@ -47,7 +47,7 @@ def gpu(name: str, model: str = H100, *, driver: str = NVIDIA, **facts: object) 
 
 
 def nic(name: str, bus: str, model: str = CONNECTX_7, **facts: object) -> Given:
-    """A network function of DRANET; facts are `root`, `numa`, `rdma`."""
+    """A network function of DRANET; facts are `root`, `numa`, `rdma`, `rail`."""
     return device(
         DRANET,
         name,
@@ -58,6 +58,7 @@ def nic(name: str, bus: str, model: str = CONNECTX_7, **facts: object) -> Given:
             "dra.net/numaNode": facts.get("numa"),
             ROOT: facts.get("root"),
             "oke.dra.net/gpuMemoryFabricId": facts.get("fabric"),
+            "dra.net/rail": facts.get("rail"),
         },
     )
 

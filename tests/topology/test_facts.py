@@ -189,6 +189,18 @@ def test_which_of_two_nics_is_whose_is_unknown() -> None:
     assert [one.rail for one in wired(devices).locations] == [None, None, 0, 1]
 
 
+def test_gpus_are_on_the_rail_that_their_nics_publish() -> None:
+    roots = [f"pci0000:{r}0" for r in (1, 2, 3, 4)]
+    published = [(0, 3), (1, 0), (2, 1), (3, None), (2, 2)]
+    devices = [
+        *(gpu(f"g{r}", root=root) for r, root in enumerate(roots)),
+        *(nic(f"n{i}", f"0000:{r}0:0{i}.0", root=roots[r], rail=rail) for i, (r, rail) in enumerate(published)),
+    ]
+    found = wired(devices).locations
+    assert [one.rail for one in found] == [3, 0, None, None, 3, 0, 1, None, 2], "two rails beside one GPU say nothing"
+    assert found[0].sources["rail"] == "rule rail-of-nic"
+
+
 def test_partitions_do_not_count_as_gpus_that_share_nics() -> None:
     root = "pci0000:10"
     nics = [nic(f"n{i}", f"0000:10:0{i}.0", root=root) for i in (0, 1)]

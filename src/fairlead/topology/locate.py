@@ -10,6 +10,8 @@ Published facts are never replaced. What follows, by name of its rule:
 * `rails-by-pci-order`: rails count the ports of RDMA NICs in the order of their PCI addresses, as machines are cabled.
   NICs that share no PCIe switch (or else root) with a GPU are left out when others do. The NICs of one GPU are one
   rail, and it is the GPU's. Where several GPUs share several NICs, each NIC is a rail and the GPUs' rail is unknown.
+* `rail-of-nic`: where rails are published nothing is counted, and a GPU is on the rail that the NICs of its PCIe switch
+  (or else root) publish, if it is one.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from fairlead.topology.rules import DriverRule, KindCase, Platform, Rules
 
 _ADDRESS: Final = re.compile(r"[0-9a-fA-F]{4,}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
 _RAILS: Final = "rule rails-by-pci-order"
+_OF_NIC: Final = "rule rail-of-nic"
 _UNKNOWN_DRIVER: Final = DriverRule("", (KindCase("other"),))
 
 
@@ -189,15 +192,14 @@ def _fabrics(drafts: Sequence[_Draft], rules: Rules) -> None:
 
 
 def _rails(drafts: Sequence[_Draft]) -> None:
+    gpus = [d for d in drafts if d.kind == "gpu" and not d.part]
     if any(draft.get("rail") is not None for draft in drafts):
+        near, level = _near_gpus([d for d in drafts if d.kind == "nic" and d.get("rail") is not None], gpus)
+        _rails_of_gpus(_places(near, gpus, level), _OF_NIC)
         return
     nics = [d for d in drafts if d.kind == "nic" and d.get("rdma") and d.get("bus")]
-    gpus = [d for d in drafts if d.kind == "gpu" and not d.part]
     near, level = _near_gpus(nics, gpus)
-    places: dict[str, tuple[list[_Draft], list[_Draft]]] = {}
-    for side, drafts_of_kind in enumerate((near, gpus)):
-        for draft in drafts_of_kind:
-            places.setdefault(draft.get(level) or "", ([], []))[side].append(draft)
+    places = _places(near, gpus, level)
     together = bool(near) and all(
         len(place_gpus) == 1 or len(_ports(place_nics)) == 1 for place_nics, place_gpus in places.values() if place_nics
     )
@@ -206,11 +208,24 @@ def _rails(drafts: Sequence[_Draft]) -> None:
         order.setdefault(draft.get(level) if together else draft.get("port"), len(order))
     for draft in near or nics:
         draft.set("rail", order[draft.get(level) if together else draft.get("port")], _RAILS)
-    for place_nics, place_gpus in places.values():
-        rails = {nic.get("rail") for nic in place_nics}
+    _rails_of_gpus(places, _RAILS)
+
+
+def _places(nics: Sequence[_Draft], gpus: Sequence[_Draft], level: str) -> dict[str, tuple[list[_Draft], list[_Draft]]]:
+    """The NICs and the GPUs of each place."""
+    places: dict[str, tuple[list[_Draft], list[_Draft]]] = {}
+    for side, drafts in enumerate((nics, gpus)):
+        for draft in drafts:
+            places.setdefault(draft.get(level) or "", ([], []))[side].append(draft)
+    return places
+
+
+def _rails_of_gpus(places: Mapping[str, tuple[Sequence[_Draft], Sequence[_Draft]]], rule: str) -> None:
+    for nics, gpus in places.values():
+        rails = {nic.get("rail") for nic in nics}
         if len(rails) == 1:
-            for gpu in place_gpus:
-                gpu.set("rail", next(iter(rails)), _RAILS)
+            for gpu in gpus:
+                gpu.set("rail", next(iter(rails)), rule)
 
 
 def _near_gpus(nics: Sequence[_Draft], gpus: Sequence[_Draft]) -> tuple[list[_Draft], str]:
