@@ -101,6 +101,9 @@ class Binder:
         """Claims that wait for a condition of ours, as they were seen last, by UID."""
         self._tasks: Final[dict[str, asyncio.Task[None]]] = {}
         self._hurried = asyncio.Event()
+        self._failures = 0
+        self._told: Final[dict[str, str]] = {}
+        """What was told last of a claim that waits: why its conditions are not known, or not written."""
         self._random: Final = random.Random()
 
     def hurry(self) -> None:
@@ -110,7 +113,6 @@ class Binder:
 
     async def run(self) -> None:
         """Follows claims until it is cancelled."""
-        failures = 0
         try:
             while True:
                 if not any(device.binding_conditions for pool in self._pools() or () for device in pool.devices):
@@ -118,11 +120,11 @@ class Binder:
                     continue
                 try:
                     await self._follow()
-                    failures = 0
+                    self._failures = 0
                 except (ApiError, msgspec.MsgspecError) as error:
-                    failures += 1
+                    self._failures += 1
                     self._log("claims cannot be followed", problem=_explained(error, self._driver))
-                delay = min(_FIRST_DELAY * 2 ** min(failures, 10), _LAST_DELAY)
+                delay = min(_FIRST_DELAY * 2 ** min(self._failures, 10), _LAST_DELAY)
                 await asyncio.sleep(delay * self._random.uniform(0.5, 1.5))
         finally:
             for task in self._tasks.values():
@@ -140,6 +142,8 @@ class Binder:
             if not page.metadata.next:
                 break
             query |= {"continue": page.metadata.next}
+        if self._failures:
+            self._log("claims are followed again")
         self._open = {}
         for claim in found.values():
             self._take(claim)
@@ -171,7 +175,7 @@ class Binder:
         self._open[uid] = claim
         if uid not in self._tasks:
             task = self._tasks[uid] = asyncio.create_task(self._settle(uid))
-            task.add_done_callback(lambda _: self._tasks.pop(uid, None))
+            task.add_done_callback(lambda _: (self._tasks.pop(uid, None), self._told.pop(uid, None)))
 
     async def _settle(self, uid: str) -> None:
         """Asks about a claim again and again; the watch says when nothing is to be waited for."""
@@ -181,7 +185,7 @@ class Binder:
             try:
                 await self._tell(claim)
             except ApiError as error:
-                self._log("binding conditions not written", claim=claim.key, problem=_explained(error, self._driver))
+                self._once("binding conditions not written", claim, _explained(error, self._driver))
                 if error.status in _HOPELESS:
                     self._open.pop(uid, None)
                     return
@@ -196,7 +200,7 @@ class Binder:
         try:
             said = {(one.device.pool, one.device.name, one.device.share_id): one for one in await self._ask(claim)}
         except PrepareError as error:
-            self._log("not known whether devices are ready", claim=claim.key, problem=str(error))
+            self._once("not known whether devices are ready", claim, str(error))
             return
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         devices = []
@@ -214,6 +218,12 @@ class Binder:
             await apply_device_status(self._api, self._driver, namespace, name, uid, devices, manager=self.manager)
             told = {one.device.name: one.message for one in said.values()}
             self._log("binding conditions", claim=claim.key, ready=all(one.ready for one in said.values()), said=told)
+
+    def _once(self, event: str, claim: ResourceClaim, problem: str) -> None:
+        """Tells of trouble with a claim, but not the same at every try."""
+        if self._told.get(claim.metadata.uid) != problem:
+            self._told[claim.metadata.uid] = problem
+            self._log(event, claim=claim.key, problem=problem)
 
     @property
     def manager(self) -> str:

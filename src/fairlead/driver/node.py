@@ -31,6 +31,7 @@ from fairlead.driver.server import GRACE, KubeletServer
 from fairlead.driver.services import check_service
 from fairlead.driver.slices import driver_name_faults
 from fairlead.driver.sockets import PLUGINS, REGISTRY, Instance, SocketError, endpoints
+from fairlead.driver.spells import Spells
 from fairlead.driver.steps import Log, Steps
 from fairlead.driver.store import Store, boot_id
 from fairlead.telemetry import Level, Probes, new_registry
@@ -44,6 +45,9 @@ _WARNINGS: Final = (
     "not registered by kubelet",
     "slices not published",
     "discovery failed",
+    "could not be discovered",
+    "not known what many nodes reach",
+    "kubelet does not say what device plugins offer",
     "device status not written",
     "binding conditions not written",
     "claims cannot be followed",
@@ -93,8 +97,10 @@ class _Hosted:
         metrics: DriverMetrics,
         neighbours: Neighbours,
     ) -> None:
-        def told(event: str, **fields: object) -> None:
+        def of_driver(event: str, **fields: object) -> None:
             log(event, driver=driver.name, **fields)
+
+        told = Spells(of_driver)
 
         folder = options.plugins / driver.name
         api = MeteredApi(api, metrics)
@@ -102,7 +108,7 @@ class _Hosted:
         self.registered = False
         """Whether kubelet said last that it took us."""
         self._shared_pools: Final = options.shared_pools
-        self.log: Final = told
+        self.log: Final[Log] = told
         self._sockets: Final = endpoints(driver.name, options.pod_uid, options.plugins, options.registry)
         self._instance: Final = Instance(folder, options.pod_uid, order)
         store = Store(folder, options.boot)

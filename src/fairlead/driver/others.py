@@ -19,6 +19,9 @@ from fairlead.driver.podresources import PodResourcesError, offers
 from fairlead.driver.shared import Shared, read_shared
 from fairlead.driver.steps import Log
 
+_SHARED: Final = "what many nodes reach"
+_TAKEN: Final = "what other drivers have"
+
 
 class Others:
     """What one driver knows of the others."""
@@ -56,6 +59,7 @@ class Others:
         self._shared_pools: Final = shared_pools
         self._log = log
         self._not_said = ""
+        self._unknown: Final[set[str]] = set()
 
     @property
     def known(self) -> bool:
@@ -69,15 +73,26 @@ class Others:
             return
         try:
             self.shared = await read_shared(self._api)
+            self._tell_again(_SHARED)
         except (ApiError, msgspec.MsgspecError) as error:
-            self._log("not known what many nodes reach", problem=str(error))
+            self._tell(_SHARED, error)
         if not self._first:
             return
         try:
             self.taken = await read_taken(self._api, self._node, self._first, self._neighbours)
             self._taken_known = self._taken_known or ready(self._first, self.taken, self._neighbours)
+            self._tell_again(_TAKEN)
         except (ApiError, msgspec.MsgspecError) as error:
-            self._log("not known what other drivers have", problem=str(error))
+            self._tell(_TAKEN, error)
+
+    def _tell(self, what: str, error: Exception) -> None:
+        self._unknown.add(what)
+        self._log(f"not known {what}", problem=str(error))
+
+    def _tell_again(self, what: str) -> None:
+        if what in self._unknown:
+            self._unknown.discard(what)
+            self._log(f"known again {what}")
 
     async def ask_kubelet(self) -> bool:
         """Learns what device plugins offer; whether that is news."""

@@ -119,6 +119,7 @@ class DriverPlugin:
         self._heard_at = 0.0
         self._recovered = False
         self._known = False
+        self._discovery_failed = False
         self._left = False
         self._published = engine.inventory
         self._preparing: Final = Batches(self._thread, engine.prepare_all, log)
@@ -331,7 +332,11 @@ class DriverPlugin:
             self._neighbours.say(self.driver.name, None)
             self._metrics.discovery_failed()
             self._log("discovery failed", problem=str(error))
+            self._discovery_failed = True
             return False
+        if self._discovery_failed:
+            self._log("discovery works again")
+            self._discovery_failed = False
         self._known = self._others.known
         if self._known:
             self._neighbours.say(self.driver.name, self._engine.inventory.pools)

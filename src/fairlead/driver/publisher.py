@@ -111,6 +111,8 @@ class Publisher:
             self._disturbed.clear()
             try:
                 written = await self._round()
+                if failures:
+                    self._log("slices are published again")
                 failures, wait = 0, _RESYNC
                 if written and disturbed and not news:
                     self._repairs.append(loop.time())
@@ -184,6 +186,8 @@ class Publisher:
         while True:
             try:
                 _, version = await list_slices(self._api, self._driver, self._node)
+                if failures:
+                    self._log("slices are watched again")
                 self._disturbed.set()  # whatever happened since the last watch
                 async for line in self._api.stream(f"{RESOURCE}/resourceslices", query | {"resourceVersion": version}):
                     failures = 0

@@ -74,6 +74,8 @@ class Settler:
         self._log = log
         self._news: Final = asyncio.Event()
         self._uids: frozenset[bytes] = frozenset()
+        self._broken = False
+        """Whether a watch failed since the last round."""
         self._random: Final = random.Random()
 
     def hurry(self) -> None:
@@ -119,7 +121,9 @@ class Settler:
                     wait, version = await self.round()
                     if watching is None or watching.done():
                         watching = asyncio.create_task(self._watch(version))
-                    failures = 0
+                    if failures or self._broken:
+                        self._log("claims are followed again")
+                    failures, self._broken = 0, False
                 except (ApiError, msgspec.MsgspecError) as error:
                     failures += 1
                     self._log("claims cannot be followed", problem=str(error))
@@ -147,6 +151,7 @@ class Settler:
                     self._news.set()
         except ApiError as error:
             self._log("claims cannot be followed", problem=str(error))
+            self._broken = True
             await asyncio.sleep(_FIRST_DELAY)
         finally:
             self._news.set()
