@@ -248,6 +248,8 @@ def test_from_pool_to_pod_and_back(plane: ControlPlane, tmp_path: Path) -> None:
         until(lambda: free() == ["gpu-gpu-0", "gpu-gpu-1"], "back in the pool")
         assert kernel.events == [f"attach {unit}", f"remove {unit}", f"detach {unit} after removal"]
         assert box.violations == []
+        lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        assert [line for line in lines if line["level"] != "info"] == []
         assert watcher.doubles == []
         assert watcher.seen == {"GPU-1111-0", "GPU-1111-1"}
         assert watcher.events >= 5

@@ -160,12 +160,12 @@ def test_a_driver_publishes_what_the_plugins_leave_and_the_rest_when_they_go(tmp
         await plugin.start()
         assert names(plugin.pools) == ["gpu-1"]
         problem = "gpu-0: is not published: a device plugin offers it as nvidia.com/gpu"
-        assert log == [("could not be discovered", problem)]
+        assert log == [("left to others", problem)]
         await server.stop(0)
         socket.unlink(missing_ok=True)
         await plugin.start()
         assert names(plugin.pools) == ["gpu-0", "gpu-1"]
-        assert log[1:] == [("can be discovered again", problem)]
+        assert log[1:] == [("not left to others any more", problem)]
         plugin.close()
 
     asyncio.run(story())

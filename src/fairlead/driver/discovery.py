@@ -1,6 +1,6 @@
 """One look at the hardware: what the author's code finds, without what others offer, checked before anybody sees it.
 
-What could not be read is told when it begins and when it ends, not at every look.
+What could not be read, and what others have, is told when it begins and when it ends, not at every look.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Discovery:
         self._driver: Final = driver
         self._of: Final = of
         self._log: Final = log
-        self._problems: set[str] = set()
+        self._unread: set[str] = set()
+        self._withheld: set[str] = set()
+        """What others have, which is no trouble: a device of a fabric, or one that a device plugin offers."""
 
     def look(
         self, offers: Collection[Offer], shared: Shared | None = None, taken: Mapping[str, str] | None = None
@@ -51,7 +53,9 @@ class Discovery:
                 found: Pool | Iterable[Pool] = shared.pools(self._driver.name)
             else:
                 found = self._driver.discover()
-            pools = withhold([found] if isinstance(found, Pool) else found, offers, self._driver.plugin_resources)
+            seen = [found] if isinstance(found, Pool) else list(found)
+            unread = {problem for pool in seen for problem in pool.problems}
+            pools = withhold(seen, offers, self._driver.plugin_resources)
             if shared is not None:
                 pools = withhold_shared(pools, shared.identities(self._driver.name))
             if taken:
@@ -69,12 +73,14 @@ class Discovery:
             raise DiscoveryError(f"{type(error).__name__}: {error}") from error
         if problems:
             raise DiscoveryError("; ".join(map(str, problems[:5])))
-        self._tell({problem for pool in inventory.pools for problem in pool.problems})
+        problems = {problem for pool in inventory.pools for problem in pool.problems}
+        self._tell(problems & unread, self._unread, "could not be discovered", "can be discovered again")
+        self._tell(problems - unread, self._withheld, "left to others", "not left to others any more")
+        self._unread, self._withheld = problems & unread, problems - unread
         return inventory
 
-    def _tell(self, problems: set[str]) -> None:
-        for problem in sorted(problems - self._problems):
-            self._log("could not be discovered", problem=problem)
-        for problem in sorted(self._problems - problems):
-            self._log("can be discovered again", problem=problem)
-        self._problems = problems
+    def _tell(self, now: set[str], before: set[str], begins: str, ends: str) -> None:
+        for problem in sorted(now - before):
+            self._log(begins, problem=problem)
+        for problem in sorted(before - now):
+            self._log(ends, problem=problem)
