@@ -105,6 +105,12 @@ def devices(plane: ControlPlane) -> dict[str, list[str]]:
     return found
 
 
+def of_box(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What the log has of an outage of the box, for each of the two drivers."""
+    events = ("could not be discovered", "can be discovered again")
+    return [(one["level"], one["event"]) for one in lines if one["event"] in events]
+
+
 def test_they_are_enough_for_the_drivers_that_are_named(tmp_path: Path, plane: ControlPlane, account: Api) -> None:
     kubeconfig = account.write_kubeconfig(tmp_path / "kubeconfig")
     log = tmp_path / "log"
@@ -143,6 +149,15 @@ def test_they_are_enough_for_the_drivers_that_are_named(tmp_path: Path, plane: C
 
             plane.api.delete(f"{CLAIMS}/ours")
             until(lambda: "GPU-0" not in box.attached, "detached")
+            told = [one["event"] for one in logged()]
+            assert "could not be discovered" not in told
+            box.denied = 500  # an outage of the box
+            plane.api.delete(f"{CLAIMS}/theirs")
+            until(lambda: of_box(logged()) == [("warning", "could not be discovered")] * 2, "told")
+            time.sleep(6)  # over a second look
+            box.denied = 0
+            until(lambda: len(of_box(logged())) == 4, "over")
+            until(lambda: box.attached == {}, "detached, too")
             process.terminate()
             assert process.wait(20) == 0
         finally:

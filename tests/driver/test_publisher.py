@@ -34,6 +34,9 @@ class Script:
             return json.dumps({"metadata": {"resourceVersion": "7"}, "items": list(self.items.values())}).encode()
         if self.errors:
             raise self.errors.pop(0)
+        if method == "DELETE":
+            del self.items[path.rpartition("/")[2]]
+            return b"{}"
         assert body is not None
         item = json.loads(body)
         self.items[item["metadata"]["name"]] = item
@@ -49,7 +52,7 @@ class Script:
             yield line
 
 
-async def told(api: Script, log: list[dict[str, Any]], enough: Any) -> None:
+async def told(api: Script, log: list[dict[str, Any]], enough: Any, keeps: Any = lambda pool, devices: False) -> None:
     """Runs a publisher until something is so."""
     changed = asyncio.Event()
 
@@ -65,6 +68,7 @@ async def told(api: Script, log: list[dict[str, Any]], enough: Any) -> None:
         False,
         lambda: True,
         lambda event, **more: log.append({"e": event} | more),
+        keeps=keeps,
     )
     task = asyncio.create_task(publisher.run())
     async with asyncio.timeout(20):
@@ -124,5 +128,27 @@ def test_a_slice_that_somebody_removes_is_made_again() -> None:
             return bool(removed and api.items)
 
         await told(api, [], enough)
+
+    asyncio.run(story())
+
+
+def test_pools_of_which_it_is_not_known_what_became_stay() -> None:
+    def left(name: str) -> dict[str, Any]:
+        pool = {"name": name, "generation": 3, "resourceSliceCount": 1}
+        spec = {"driver": "d.example.com", "nodeName": "n", "pool": pool, "devices": [{"name": f"{name}-0"}]}
+        return {"metadata": {"name": name, "uid": name, "resourceVersion": "1"}, "spec": spec}
+
+    async def story() -> None:
+        api = Script()
+        api.items = {name: left(name) for name in ("kept", "gone")}
+        await told(
+            api,
+            [],
+            lambda: len(api.items) == 2 and "gone" not in api.items,
+            lambda pool, devices: [pool, *(one.name for one in devices)] == ["kept", "kept-0"],
+        )
+        assert api.items.pop("kept") == left("kept")
+        (new,) = api.items.values()
+        assert new["spec"]["pool"]["name"] == "p"
 
     asyncio.run(story())
