@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fairlead.driver.author import Health, Pool
-from fairlead.driver.health import Condition, HealthTracker, Hysteresis, tainted
+from fairlead.driver.health import Condition, HealthTracker, Hysteresis, by_taints, tainted
 from fairlead.driver.inventory import make_inventory
 from fairlead.resource import Device, DeviceTaint
 
@@ -84,3 +84,18 @@ def test_published_taints() -> None:
     health.report([Health("gpu-1", False, taint=own)], 0)
     (pool,) = tainted(INVENTORY.pools, health.conditions(INVENTORY))
     assert {device.name: device.taints for device in pool.devices if device.taints} == {"gpu-1": [own]}
+
+
+def test_nodes_know_the_health_of_a_fabrics_devices_from_their_taints() -> None:
+    returning = DeviceTaint(key="d.example.com/returning", effect="NoSchedule")
+    devices = [Device(name="a", taints=[returning]), Device(name="b", taints=[returning, TAINT])]
+    shared, local = Pool(devices, name="rack", reach="all nodes"), Pool([Device(name="c", taints=[TAINT])])
+    inventory = make_inventory([shared, local], "n")
+    health = tracker()
+    health.report(by_taints("d.example.com", inventory.pools), 0)
+    found = {key: (one.healthy, one.message) for key, one in health.conditions(inventory).items()}
+    assert found == {
+        ("rack", "a"): (True, ""),
+        ("rack", "b"): (False, "has the taint d.example.com/unhealthy"),
+        ("n", "c"): (True, ""),
+    }

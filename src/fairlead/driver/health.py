@@ -122,6 +122,18 @@ class HealthTracker:
             del self._seen[key]
 
 
+def by_taints(driver: str, pools: Iterable[Pool]) -> list[Health]:
+    """What slices of pools that many nodes reach say of health, for nodes that cannot ask the hardware's manager."""
+    return [
+        Health(device.name, False, f"has the taint {taint.key}", pool.name, taint)
+        for pool in pools
+        if pool.reach is not None
+        for device in pool.devices
+        for taint in device.taints
+        if taint.key == f"{driver}/unhealthy"
+    ]
+
+
 def tainted(pools: Iterable[Pool], conditions: Mapping[Key, Condition]) -> list[Pool]:
     """The pools as they are to be published: with the taints of devices that are not healthy."""
     return [

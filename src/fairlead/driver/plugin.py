@@ -30,7 +30,7 @@ from fairlead.driver.binding import Binder
 from fairlead.driver.claims import for_author, read_claim
 from fairlead.driver.discovery import Discovery
 from fairlead.driver.engine import Done, Engine
-from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, tainted
+from fairlead.driver.health import Condition, HealthTracker, Hysteresis, Key, by_taints, tainted
 from fairlead.driver.inventory import DiscoveryError
 from fairlead.driver.metrics import DriverMetrics, Levels, NodeMetrics
 from fairlead.driver.neighbours import Neighbours
@@ -390,6 +390,8 @@ class DriverPlugin:
         except Exception as error:  # whatever the author's code raises
             self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
             return
+        if self.driver.known_from_slices and not self._shared_pools:
+            reports += by_taints(self.driver.name, self._engine.inventory.pools)
         self._tracker.report(reports, time.monotonic())
         self._heard_at = time.time()
         await self._publish()
