@@ -199,7 +199,7 @@ def test_a_driver_of_another_process_is_known_by_its_slices(tmp_path):
 
     async def story(node):
         assert await node.look(NIC) == ["0000-3b-00-0", "0000-3b-00-2", "0000-3b-00-3"]
-        assert ("could not be discovered", f"0000-5e-00-0: is not published: {DPU} has it on this node") in node.log
+        assert ("left to others", f"0000-5e-00-0: is not published: {DPU} has it on this node") in node.log
         api.down = True
         assert len(await node.look(NIC)) == 3, "what was known stays"
         api.down = False

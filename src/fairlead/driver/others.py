@@ -19,8 +19,9 @@ from fairlead.driver.podresources import PodResourcesError, offers
 from fairlead.driver.shared import Shared, read_shared
 from fairlead.driver.steps import Log
 
-_SHARED: Final = "what many nodes reach"
-_TAKEN: Final = "what other drivers have"
+_SHARED: Final = ("not known what many nodes reach", "known again what many nodes reach")
+_TAKEN: Final = ("not known what other drivers have", "known again what other drivers have")
+"""The events of the beginning and of the end of what cannot be asked for."""
 
 
 class Others:
@@ -59,7 +60,7 @@ class Others:
         self._shared_pools: Final = shared_pools
         self._log = log
         self._not_said = ""
-        self._unknown: Final[set[str]] = set()
+        self._unknown: Final[set[tuple[str, str]]] = set()
 
     @property
     def known(self) -> bool:
@@ -85,14 +86,14 @@ class Others:
         except (ApiError, msgspec.MsgspecError) as error:
             self._tell(_TAKEN, error)
 
-    def _tell(self, what: str, error: Exception) -> None:
+    def _tell(self, what: tuple[str, str], error: Exception) -> None:
         self._unknown.add(what)
-        self._log(f"not known {what}", problem=str(error))
+        self._log(what[0], problem=str(error))
 
-    def _tell_again(self, what: str) -> None:
+    def _tell_again(self, what: tuple[str, str]) -> None:
         if what in self._unknown:
             self._unknown.discard(what)
-            self._log(f"known again {what}")
+            self._log(what[1])
 
     async def ask_kubelet(self) -> bool:
         """Learns what device plugins offer; whether that is news."""

@@ -18,6 +18,7 @@ OVER: Final = {
     "slices are published again": "slices not published",
     "slices are watched again": "watch ended",
     "known again what many nodes reach": "not known what many nodes reach",
+    "known again what other drivers have": "not known what other drivers have",
 }
 """The event that ends each kind of trouble, to the event of the trouble."""
 _STEADY: Final = 5.0
