@@ -320,3 +320,15 @@ def test_the_first_workload_of_the_guide(installed: Cluster) -> None:
         installed.kubectl("apply", "-f", "-", stdin=text.replace("ml", "guide"))
         wait_for(lambda: len(bound(installed.api, "guide")) == 2, 60, "both pods to be bound")
     installed.drop("guide")
+
+
+@pytest.mark.parametrize("given", [["bluefield"], ["network"], ["bluefield", "network"]])
+def test_the_api_server_takes_drivers_in_the_nodes_network(cluster: Cluster, helm: Path, given: list[str]) -> None:
+    values = ["--set=node.enabled=true", "--namespace=fairlead-system", "--show-only=templates/node.yaml"]
+    for index, name in enumerate(given):
+        values += [f"--set=node.drivers[{index}].driver={name},node.drivers[{index}].names={{{name}.example.com}}"]
+    text = cluster.helm(helm, "template", "fairlead", str(ROOT / "deploy" / "chart"), *values)
+    (daemonset,) = (one for one in yaml.safe_load_all(text) if one)
+    daemonset["metadata"]["namespace"] = "default"
+    taken = cluster.api.create(daemonset, dry_run=True)
+    assert taken["spec"]["template"]["spec"]["hostNetwork"] is True

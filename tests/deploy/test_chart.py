@@ -301,3 +301,14 @@ def test_a_driver_in_the_nodes_network_may_have_a_port_of_its_own(chart: ModuleT
     pod = spec["template"]
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == "9464"
     assert {"name": "secret", "secret": {"secretName": "dpu-tls", "defaultMode": 0o400}} in pod["spec"]["volumes"]
+
+
+def test_the_values_for_dpus_are_taken(chart: ModuleType) -> None:
+    made = objects(chart.render(f"--values={DEPLOY / 'bluefield.yaml'}"))
+    pod = made["DaemonSet", "fairlead-node"]["spec"]["template"]["spec"]
+    assert pod["hostNetwork"] is True
+    paths = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+    assert paths["config"] == "/etc/fairlead"
+    assert paths["secret"] == "/etc/fairlead-secret"
+    claims = [rule for rule in made["ClusterRole", "fairlead-node"]["rules"] if rule["resources"] == ["resourceclaims"]]
+    assert claims[0]["verbs"] == ["get", "list", "watch"]

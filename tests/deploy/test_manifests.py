@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import yaml
 
 from fairlead.cli.controller import controller
+from fairlead.cli.dpu_agent import dpu_agent
 from fairlead.cli.node import node
 from fairlead.controller import FINALIZER, GATE
 
@@ -187,3 +191,32 @@ def test_what_publishes_pools_has_the_documented_rights() -> None:
     assert {
         (name, verb) for rule in role["rules"] for name in rule["resources"] for verb in rule["verbs"]
     } == documented
+
+
+def test_the_unit_of_the_dpu_runs_the_agent_with_options_that_it_takes(tmp_path: Path) -> None:
+    text = (DEPLOY / "dpu" / "fairlead-dpu-agent.service").read_text()
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(text)
+    service = unit["Service"]
+    (given,) = re.findall(r'^OPTIONS="(.*)"$', _joined(DEPLOY / "dpu" / "dpu-agent.env"), re.MULTILINE)
+    program, command, *options = service["ExecStart"].replace("$OPTIONS", given).split()
+    assert program.endswith("/bin/fairlead")
+    assert command == dpu_agent.name
+    known = {option: parameter for parameter in dpu_agent.params for option in parameter.opts}
+    assert {option.partition("=")[0] for option in options} <= known.keys()
+    assert f"--state={known['--state'].default}" in options
+    assert str(known["--state"].default).startswith(f"/var/lib/{service['StateDirectory']}/")
+    assert str(known["--listen"].default).startswith(f"unix:/run/{service['RuntimeDirectory']}/")
+    assert {"--tls-client", "--bridge"} <= {option.partition("=")[0] for option in options}
+    if shutil.which("systemd-analyze"):
+        # The program and the file are on the DPU only.
+        here = text.replace(program, "/bin/true").replace("EnvironmentFile=", "EnvironmentFile=-")
+        (tmp_path / "fairlead-dpu-agent.service").write_text(here)
+        verify = ["systemd-analyze", "verify", "--recursive-errors=no", str(tmp_path / "fairlead-dpu-agent.service")]
+        done = subprocess.run(verify, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def _joined(path: Path) -> str:
+    return path.read_text().replace("\\\n", " ")

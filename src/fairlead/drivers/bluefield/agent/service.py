@@ -115,7 +115,7 @@ class _Service:
 
 def _names(context: grpc.ServicerContext) -> set[str]:
     """Whom the caller's certificate is for."""
-    known = context.auth_context()
+    known: Any = context.auth_context()
     return {
         name.decode(errors="replace")
         for key in ("x509_common_name", "x509_subject_alternative_name")
@@ -136,7 +136,8 @@ def _credentials(tls: Tls) -> grpc.ServerCredentials:
 
     used = [read()]
 
-    def renewed() -> grpc.ServerCertificateConfiguration | None:
+    def renewed() -> Any:
+        """None for no change."""
         try:
             now = read()
         except OSError:
