@@ -254,6 +254,11 @@ def half_balanced() -> dict[int, Iterable[tuple[str, int]]]:
     return dict.fromkeys(range(4), (("3g.20gb", 4), ("2g.10gb", 0), ("1g.5gb", 2), ("1g.5gb", 3)))
 
 
+def cut_a100(root: Path) -> Box:
+    """The node as mig-parted leaves it."""
+    return a100(root, half_balanced())
+
+
 def half_on(root: Path) -> Box:
     """The same node with the mode on, and nothing cut yet."""
     box = a100(root, half_balanced())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from fairlead.cli import main
@@ -180,9 +181,32 @@ DO_NOT = [
     ("quickstart_v1_gpu-test-vfio-config", 'resourceClaimTemplateName: Not found: "single-gpu-full-vfioconfig"'),
     ("quickstart_v1beta1_gpu-test-vfiopci", "apiVersion: no matches for kind"),
     ("quickstart_v1_imex-test1", "2 of 8 pods placed"),
+    ("fabric-manager-partitioning_resourceClaimTemplates", "nothing to place"),
     ("mig+mps_sharing-demo-claims", 'no matches for kind "ResourceClaim" in version "resource.k8s.io/v1alpha2"'),
     ("selectors_claims", 'no matches for kind "ResourceClaimTemplate" in version "resource.k8s.io/v1alpha2"'),
 ]
+
+
+def test_no_claim_of_nvidias_manifests_is_forgotten(shared):
+    """Of 40 claims and templates 29 work unchanged; each of the others is in the table of what does not."""
+    counted = {}
+    for path in sorted((shared / "manifests/nvidia-gpu").glob("*.yaml")):
+        documents = [one for one in yaml.safe_load_all(path.read_text()) if one]
+        if number := sum(str(one.get("kind")) in ("ResourceClaim", "ResourceClaimTemplate") for one in documents):
+            counted[path.stem] = number
+    works = {name for name, *_ in WORK}
+    reasons = {name for name, _ in DO_NOT} | {"mig+mps_sharing-demo-claims-1"}
+    assert sorted(counted) == sorted(one for one in works | reasons if one in counted)
+    assert sum(counted.values()) == 40
+    assert sum(number for name, number in counted.items() if name in works) == 29
+
+
+def test_partitions_of_the_fabric_manager_are_not_there(shared, tmp_path):
+    folder = shared / "manifests/nvidia-gpu"
+    drivers = make("", NODE, machines.h100(tmp_path / "tree"))
+    templates = folder / "fabric-manager-partitioning_resourceClaimTemplates.yaml"
+    output = run(tmp_path, drivers, folder / "fabric-manager-partitioning_pod.yaml", "", "-f", str(templates)).output
+    assert "no device of class vfio.gpu.nvidia.com, 2 wanted" in " ".join(output.split())
 
 
 @pytest.mark.parametrize(("name", "reason"), DO_NOT)

@@ -151,13 +151,12 @@ def _check(address: str, profiles: Iterable[Profile], instances: Iterable[Instan
 
 
 def _possible(profile: Profile) -> bool:
-    figures = (profile.multiprocessors, profile.memory, profile.copy_engines, profile.decoders, profile.encoders)
-    figures = (*figures, profile.jpeg_engines, profile.ofa_engines)
+    engines = (profile.copy_engines, profile.decoders, profile.encoders, profile.jpeg_engines, profile.ofa_engines)
     return (
         1 <= profile.size <= _MOST_SLICES
         and all(0 <= start <= _MOST_SLICES - profile.size for start in profile.starts)
         and len(profile.starts) > 0
-        and all(0 <= one < 1 << 40 for one in figures)
+        and all(0 <= one < 1 << 40 for one in (profile.multiprocessors, profile.memory, *engines))
     )
 
 
