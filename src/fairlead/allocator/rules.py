@@ -69,6 +69,11 @@ class Rule:
         self._failing = failing
         self._accepted: dict[int, int] = {self.initial: index.present | failing}
 
+    @property
+    def condition(self) -> object:
+        """Equal for rules that accept the same devices after the same ones."""
+        return id(self.index), self.distinct, self._failing
+
     def accepted(self, state: int) -> int:
         """The devices that can be added in this state."""
         known = self._accepted.get(state)

@@ -25,6 +25,7 @@ from fairlead.allocator.completion import Completion
 from fairlead.allocator.demand import Choice, Demand, remaining
 from fairlead.allocator.equivalence import Equivalence
 from fairlead.allocator.moves import Moves, Standing, State
+from fairlead.allocator.precedence import Chosen, Precedence
 from fairlead.allocator.problem import Problem, over_limit
 from fairlead.allocator.request import MAX_RESULTS
 from fairlead.allocator.slot import DEVICE, Fault, Slot, bits, where
@@ -53,18 +54,34 @@ class Pick(NamedTuple):
 class Frame:
     """One device to choose: the k-th of a request, or the first, where alternatives are still open."""
 
-    __slots__ = ("alternative", "below", "candidates", "key", "kth", "picked", "position", "state")
+    __slots__ = ("alternative", "before", "candidates", "floor", "key", "picked", "position", "state")
 
-    def __init__(self, position: int, alternative: int, kth: int, state: State, below: int, key: object) -> None:
+    def __init__(self, position: int, alternative: int, before: tuple[int, ...], state: State, key: object) -> None:
         self.position = position
         self.alternative = alternative
-        self.kth = kth
+        self.before = before
+        """The devices that the request has already."""
         self.state = state
-        self.below = below
-        """The devices before the first that may be chosen."""
         self.key = key
+        self.floor: tuple[int, ...] = ()
+        """What the devices of the request must not come before, as `precedence` says; empty where they cannot."""
         self.candidates = 0
         self.picked: tuple[int, ...] = ()
+
+    @property
+    def kth(self) -> int:
+        """How many devices the request has already."""
+        return len(self.before)
+
+    @property
+    def below(self) -> int:
+        """The devices before the first that may be chosen."""
+        return (2 << self.before[-1]) - 1 if self.before else 0
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """All devices that the request has with those picked here."""
+        return self.before + self.picked
 
 
 class Search:
@@ -84,6 +101,8 @@ class Search:
         self.steps = 0
         """How many devices were tried; what the search cost."""
         self._prover: Prover | None = None
+        self._chosen: dict[int, Chosen] = {}
+        """By position, what each request has that was satisfied."""
 
     def run(self) -> list[Pick] | None:
         """The first solution, or None where there is none.
@@ -127,7 +146,7 @@ class Search:
         """Depth first; without a prover only as far as the first dead end."""
         stack: list[Frame] = []
         proving = self._prover is not None
-        self._push(stack, 0, -1, 0, self.moves.start(), 0)
+        self._push(stack, 0, -1, (), self.moves.start())
         while stack:
             frame = stack[-1]
             step = self._next(frame)
@@ -139,29 +158,31 @@ class Search:
                 del stack[self._prover.alive(stack) :]
                 continue
             slot = self.problem.alternatives[frame.position][frame.alternative]
-            kth = frame.kth + len(frame.picked)
-            if not slot.unit.all_devices and kth < slot.unit.count:
-                below = (2 << frame.picked[-1]) - 1
-                pushed = self._push(stack, frame.position, frame.alternative, kth, step, below)
+            devices = frame.devices
+            if not slot.unit.all_devices and len(devices) < slot.unit.count:
+                pushed = self._push(stack, frame.position, frame.alternative, devices, step)
             elif frame.position + 1 == len(self.problem.positions):
                 return self._picks(stack)
             else:
                 if not self.problem.positions[frame.position + 1][1]:
                     step = step._replace(claim_taken=0)
-                pushed = self._push(stack, frame.position + 1, -1, 0, step, 0)
+                self._chosen[frame.position] = frame.alternative, devices
+                pushed = self._push(stack, frame.position + 1, -1, (), step)
             if not pushed and not proving:
                 return None
         return None
 
-    def _push(self, stack: list[Frame], position: int, alternative: int, kth: int, state: State, below: int) -> bool:
+    def _push(self, stack: list[Frame], position: int, alternative: int, before: tuple[int, ...], state: State) -> bool:
         """Goes one level deeper, unless it is known that nothing can come of it."""
-        key: object = None
+        frame = Frame(position, alternative, before, state, None)
         if self._prover is not None:
-            key, dead = self._prover.examine(position, alternative, kth, state, below)
+            frame.key, dead = self._prover.examine(position, alternative, len(before), state, frame.below)
             if dead:
                 return False
-        frame = Frame(position, alternative, kth, state, below, key)
         if alternative >= 0:
+            floor = stack[-1].floor
+            if floor[: len(before)] == before:
+                frame.floor = floor
             frame.candidates = self._scan(frame)
         stack.append(frame)
         return True
@@ -174,6 +195,8 @@ class Search:
             state = frame.state
             untaken = ~state.claim_taken if slot.unit.admin_access else self.moves.free & ~state.taken
             mask |= slot.error_mask & untaken
+        if frame.floor:
+            mask &= -1 << frame.floor[frame.kth]
         return mask & ~frame.below
 
     def _next(self, frame: Frame) -> State | None:
@@ -216,6 +239,11 @@ class Search:
         if slot.unit.all_devices:
             frame.candidates = 1
             return
+        if self._prover is not None and self._prover.precedence is not None:
+            floor = self._prover.precedence.floor(frame.position, frame.alternative, self._chosen)
+            if floor is None:
+                return
+            frame.floor = floor
         if self._prover is not None and several:
             _, dead = self._prover.examine(frame.position, frame.alternative, 0, frame.state, 0)
             if dead:
@@ -289,6 +317,8 @@ class Prover:
             slot.unit.admin_access for slot in moves.problem.slots
         )
         """Whether a completion is a solution."""
+        self.precedence = Precedence(moves) if self._certain else None
+        """Which choices are not those of the first solution, where nothing can raise an error."""
         self._taking: dict[int, Slot] = {}
         """By slot that takes all devices, one that takes some of them, whatever constraints say."""
 
