@@ -54,14 +54,15 @@ class Discovery:
             else:
                 found = self._driver.discover()
             seen = [found] if isinstance(found, Pool) else list(found)
-            unread = {problem for pool in seen for problem in pool.problems}
+            unread = _problems(seen)
             pools = withhold(seen, offers, self._driver.plugin_resources)
             if shared is not None:
                 pools = withhold_shared(pools, shared.identities(self._driver.name))
             if taken:
                 pools = withhold_taken(pools, taken)
             inventory = make_inventory(pools, self._of.node)
-            left, problems = sift(self._of, inventory.pools)
+            withheld = _problems(inventory.pools) - unread
+            left, refused = sift(self._of, inventory.pools)
             if left is not inventory.pools:
                 inventory = make_inventory(left, self._of.node)
         except DiscoveryError:
@@ -71,12 +72,12 @@ class Discovery:
         except Exception as error:  # whatever the author's code raises
             self._log("the driver failed", problem=repr(error), trace=traceback.format_exc())
             raise DiscoveryError(f"{type(error).__name__}: {error}") from error
-        if problems:
-            raise DiscoveryError("; ".join(map(str, problems[:5])))
-        problems = {problem for pool in inventory.pools for problem in pool.problems}
-        self._tell(problems & unread, self._unread, "could not be discovered", "can be discovered again")
-        self._tell(problems - unread, self._withheld, "left to others", "not left to others any more")
-        self._unread, self._withheld = problems & unread, problems - unread
+        if refused:
+            raise DiscoveryError("; ".join(map(str, refused[:5])))
+        unread = _problems(inventory.pools) - withheld
+        self._tell(unread, self._unread, "could not be discovered", "can be discovered again")
+        self._tell(withheld, self._withheld, "left to others", "not left to others any more")
+        self._unread, self._withheld = unread, withheld
         return inventory
 
     def _tell(self, now: set[str], before: set[str], begins: str, ends: str) -> None:
@@ -84,3 +85,7 @@ class Discovery:
             self._log(begins, problem=problem)
         for problem in sorted(before - now):
             self._log(ends, problem=problem)
+
+
+def _problems(pools: Iterable[Pool]) -> set[str]:
+    return {problem for pool in pools for problem in pool.problems}

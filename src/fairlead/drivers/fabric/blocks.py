@@ -53,8 +53,8 @@ class BlockBox(Box):
             if _ANCHORS & set(_types(resource)):
                 with problems.of(f"{self.manager.name}: {last(path)}"):
                     systems = _systems(resource)
-                    for zone in zones.get(path, ()):
-                        reach.setdefault(zone, set()).update(map(last, systems))
+                    for one in zones.get(path, ()):
+                        reach.setdefault(one, set()).update(map(last, systems))
         units = {}
         for path, resource in blocks.items():
             parts = [one for name in _PARTS for one in links(resource, name)]
