@@ -41,9 +41,9 @@ def card(tmp_path):
     name = f"fl{uuid.uuid4().hex[:8]}"
     shell(f"ip link add {name} type veth peer name {name}p")
     shell(f"ip link set {name} mtu 1400 up && ip link set {name}p up")
-    shell(
-        f"ip addr add 198.51.100.5/24 dev {name} && ip route add 203.0.113.0/24 via 198.51.100.1 dev {name} metric 70"
-    )
+    # Of two routes to one place with the same metric the kernel takes one: other tests may run beside these.
+    route = f"203.0.113.0/24 via 198.51.100.1 dev {name} metric {int(name[2:], 16)}"
+    shell(f"ip addr add 198.51.100.5/24 dev {name} && ip route add {route}")
     yield name
     let_go(name)
     subprocess.run(["ip", "link", "del", f"{name}p"], capture_output=True)
