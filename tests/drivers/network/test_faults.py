@@ -26,7 +26,7 @@ FUNCTIONS = {
     "a physical function": f"{CARD}/{PF}",
     "a virtual one": f"{CARD}/0000:3b:00.5",
 }
-NONSENSE = [b"", b"\n", b"\0\1\2", b"\xff\xfe", b"-1", b"9" * 30, b"0x", b"x" * 5000, b"17 Gb/sec\nand more"]
+NONSENSE = [b"", b"\0\1\2", b"\xff\xfe", b"-1", b"9" * 30, b"x" * 5000]
 
 
 def shown(driver):
