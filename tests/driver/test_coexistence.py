@@ -71,6 +71,16 @@ def test_a_known_resource_under_unknown_ids_withholds_all():
     assert "under ids that name no device, such as '0'" in left.problems[0]
 
 
+def test_an_id_that_names_a_device_of_somebody_else_withholds_none():
+    pool = Pool([device("gpu-0", uuid=GPU)])
+    for theirs in (
+        "GPU-5a4f0000-0000-0000-0000-000000000002",
+        "MIG-GPU-5a4f0000-0000-0000-0000-000000000003/1/0",
+        "3b:00.0",
+    ):
+        assert withhold([pool], [Offer("nvidia.com/gpu", theirs)], [r"nvidia\.com/.*"]) == [pool]
+
+
 def test_what_others_offer_is_no_concern():
     pool = Pool([device("gpu-0", uuid=GPU)])
     assert withhold([pool], [Offer("acme.com/card", "0")], [r"nvidia\.com/.*"]) == [pool]

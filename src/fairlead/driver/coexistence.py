@@ -3,11 +3,12 @@
 kube-scheduler counts what a device plugin offers and what ResourceSlices hold apart from each other, so a device in
 both is given away twice. Pure:
 
-* A device is offered where a plugin's id is one of the device's own: its UUID or its PCI address. NVIDIA's plugin adds
-  `::3` to the id of a share.
+* A device is offered where a plugin's id is one of the device's own: its UUID or that of the whole that it is cut from,
+  or its PCI address. NVIDIA's plugin adds `::3` to the id of a share.
 * With a device goes what shares hardware with it: its whole, and all parts of that.
 * Where a plugin offers a resource that is known to be this hardware, under ids that name none of the devices (an index,
-  say), nothing can be told apart, and all devices are withheld.
+  say), nothing can be told apart, and all devices are withheld. An id with a UUID or an address in it names a device,
+  if none of ours: one that this driver left out for a reason of its own.
 * A device that a fabric has attached to this node is still one of the fabric's pool, where it was allocated: the node's
   own driver, which finds it like any other, leaves it there. The two know it by its UUID or its serial number.
 * What a driver before ours shows of this node is its own, known by UUID or PCI address. With a PCI function go its
@@ -24,9 +25,10 @@ from typing import Final
 from fairlead.driver.author import Pool
 from fairlead.resource import Device
 
-_IDENTITIES: Final = ("uuid", "pcibusid", "pciaddress", "pciaddr")
+_IDENTITIES: Final = ("uuid", "parentuuid", "pcibusid", "pciaddress", "pciaddr")
 _PHYSICAL: Final = "pfpciaddress"
 _WORLDWIDE: Final = ("uuid", "serialnumber", "serial")
+_NAMING: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _SHORT: Final = re.compile(r"[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 
@@ -56,7 +58,7 @@ def withhold(pools: Iterable[Pool], offers: Iterable[Offer], resources: Sequence
         identity = _normal(offer.device)
         if identity in known:
             by_identity.setdefault(identity, offer.resource)
-        elif any(re.fullmatch(pattern, offer.resource) for pattern in resources):
+        elif not _NAMING.search(identity) and any(re.fullmatch(pattern, offer.resource) for pattern in resources):
             blind.setdefault(offer.resource, offer.device)
     if not by_identity and not blind:
         return found

@@ -48,6 +48,7 @@ class GpuDriver(Driver):
 
     name = "gpu.nvidia.com"
     configs = (GpuConfig, MigDeviceConfig)
+    plugin_resources = (r"nvidia\.com/(gpu|mig-).*",)
 
     def __init__(self, machine: Machine, options: Options) -> None:
         """Args:

@@ -31,6 +31,7 @@ class PowerDriver(Driver):
 
     name = "nx.device.power.ibm.com"
     configs = (NxConfig,)
+    plugin_resources = (r"power-dev-plugin/.*nx-gzip.*",)
     poll: ClassVar[float] = 5.0
     """Seconds between two looks at the totals of credits, which change with the partition (DLPAR)."""
 

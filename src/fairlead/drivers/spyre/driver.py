@@ -36,6 +36,7 @@ class SpyreDriver(Driver):
 
     name = "spyre.ibm.com"
     configs = (SpyreClaimParameters,)
+    plugin_resources = (r"ibm\.com/spyre_.*",)
     poll: ClassVar[float] = 5.0
     """Seconds between two looks at which functions there are."""
 
