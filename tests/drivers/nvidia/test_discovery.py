@@ -324,9 +324,10 @@ def test_a_machine_without_nvidia_hardware_is_silent(tmp_path):
     assert (pool.devices, pool.problems) == ([], [])
 
 
-def test_watching_sees_gpus_and_instances_come(tmp_path):
+@pytest.mark.parametrize("options", ["", "mig=dynamic"])
+def test_watching_sees_gpus_and_instances_come(tmp_path, options):
     box = machines.a100(tmp_path, machines.half_balanced())
-    driver = box.driver()
+    driver = box.driver(options)
     driver.discover()
     seen, stop = Event(), Event()
     thread = Thread(target=driver.watch, args=(seen.set, stop))

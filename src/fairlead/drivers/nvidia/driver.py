@@ -172,9 +172,9 @@ class GpuDriver(Driver):
             seen = [self._files.listed("/sys/bus/pci/drivers/nvidia")]
             if self._files.exists("/proc/driver/nvidia/version"):
                 seen.append([self._files.text("/proc/driver/nvidia/version")])
-            if self._options.mig == "static":
-                for card in self._found.cards:
-                    seen.append(self._files.listed(f"/proc/driver/nvidia/capabilities/gpu{card.gpu.minor}/mig"))
+            for card in self._found.cards:
+                # With dynamic MIG, too: what others make takes of the counters. Our own changes cost a discovery more.
+                seen.append(self._files.listed(f"/proc/driver/nvidia/capabilities/gpu{card.gpu.minor}/mig"))
         except OSError:
             return ()
         return tuple(seen)
