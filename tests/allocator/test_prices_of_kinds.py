@@ -1,12 +1,12 @@
 """Prices of kinds prove that bins cannot hold what is wanted, and never what they can hold."""
 
 import random
+from collections.abc import Sequence
 from itertools import product
 
 import pytest
 
 from fairlead.allocator.bins import Bin
-from fairlead.allocator.mixes import _most_sharers
 from fairlead.allocator.patterns import Patterns, Sort, room_at
 
 Counts = tuple[int, ...]
@@ -79,25 +79,19 @@ def test_the_best_way_is_computed_as_if_all_were_tried(seed: int) -> None:
     assert way in fillings(capacity, costs, most)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_a_packing_of_more_serves_less_within_what_its_demands_allow(seed: int) -> None:
-    """What devices do for more of a kind they do for fewer, each no more often than is said."""
-    dice = random.Random(seed)
-    demands = {0: 0}
-    for count in dice.sample(range(1, 9), dice.randint(1, 4)):
-        demands[count] = dice.randint(1, count)
-    most = _most_sharers(demands)
-    for wanted in range(max(demands) + 1):
-        if wanted in demands:
-            assert most[wanted] >= demands[wanted]
-        for count, sharers in demands.items():
-            if count >= wanted:
-                for served in product(range(sharers + 1), repeat=4):
-                    if sum(served) == count:
-                        assert sum(min(times, most[wanted]) for times in served) >= wanted
+def test_prices_are_found_against_all_that_might_be_wanted_at_once() -> None:
+    """Three units each want two shares of 5 or one of 7; two cards of 9 hold a share each."""
+    cards = [card(9, (5, 7), (6, 3), times=2)]
+    ways = [(2, 0), (0, 1)]
 
+    def cheapest(prices: Sequence[float]) -> tuple[float, Counts]:
+        cost, way = min((sum(n * price for n, price in zip(way, prices, strict=True)), way) for way in ways)
+        return 3 * cost, tuple(3 * n for n in way)
 
-def test_no_device_serves_more_than_the_demands_that_come_to_a_count() -> None:
-    """One demand for two and one for one share a device at most twice; three where there may be four of them."""
-    assert _most_sharers({0: 0, 3: 2})[3] == 2
-    assert _most_sharers({0: 0, 3: 2, 4: 4})[3] == 3
+    prices = Patterns().prices_against_all(2, cards, cheapest)
+    assert prices is not None
+    for chosen in product(ways, repeat=3):
+        wanted = tuple(map(sum, zip(*chosen, strict=True)))
+        assert sum(n * price for n, price in zip(wanted, prices, strict=True)) > room_at(prices, cards)
+        assert not fits(wanted, cards)
+    assert Patterns().prices_against_all(2, [card(9, (5, 7), (6, 3), times=3)], cheapest) is None

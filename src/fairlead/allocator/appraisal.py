@@ -25,6 +25,44 @@ _MOST_RECENT = 8
 """Prices that are tried again in another state."""
 
 
+def hopeless(mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int], filler: Filler, search: bool) -> bool:
+    """Whether some prices prove at once that all mixes are too much.
+
+    Args:
+        mixes: what units come to; the mixes need not have been made.
+        bins: the bins.
+        devices: the devices of each bin.
+        filler: what was learned.
+        search: whether to look for such prices; otherwise only those that are known are tried.
+    """
+    most = mixes.most()
+    route = route_of(bins, devices, mixes.kinds, range(len(most)), 0)
+    kinds = [mixes.kinds[kind] for kind in route.kinds]
+    try:
+        sorts = filler.sorts(
+            route.courses,
+            tuple([most[kind] for kind in route.kinds]),
+            tuple([mixes.repeats[kind] for kind in route.kinds]),
+        )
+    except TooManyError:
+        return False
+    cheapest = mixes.cheapest(route.kinds)
+    for place, known in enumerate(_applied(filler.recent, kinds)):
+        if cheapest(known)[0] > room_at(known, sorts):
+            filler.recent.insert(0, filler.recent.pop(place))
+            return True
+    prices = filler.patterns.prices_against_all(len(kinds), sorts, cheapest) if search else None
+    if prices is None:
+        return False
+    _learn(filler, kinds, prices)
+    return True
+
+
+def _learn(filler: Filler, kinds: Sequence[Kind], prices: Counts) -> None:
+    filler.recent.insert(0, dict(zip(kinds, prices, strict=True)))
+    del filler.recent[_MOST_RECENT:]
+
+
 def promising(mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int], filler: Filler) -> Iterator[Counts]:
     """The mixes that are not too much at any prices, those first that leave most."""
     found = mixes.all()
@@ -66,8 +104,7 @@ def promising(mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int], filler:
             yield mix
         else:
             left = _affordable(left, prices, sorts)
-            filler.recent.insert(0, dict(zip(kinds, prices, strict=True)))
-            del filler.recent[_MOST_RECENT:]
+            _learn(filler, kinds, prices)
 
 
 def _affordable(
@@ -82,6 +119,6 @@ def _applied(recent: Iterable[Mapping[Kind, int]], kinds: Sequence[Kind]) -> lis
     """Prices that were found for other kinds, for these: each has that of a kind of its tariff, if possible its own."""
     applied = []
     for prices in recent:
-        of_tariff = {tariff: price for (tariff, _), price in prices.items()}
+        of_tariff = {tariff: price for (tariff, _, _), price in prices.items()}
         applied.append(tuple([prices.get(kind, of_tariff.get(kind[0], 0)) for kind in kinds]))
     return applied

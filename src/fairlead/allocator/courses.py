@@ -73,11 +73,11 @@ def route_of(
         here = devices[place]
         chains: list[list[int]] = []
         for kind in sorted(range(len(order)), key=lambda kind: (kinds[order[kind]][1] & later).bit_count()):
-            tariff, candidates = kinds[order[kind]]
+            tariff, candidates, _ = kinds[order[kind]]
             if not candidates & here:
                 continue
             for chain in chains:
-                other_tariff, others = kinds[order[chain[-1]]]
+                other_tariff, others, _ = kinds[order[chain[-1]]]
                 if (
                     free >> order[kind] & 1
                     and other_tariff == tariff

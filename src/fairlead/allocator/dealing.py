@@ -29,7 +29,7 @@ class _Deal:
         self._room: dict[int, dict[int, int]] = {}
         """By tariff and devices of a block, how many of them are still to be dealt out."""
         for block, filling in packed.fillings:
-            for (tariff, _), count in zip(packed.kinds, filling, strict=True):
+            for (tariff, _, _), count in zip(packed.kinds, filling, strict=True):
                 room = self._room.setdefault(tariff, {})
                 room[block.devices] = room.get(block.devices, 0) + count
 

@@ -7,16 +7,17 @@ there are several mixes, and one of them must find room (`packing`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from operator import add, sub
+from collections.abc import Callable, Iterable, Sequence
+from operator import add, mul
 
 from fairlead.allocator.demand import Demand
 from fairlead.allocator.moves import State
 from fairlead.allocator.plans import Option, Plan, Unit
 from fairlead.allocator.request import MAX_RESULTS
 
-Kind = tuple[int, int]
-"""Tariff and candidates: what differs in nothing else is of one kind."""
+Kind = tuple[int, int, int]
+"""Tariff, candidates and, where devices among those serve many, how many different ones a demand wants; else 0. What
+differs in nothing else is of one kind."""
 
 Counts = tuple[int, ...]
 """How many of each kind; in a mix, then how many devices each claim has that may reach its limit."""
@@ -28,55 +29,97 @@ _FEW = 64
 class Mixes:
     """The mixes of units."""
 
-    def __init__(self, units: Sequence[Unit], in_blocks: int, state: State, most: int) -> None:
-        """Makes the mixes.
+    def __init__(self, units: Sequence[Unit], in_blocks: int, shared: int, state: State) -> None:
+        """Looks at what each unit can come to.
 
         Args:
             units: everything that is to be packed.
             in_blocks: the devices that cost something; others cost nothing, and a demand takes those first.
+            shared: the devices that serve many.
             state: what is chosen.
-            most: how many mixes may be looked at; units that would make more are left out.
         """
         self.in_blocks = in_blocks
+        self._shared = shared
         options = {option: None for unit in units for plan in unit.plans for ours in plan for option in ours}
         self.kinds: list[Kind] = list(dict.fromkeys([self.kind(option) for option in options if self.inside(option)]))
         """The kinds, by their place in the counts."""
-        fewest: dict[Kind, int] = {}
-        most_of_one: dict[Kind, int] = {}
-        for option in options:
-            if inside := self.inside(option):
-                kind = self.kind(option)
-                fewest[kind] = min(inside, fewest.get(kind, inside))
-                most_of_one[kind] = max(inside, most_of_one.get(kind, inside))
-        self._least = [fewest[kind] for kind in self.kinds]
-        """By kind, the fewest that a demand of it wants."""
-        self._several = [most_of_one[kind] > 1 for kind in self.kinds]
-        """By kind, whether a demand may want more than one of it."""
-        self._sharing: dict[int, list[int]] = {}
         self._claims = _near_limit([demand for unit in units for demand in unit.demands], state)
         self._vectors = {option: self._vector(option) for option in options}
-        self.packed: list[Unit] = []
-        """The units of which the mixes are."""
-        self._ways: list[dict[Counts, list[Option]]] = []
-        start = (*[0] * len(self.kinds), *[state.used_by(claim) for claim in self._claims])
-        self._reached: list[set[Counts]] = [{start}]
+        self._used = tuple([state.used_by(claim) for claim in self._claims])
         self.work = 0
         """How many sums were made."""
+        self.packed = list(units)
+        """The units of which the mixes are."""
+        self._ways: list[dict[Counts, list[Option]]] = []
+        """By packed unit, what it can come to, each with options that do."""
+        self._reached: list[set[int]] = []
         known: dict[object, dict[Counts, list[Option]]] = {}
         for unit in units:
             if len(unit.demands) > 1 or unit.demands[0].claim in self._claims:
-                self._add(unit, self._ways_of(unit), most)
+                self._ways.append(self._ways_of(unit))
             else:
                 key = tuple(unit.plans[0][0]) if unit.plans else ()
                 if key not in known:
                     known[key] = self._ways_of(unit)
-                self._add(unit, known[key], most)
+                self._ways.append(known[key])
         self.repeats = self._most_demands()
         """By kind, how many demands could be of it."""
+        most = [max(map(sum, ways), default=0) for ways in self._ways]
+        self._width = max(sum(most) + sum(self._used), 2 * MAX_RESULTS).bit_length() + 1
+        """Bits of a count in a sum, where counts of a mix are fields of one int."""
+
+    def most(self) -> Counts:
+        """By kind, the most that all units together can come to, each for itself."""
+        return tuple(
+            [
+                sum([max([way[kind] for way in ways], default=0) for ways in self._ways])
+                for kind in range(len(self.kinds))
+            ]
+        )
+
+    def cheapest(self, order: Sequence[int]) -> Callable[[Sequence[float]], tuple[float, Counts]]:
+        """Finds what the units come to at least at given prices, and a way to come to it.
+
+        Every unit can be looked at by itself, so this knows all mixes without making any.
+
+        Args:
+            order: the kinds in the order in which they are priced.
+        """
+        groups: dict[tuple[Counts, ...], int] = {}
+        for ways in self._ways:
+            group = tuple([tuple([way[kind] for kind in order]) for way in ways])
+            groups[group] = groups.get(group, 0) + 1
+
+        def cheapest(prices: Sequence[float]) -> tuple[float, Counts]:
+            total: float = 0
+            counts = [0] * len(order)
+            for group, times in groups.items():
+                costs = [sum(map(mul, way, prices)) for way in group]
+                least = min(costs)
+                total += times * least
+                counts = [count + times * more for count, more in zip(counts, group[costs.index(least)], strict=True)]
+            return total, tuple(counts)
+
+        return cheapest
+
+    def gather(self, most: int) -> None:
+        """Makes the mixes.
+
+        Args:
+            most: how many may be looked at; units that would make more are left out.
+        """
+        units, ways_of = self.packed, self._ways
+        self.packed, self._ways = [], []
+        self._reached = [{self._joined((*[0] * len(self.kinds), *self._used))}]
+        for unit, ways in zip(units, ways_of, strict=True):
+            self._add(unit, ways, most)
+        if len(self.packed) < len(units):
+            self.repeats = self._most_demands()
 
     def kind(self, option: Option) -> Kind:
         """The kind of what the option takes of devices that cost something."""
-        return option[0], option[1] & self.in_blocks
+        candidates = option[1] & self.in_blocks
+        return option[0], candidates, self.inside(option) if candidates & self._shared else 0
 
     def inside(self, option: Option) -> int:
         """How many devices that cost something the option takes at least."""
@@ -84,57 +127,44 @@ class Mixes:
 
     def all(self) -> list[Counts]:
         """By kind alone, the mixes, small ones first; without some that cover others."""
-        mixes = {mix[: len(self.kinds)] for mix in self._reached[-1]}
+        kinds = len(self.kinds)
+        within = (1 << self._width * kinds) - 1
+        field = (1 << self._width) - 1
+        places = range(0, self._width * kinds, self._width)
+        mixes = [
+            tuple([mix >> place & field for place in places]) for mix in {one & within for one in self._reached[-1]}
+        ]
         ordered = sorted(mixes, key=lambda mix: (sum(mix), mix))
         return smallest(ordered) if len(ordered) <= _FEW else ordered
 
     def demands(self, mix: Counts) -> Counts:
-        """By kind, how many demands are of it in the mix, at most; so often it is to be found on a device.
+        """By kind, how many demands are of it in the mix; so often it is to be found on a device that serves many.
 
-        What is packed in vain so proves the same of every mix that covers this one: a packing of that, with no device
-        serving the kind more often than is said here, still serves as many as this one wants.
+        Where no device holds more of a kind than that, what is packed can be dealt out among those demands, each of
+        which gets as many different devices as it wants.
         """
-        return tuple(
-            [
-                min(most, count // least, *([self._sharers(kind, count)] if several and count else []))
-                for kind, (most, count, least, several) in enumerate(
-                    zip(self.repeats, mix, self._least, self._several, strict=True)
-                )
-            ]
-        )
-
-    def _sharers(self, kind: int, count: int) -> int:
-        """How often a device may have to serve the kind where so many of it are wanted."""
-        known = self._sharing.get(kind)
-        if known is None:
-            reached = {0: 0}
-            for unit in self.packed:
-                ours: dict[int, int] = {}
-                for plan in unit.plans:
-                    _raise(ours, _combined([self._of_kind(kind, options) for options in plan]))
-                reached = _combined([reached, ours])
-            known = self._sharing[kind] = _most_sharers(reached)
-        return known[count]
-
-    def _of_kind(self, kind: int, options: Sequence[Option]) -> dict[int, int]:
-        """What a demand comes to of the kind, by its options, with 1 where that is anything."""
-        counts = {self._vectors[option][kind] for option in options}
-        return {count: int(count > 0) for count in counts}
+        return tuple([count // max(1, wanted) for (_, _, wanted), count in zip(self.kinds, mix, strict=True)])
 
     def choices(self, mix: Counts) -> list[tuple[Demand, Option]]:
         """One way to come to this mix: an option for every demand of the packed units."""
-        at = next(one for one in self._reached[-1] if one[: len(self.kinds)] == mix)
+        within = (1 << self._width * len(self.kinds)) - 1
+        wanted = self._joined(mix)
+        at = next(one for one in self._reached[-1] if one & within == wanted)
         chosen: list[tuple[Demand, Option]] = []
         for unit, ways, before in zip(
             reversed(self.packed), reversed(self._ways), reversed(self._reached[:-1]), strict=True
         ):
             for vector, options in ways.items():
-                earlier = tuple(map(sub, at, vector))
+                earlier = at - self._joined(vector)
                 if earlier in before:
                     chosen += zip(unit.demands, options, strict=True)
                     at = earlier
                     break
         return chosen
+
+    def _joined(self, counts: Counts) -> int:
+        """Counts as fields of one int; no sum of what units come to outgrows its field."""
+        return sum([count << place * self._width for place, count in enumerate(counts)])
 
     def _vector(self, option: Option) -> Counts:
         vector = [0] * (len(self.kinds) + len(self._claims))
@@ -172,13 +202,17 @@ class Mixes:
         before = self._reached[-1]
         if len(ways) * len(before) > 8 * most:
             return
-        after = {tuple(map(add, mix, way)) for mix in before for way in ways}
-        self.work += len(ways) * len(before)
+        added = [self._joined(way) for way in ways]
+        after = {mix + way for mix in before for way in added}
+        self.work += len(ways) * len(before) >> 2
         if len(after) > most:
             return
         if self._claims:
             # A claim that has nearly all the devices it may have is left with the alternatives that want few.
-            after = {mix for mix in after if max(mix[len(self.kinds) :]) <= MAX_RESULTS}
+            places = [place * self._width for place in range(len(self.kinds), len(self.kinds) + len(self._claims))]
+            over = sum([1 << place + self._width - 1 for place in places])
+            spare = sum([(1 << self._width - 1) - 1 - MAX_RESULTS << place for place in places])
+            after = {mix for mix in after if not mix + spare & over}
         self.packed.append(unit)
         self._ways.append(ways)
         self._reached.append(after)
@@ -204,45 +238,6 @@ def _near_limit(demands: Iterable[Demand], state: State) -> list[int]:
     for demand in demands:
         most[demand.claim] = most.get(demand.claim, 0) + max([choice.count for choice in demand.choices])
     return [claim for claim, count in most.items() if count + state.used_by(claim) > MAX_RESULTS]
-
-
-def _combined(parts: Sequence[Mapping[int, int]]) -> dict[int, int]:
-    """For every sum of one count from each part, the most that what belongs to those counts adds up to."""
-    sums = {0: 0}
-    for part in parts:
-        more: dict[int, int] = {}
-        for count, value in sums.items():
-            _raise(more, {count + other: value + its for other, its in part.items()})
-        sums = more
-    return sums
-
-
-def _raise(most: dict[int, int], values: Mapping[int, int]) -> None:
-    """Keeps the larger value of each count."""
-    for count, value in values.items():
-        most[count] = max(value, most.get(count, value))
-
-
-def _most_sharers(demands: Mapping[int, int]) -> list[int]:
-    """By count, how often a device may have to serve a kind where so many of it are wanted.
-
-    No device serves a demand twice. Where demands come to exactly this count, there are only so many of them. Where
-    they come to more, their devices may serve more of them each; but only as many of those count as are needed to serve
-    this many, even if few devices serve as often as they can.
-
-    Args:
-        demands: by every count that demands may come to, how many demands that are at most.
-    """
-    most: list[int] = []
-    for wanted in range(max(demands) + 1):
-        enough = most[-1] if most else 0
-        for count, sharers in demands.items():
-            if count >= wanted:
-                full, rest = divmod(count, sharers) if sharers else (0, 0)
-                while full * min(enough, sharers) + min(enough, rest) < wanted:
-                    enough += 1
-        most.append(enough)
-    return most
 
 
 def smallest(mixes: Iterable[Counts]) -> list[Counts]:

@@ -5,9 +5,8 @@ partitions only start at certain places, and that demands under one rule must al
 remains is a few counts for each choice of alternatives and values (`mixes`), and each block is a bin with a few ways to
 fill it (`bins`).
 
-The packing knows no rules but those, and looks at one rule of a demand; it lets one request's shares meet on a device
-as often as requests of their kind could; demands that it cannot express are left out. So a no is a proof, and a yes is
-not: it is a good place to look for a completion.
+The packing knows no rules but those, and looks at one rule of a demand; demands that it cannot express are left out. So
+a no is a proof, and a yes is not: it is a good place to look for a completion.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fairlead.allocator.appraisal import promising
+from fairlead.allocator.appraisal import hopeless, promising
 from fairlead.allocator.bins import Bins, TooManyError
 from fairlead.allocator.courses import Route, route_of
 from fairlead.allocator.demand import Demand
@@ -96,17 +95,21 @@ class Packing:
     ) -> tuple[Mixes, Packed | Literal[True] | None]:
         moves = self._moves
         ledger = moves.problem.ledger
-        mixes = Mixes(units_of(moves.problem.rules, demands, state), ledger.in_blocks, state, most)
+        mixes = Mixes(units_of(moves.problem.rules, demands, state), ledger.in_blocks, moves.shared, state)
         self._filler.begin(effort, mixes.work >> 2)
         if len(mixes.kinds) < 2:
             return mixes, True
         everything = 0
-        for _, candidates in mixes.kinds:
+        for _, candidates, _ in mixes.kinds:
             everything |= candidates
-        kinds = [(self._slots[tariff], candidates) for tariff, candidates in mixes.kinds]
+        kinds = [(self._slots[tariff], candidates) for tariff, candidates, _ in mixes.kinds]
         blocks = [block for block in ledger.blocks if block.devices & everything]
         bins = [self._bins.make(block, kinds, mixes.repeats, state) for block in blocks]
         devices = [block.devices for block in blocks]
+        if hopeless(mixes, bins, devices, self._filler, most == _MOST_MIXES):
+            return mixes, None
+        mixes.gather(most)
+        self._filler.begin(effort, mixes.work >> 2)
         routes: dict[tuple[tuple[int, ...], int], tuple[Route, list[int], list[Counts], list[Counts]]] = {}
         refuted: list[Counts] = []
         undecided = False

@@ -13,7 +13,8 @@ numbers, and then good against any mix of the same kinds in the same bins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import inf
 from operator import mul
 from typing import NamedTuple
 
@@ -40,6 +41,10 @@ _TINY = 1e-7
 
 _FINEST = 1 << 20
 """The worth in whole numbers of all that is wanted, about."""
+
+
+Cheapest = Callable[[Sequence[float]], tuple[float, Counts]]
+"""At prices of kinds, what costs least of all that might be wanted, and what that is."""
 
 
 class Sort(NamedTuple):
@@ -100,7 +105,8 @@ def _fullest(one: Bin, most: Counts, each: Sequence[float]) -> tuple[float, Coun
             worth, size = each[chain] * times, cost * times
             taken.append((chain, times, size, values))
             values = values[:size] + [
-                max(pair) for pair in zip(values[size:], [v + worth for v in values], strict=False)
+                without if without > (held := other + worth) else held
+                for without, other in zip(values[size:], values, strict=False)
             ]
             times *= 2
     left = capacity
@@ -134,13 +140,37 @@ class Patterns:
         rows = len(wanted) + len(sorts)
         if rows > _MOST_ROWS:
             return None
-        simplex = _Simplex(sorts, len(wanted))
-        prices = simplex.prices(wanted, others)
-        self.work += simplex.rounds * (rows * rows + 4 * sum([len(sort.ways) or _MOST_UNITS for sort in sorts])) >> 7
-        if prices is None:
+        whole = self._prices(wanted, sorts, _among(others))
+        return whole if whole is not None and sum(map(mul, wanted, whole)) > room_at(whole, sorts) else None
+
+    def prices_against_all(self, kinds: int, sorts: Sequence[Sort], cheapest: Cheapest) -> Counts | None:
+        """The same for everything that might be wanted at once.
+
+        Args:
+            kinds: how many there are.
+            sorts: the bins.
+            cheapest: finds what costs least, of all that might be wanted.
+        """
+        if kinds + len(sorts) > _MOST_ROWS:
             return None
-        whole = tuple([round(price * _FINEST) for price in prices])
-        return whole if sum(map(mul, wanted, whole)) > room_at(whole, sorts) else None
+        whole = self._prices(cheapest([1.0] * kinds)[1], sorts, cheapest)
+        return whole if whole is not None and cheapest(whole)[0] > room_at(whole, sorts) else None
+
+    def _prices(self, wanted: Counts, sorts: Sequence[Sort], cheapest: Cheapest) -> Counts | None:
+        simplex = _Simplex(sorts, len(wanted))
+        prices = simplex.prices(wanted, cheapest)
+        rows = len(wanted) + len(sorts)
+        self.work += simplex.rounds * (rows * rows + 4 * sum([len(sort.ways) or _MOST_UNITS for sort in sorts])) >> 7
+        return tuple([round(price * _FINEST) for price in prices]) if prices is not None else None
+
+
+def _among(mixes: Sequence[Counts]) -> Cheapest:
+    """Finds the cheapest of what is listed; infinitely dear where nothing is."""
+
+    def cheapest(prices: Sequence[float]) -> tuple[float, Counts]:
+        return min([(sum(map(mul, one, prices)), one) for one in mixes], default=(inf, ()))
+
+    return cheapest
 
 
 def room_at(prices: Counts, sorts: Sequence[Sort]) -> int:
@@ -169,7 +199,7 @@ class _Simplex:
         self._shares: set[int] = set()
         """The rows in which shares are basic."""
 
-    def prices(self, wanted: Counts, others: Sequence[Counts]) -> list[float] | None:
+    def prices(self, wanted: Counts, cheapest: Cheapest) -> list[float] | None:
         """Prices at which all that is wanted is worth more than the bins hold; None where the share is the whole."""
         found: list[float] | None = None
         mixed = [wanted]
@@ -191,11 +221,9 @@ class _Simplex:
             worths = [sum(map(mul, one, prices)) for one in mixed]
             if held < (1 - _TINY) * min(worths):
                 found = prices
-                costs = [sum(map(mul, one, prices)) for one in others]
-                cheapest = min(costs, default=held + 1)
-                if cheapest > held:
+                cost, other = cheapest(prices)
+                if cost > held:
                     return found
-                other = others[costs.index(cheapest)]
                 mixed.append(other)
                 if not self._enter([(kind, float(count)) for kind, count in enumerate(other) if count], True):
                     return found
