@@ -80,7 +80,9 @@ class Completion:
         self._weights: dict[int, int] = {}
         """By position: how often a demand was part of a proof that a state is dead."""
         self.found: dict[tuple[int, int], list[int]] = {}
-        """By position and slot, devices of the completion behind the last yes, as far as it was not known before."""
+        """By position and slot, devices of the completion behind the last yes."""
+        self._shown = False
+        """Whether all of it is to be there, so that what is known to have a completion is looked into again."""
         self._path: list[tuple[int, Slot, int]] = []
         """Position, slot and device of each choice that led to the state that is being looked into."""
         self._furthest = 0
@@ -97,15 +99,17 @@ class Completion:
         """How many there were when prices were last looked for."""
         self._patience = _FIRST_PATIENCE
 
-    def possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
+    def possible(self, demands: list[Demand], state: State, restricted: int, shown: bool = False) -> bool:
         """Whether the demands can all be met, leaving out those with admin access.
 
         Args:
             demands: what remains, already narrowed by the bounds.
             state: what is chosen.
             restricted: as in `Equivalence.key`.
+            shown: whether all of a completion is to be in `found`; otherwise that it is known is enough.
         """
         self.found = {}
+        self._shown = shown
         return self._possible([demand for demand in demands if not demand.observes()], state, restricted)
 
     def _possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
@@ -115,7 +119,7 @@ class Completion:
         joined = merged(demands, self._moves.shared, self._dominance)
         key = self._equivalence.key(joined, state, restricted)
         known = self._known.get(key)
-        if known is not None:
+        if known is False or (known and not self._shown):
             return known
         if self._adapted(joined, state, restricted):
             return True
@@ -181,6 +185,7 @@ class Completion:
 
     def impossible_claim(self, demands: list[Demand], state: State) -> tuple[int, ...]:
         """The requests of a claim that cannot even be met where it is the only one; empty where there is none."""
+        self._shown = False
         for claim in dict.fromkeys(demand.claim for demand in demands):
             # Within a claim no device is given twice, with or without admin access, so here all can be looked at.
             own = [demand for demand in demands if demand.claim == claim]
@@ -194,19 +199,20 @@ class Completion:
             return True
         key = self._equivalence.key(demands, state, restricted)
         known = self._known.get(key)
-        if known is None:
-            shortfall = self._bounds.shortfall(demands, state)
-            if shortfall is not None:
-                self._known[key] = False
-                self._blame(shortfall)
-                return False
-            began = self._states
-            kept = [_copy(demand) for demand in demands]
-            known = self._known[key] = self._branch(demands, state, restricted)
-            if not known and not self._adapting and self._states - max(began, self._learned) > _WORTH_LEARNING:
-                self._bounds.prices.learn(kept, state, _FEW_ROUNDS)
-                self._learned = self._states
-        return known
+        if known is False or (known and not self._shown):
+            return known
+        shortfall = self._bounds.shortfall(demands, state)
+        if shortfall is not None:
+            self._known[key] = False
+            self._blame(shortfall)
+            return False
+        began = self._states
+        kept = [_copy(demand) for demand in demands]
+        solved = self._known[key] = self._branch(demands, state, restricted)
+        if not solved and not self._adapting and self._states - max(began, self._learned) > _WORTH_LEARNING:
+            self._bounds.prices.learn(kept, state, _FEW_ROUNDS)
+            self._learned = self._states
+        return solved
 
     def _blame(self, shortfall: Shortfall) -> None:
         # Where amounts run short nobody in particular is to blame, and largest first is the order that finds it out.

@@ -16,22 +16,16 @@ what comes before the first request that could raise one: such a request, once r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from fairlead.allocator.bounds import Bounds
-from fairlead.allocator.completion import Completion
-from fairlead.allocator.demand import Choice, Demand, remaining
-from fairlead.allocator.equivalence import Equivalence
+from fairlead.allocator.demand import remaining
 from fairlead.allocator.moves import Moves, Standing, State
-from fairlead.allocator.precedence import Chosen, Precedence
+from fairlead.allocator.precedence import Chosen
 from fairlead.allocator.problem import Problem, over_limit
+from fairlead.allocator.prover import Prover, horizons
 from fairlead.allocator.request import MAX_RESULTS
-from fairlead.allocator.slot import DEVICE, Fault, Slot, bits, where
-
-_PATIENCE = 12
-"""Dead ends after which it pays to ask for a completion before each step."""
+from fairlead.allocator.slot import DEVICE, Fault, Slot, where
 
 
 class FatalError(Exception):
@@ -54,7 +48,7 @@ class Pick(NamedTuple):
 class Frame:
     """One device to choose: the k-th of a request, or the first, where alternatives are still open."""
 
-    __slots__ = ("alternative", "before", "candidates", "floor", "key", "picked", "position", "state")
+    __slots__ = ("alternative", "before", "candidates", "first", "floor", "key", "picked", "position", "state")
 
     def __init__(self, position: int, alternative: int, before: tuple[int, ...], state: State, key: object) -> None:
         self.position = position
@@ -64,7 +58,9 @@ class Frame:
         self.state = state
         self.key = key
         self.floor: tuple[int, ...] = ()
-        """What the devices of the request must not come before, as `precedence` says; empty where they cannot."""
+        """Devices of the request before which none come; empty where that is not known."""
+        self.first: Chosen | None = None
+        """What the request is to have at least, where that is known."""
         self.candidates = 0
         self.picked: tuple[int, ...] = ()
 
@@ -101,6 +97,8 @@ class Search:
         self.steps = 0
         """How many devices were tried; what the search cost."""
         self._prover: Prover | None = None
+        self._asked = False
+        """Whether it was asked how far back the first wrong step lies."""
         self._chosen: dict[int, Chosen] = {}
         """By position, what each request has that was satisfied."""
 
@@ -155,7 +153,9 @@ class Search:
                 if self._prover is None:
                     return None
                 self._prover.remember(frame.key)
-                del stack[self._prover.alive(stack) :]
+                if self._prover.impatient and not self._asked:
+                    self._asked = True
+                    self._look_back(stack, self._prover)
                 continue
             slot = self.problem.alternatives[frame.position][frame.alternative]
             devices = frame.devices
@@ -172,6 +172,30 @@ class Search:
                 return None
         return None
 
+    def _look_back(self, stack: list[Frame], prover: Prover) -> None:
+        """Goes back to the last request that may still lead somewhere; done once, when dead ends become many.
+
+        Until then steps were taken without asking, and the one that went wrong may lie far back. What follows from a
+        dead frame is dead as well, so the first of those is found by halving.
+        """
+        starts = [place for place, frame in enumerate(stack) if not frame.before]
+        alive, dead = 0, len(starts)
+        # Where there is no solution at all, that is often easiest to see at the beginning.
+        middle = 0
+        while alive < dead:
+            frame = stack[starts[middle]]
+            if prover.examine(frame.position, -1, 0, frame.state, 0)[1]:
+                dead = middle
+            else:
+                alive = middle + 1
+            middle = (alive + dead) // 2
+        if alive:
+            frame = stack[starts[alive - 1]]
+            del stack[starts[alive - 1] :]
+            self._push(stack, frame.position, -1, (), frame.state)
+        else:
+            stack.clear()
+
     def _push(self, stack: list[Frame], position: int, alternative: int, before: tuple[int, ...], state: State) -> bool:
         """Goes one level deeper, unless it is known that nothing can come of it."""
         frame = Frame(position, alternative, before, state, None)
@@ -184,6 +208,10 @@ class Search:
             if floor[: len(before)] == before:
                 frame.floor = floor
             frame.candidates = self._scan(frame)
+        elif self._prover is not None:
+            frame.first = self._prover.first_choice(position, state, self._chosen)
+            if frame.first is not None:
+                frame.alternative = frame.first[0] - 1
         stack.append(frame)
         return True
 
@@ -197,6 +225,8 @@ class Search:
             mask |= slot.error_mask & untaken
         if frame.floor:
             mask &= -1 << frame.floor[frame.kth]
+        if mask and self._prover is not None and self._prover.precedence is not None:
+            mask &= self._prover.precedence.allowed(frame.position, frame.alternative, frame.before, self._chosen)
         return mask & ~frame.below
 
     def _next(self, frame: Frame) -> State | None:
@@ -240,10 +270,10 @@ class Search:
             frame.candidates = 1
             return
         if self._prover is not None and self._prover.precedence is not None:
-            floor = self._prover.precedence.floor(frame.position, frame.alternative, self._chosen)
-            if floor is None:
+            if not self._prover.precedence.allowed(frame.position, frame.alternative, (), self._chosen):
                 return
-            frame.floor = floor
+            if frame.first is not None and frame.alternative == frame.first[0]:
+                frame.floor = frame.first[1]
         if self._prover is not None and several:
             _, dead = self._prover.examine(frame.position, frame.alternative, 0, frame.state, 0)
             if dead:
@@ -296,169 +326,3 @@ def take_all(moves: Moves, slot: Slot, state: State) -> State | None:
             raise FatalError(Fault(slot.claim, slot.late[number], number))
         state = moves.take(slot, number, state)
     return state
-
-
-class Prover:
-    """Tells whether anything can come of a state, with the cheapest proof first."""
-
-    def __init__(self, moves: Moves, bounds: Bounds, horizon: list[int]) -> None:
-        self._moves = moves
-        self._bounds = bounds
-        self._horizon = horizon
-        self._equivalence = Equivalence(moves)
-        self.completion = Completion(moves, bounds, self._equivalence)
-        self._failed: set[object] = set()
-        self._dead_ends = 0
-        self._asked = False
-        """Whether it was asked how far back the first wrong step lies."""
-        self._expected: set[tuple[int, int, int, State]] = set()
-        """Position, alternative, how many are chosen, state: what is known to lead to a solution."""
-        self._certain = horizon[0] == len(moves.problem.positions) and not any(
-            slot.unit.admin_access for slot in moves.problem.slots
-        )
-        """Whether a completion is a solution."""
-        self.precedence = Precedence(moves) if self._certain else None
-        """Which choices are not those of the first solution, where nothing can raise an error."""
-        self._taking: dict[int, Slot] = {}
-        """By slot that takes all devices, one that takes some of them, whatever constraints say."""
-
-    def remember(self, key: object) -> None:
-        """Takes note that nothing came of the state of this key."""
-        if key is not None:
-            self._failed.add(key)
-        self._dead_ends += 1
-
-    def alive(self, stack: Sequence[Frame]) -> int:
-        """How many of the frames may still lead somewhere, which is asked once, when dead ends become many.
-
-        Until then steps were taken without asking, and the one that went wrong may lie far back. What follows from a
-        dead frame is dead as well, so the first of those is found by halving.
-        """
-        alive, dead = 0, len(stack)
-        if self._asked or self._dead_ends <= _PATIENCE:
-            return dead
-        self._asked = True
-        # Where there is no solution at all, that is often easiest to see at the beginning.
-        middle = 0
-        while alive < dead:
-            frame = stack[middle]
-            alternative = frame.alternative if frame.kth else -1
-            if self.examine(frame.position, alternative, frame.kth, frame.state, frame.below)[1]:
-                dead = middle
-            else:
-                alive = middle + 1
-            middle = (alive + dead) // 2
-        return dead
-
-    def examine(self, position: int, alternative: int, kth: int, state: State, below: int) -> tuple[object, bool]:
-        """The key of the state, and whether it is known that nothing comes of it, neither solution nor error."""
-        if self._certain and (position, alternative, kth, state) in self._expected:
-            return None, False
-        moves = self._moves
-        total = len(moves.problem.positions)
-        everything = remaining(moves, total, position, alternative, kth, state, below)
-        restricted = 1 << position if below else 0
-        slots = moves.problem.alternatives[position]
-        tried = slots if alternative < 0 else slots[alternative : alternative + 1]
-        fatal = any(moves.fatal[slot.number] for slot in tried)
-        key = (alternative, below if fatal else 0, self._equivalence.key(everything, state, restricted))
-        if key in self._failed:
-            return key, True
-        if fatal:
-            return key, False
-        horizon = self._horizon[position + 1]
-        demands = everything[: horizon - position]
-        if horizon < total and (all_first := self._all_first(horizon, state, demands)) is not None:
-            demands.append(all_first)
-            restricted |= 1 << horizon
-        if self._bounds.shortfall(demands, state) is not None or (
-            self._dead_ends > _PATIENCE and not self.completion.possible(demands, state, restricted)
-        ):
-            self.remember(key)
-            return key, True
-        if self._dead_ends > _PATIENCE:
-            self._expect(position, alternative, kth, state)
-        return key, False
-
-    def _expect(self, position: int, alternative: int, kth: int, state: State) -> None:
-        """Takes note of the states on the way to the completion that was found, as far as it is known."""
-        moves = self._moves
-        problem = moves.problem
-        self._expected.clear()
-        while position < len(problem.positions):
-            for place, slot in enumerate(problem.alternatives[position]):
-                devices = self.completion.found.get((position, slot.number))
-                if devices and alternative in (-1, place) and len(devices) == slot.unit.count - kth:
-                    break
-            else:
-                return
-            self._expected.add((position, place, kth, state))
-            for number in sorted(devices):
-                state = moves.take(slot, number, state)
-                kth += 1
-                self._expected.add((position, place, kth, state))
-            position, alternative, kth = position + 1, -1, 0
-            if position < len(problem.positions) and not problem.positions[position][1]:
-                state = state._replace(claim_taken=0)
-            self._expected.add((position, -1, 0, state))
-
-    def _all_first(self, position: int, state: State, before: Sequence[Demand]) -> Demand | None:
-        """What a request for all devices needs to come to an error at all, where that is the next that may raise one.
-
-        It takes its devices in order and gives up without an error at the first that somebody has or that has no
-        room; a constraint looks at a device after that. So the devices must be there and payable up to the first that
-        a constraint could still forbid when their turn comes.
-        """
-        moves = self._moves
-        slots = moves.problem.alternatives[position]
-        slot = slots[0]
-        if len(slots) > 1 or not slot.unit.all_devices:
-            return None
-        settled = -1
-        for number, rule in slot.constraints:
-            values = state.rules[number]
-            # Once a match is down to one value, that is the value; nothing else is sure to stay accepted.
-            if not rule.distinct and values < 0:
-                values = _sure_value(number, [demand for demand in before if demand.claim == slot.claim])
-            settled &= 0 if rule.distinct or values < 0 or values & values - 1 else rule.accepted(values)
-        needed = 0
-        for number in moves.numbers(slot):
-            # What other requests take may be observed, so only for shares of a device it is sure that they compete.
-            if not slot.unit.admin_access or moves.shared >> number & 1:
-                needed |= 1 << number
-            if not settled >> number & 1 or number in slot.late:
-                break
-        if not needed:
-            return None
-        if slot.number not in self._taking:
-            unit = replace(slot.unit, all_devices=False, admin_access=False)
-            self._taking[slot.number] = replace(slot, unit=unit, rules=(), constraints=(), groups=())
-        mask = moves.affordable(slot, moves.open_to(slot, state) & needed, state)
-        return Demand(position, slot.claim, [Choice(self._taking[slot.number], mask, needed.bit_count())])
-
-
-def _sure_value(rule: int, demands: Sequence[Demand]) -> int:
-    """The value, as a mask, that a match will have once the demands are met; -1 where that is not sure."""
-    for demand in demands:
-        values = 0
-        for choice in demand.choices:
-            index = dict(choice.slot.constraints)[rule].index if rule in choice.slot.rules else None
-            if index is None or index.valueless & choice.candidates:
-                break
-            for number in bits(choice.candidates):
-                values |= index.values_of[number]
-        else:
-            if values and not values & values - 1:
-                return values
-    return -1
-
-
-def horizons(moves: Moves) -> list[int]:
-    """By position: the first request from there on that may raise an error; one entry more than there are positions."""
-    problem = moves.problem
-    count = len(problem.positions)
-    horizon = [count] * (count + 1)
-    for position in range(count - 1, -1, -1):
-        fatal = any(moves.fatal[slot.number] for slot in problem.alternatives[position])
-        horizon[position] = position if fatal else horizon[position + 1]
-    return horizon
