@@ -3,11 +3,19 @@
 import random
 from collections.abc import Sequence
 from itertools import product
+from typing import cast
 
 import pytest
 
+from fairlead.allocator.appraisal import hopeless
 from fairlead.allocator.bins import Bin
+from fairlead.allocator.demand import Choice, Demand
+from fairlead.allocator.filling import Filler
+from fairlead.allocator.mixes import Mixes
+from fairlead.allocator.moves import State
 from fairlead.allocator.patterns import Patterns, Sort, room_at
+from fairlead.allocator.plans import Unit
+from fairlead.allocator.slot import Slot
 
 Counts = tuple[int, ...]
 
@@ -95,3 +103,9 @@ def test_prices_are_found_against_all_that_might_be_wanted_at_once() -> None:
         assert sum(n * price for n, price in zip(wanted, prices, strict=True)) > room_at(prices, cards)
         assert not fits(wanted, cards)
     assert Patterns().prices_against_all(2, [card(9, (5, 7), (6, 3), times=3)], cheapest) is None
+
+
+def test_demands_with_no_value_in_common_have_no_room() -> None:
+    nothing = Unit([Demand(0, 0, [Choice(cast(Slot, None), 1, 1)])], [])
+    mixes = Mixes([nothing], 0, 0, State(0, 0, 0, 0, (), 0))
+    assert hopeless(mixes, [], [], cast(Filler, None), False)

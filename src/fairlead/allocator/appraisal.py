@@ -35,6 +35,8 @@ def hopeless(mixes: Mixes, bins: Sequence[Bin], devices: Sequence[int], filler: 
         filler: what was learned.
         search: whether to look for such prices; otherwise only those that are known are tried.
     """
+    if mixes.impossible:
+        return True
     most = mixes.most()
     route = route_of(bins, devices, mixes.kinds, range(len(most)), 0)
     kinds = [mixes.kinds[kind] for kind in route.kinds]

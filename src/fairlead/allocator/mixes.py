@@ -68,13 +68,15 @@ class Mixes:
         self._width = max(sum(most) + sum(self._used), 2 * MAX_RESULTS).bit_length() + 1
         """Bits of a count in a sum, where counts of a mix are fields of one int."""
 
+    @property
+    def impossible(self) -> bool:
+        """Whether a unit can come to nothing at all, because its demands have no value in common."""
+        return not all(self._ways)
+
     def most(self) -> Counts:
         """By kind, the most that all units together can come to, each for itself."""
         return tuple(
-            [
-                sum([max([way[kind] for way in ways], default=0) for ways in self._ways])
-                for kind in range(len(self.kinds))
-            ]
+            [sum([max([way[kind] for way in ways]) for ways in self._ways]) for kind in range(len(self.kinds))]
         )
 
     def cheapest(self, order: Sequence[int]) -> Callable[[Sequence[float]], tuple[float, Counts]]:
