@@ -13,29 +13,32 @@ anything.
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
-from installed import OPT_IN, Cluster  # noqa: E402 - found through the path above
+from installed import FINALIZER, GATE, GROUP, OPT_IN, Cluster  # noqa: E402 - found through the path above
 
 from kube import ControlPlane, Options, add_cluster, device_class, fake_node, fake_slice, process_usage  # noqa: E402
 from kube.api import wait_for  # noqa: E402
 
 DRIVER = "acc.example.com"
 CASES = ("100x400x1", "100x100x8", "500x1000x1", "500x500x8", "2000x2000x8")
-CLAIMS = "/apis/resource.k8s.io/v1/resourceclaims"
-PROCESSES = ("fairlead", "kube-scheduler", "kube-apiserver", "etcd", "kube-controller-manager")
+CLAIMS = f"{GROUP}/resourceclaims"
+PROCESSES = ("controller", "kube-scheduler", "kube-apiserver", "etcd", "kube-controller-manager", "bench")
 Json = dict[str, Any]
 
 
@@ -76,6 +79,33 @@ def pod(namespace: str, number: int) -> Json:
     }
 
 
+def claim(namespace: str, devices: int, number: int) -> Json:
+    """The same as a claim of its own, as the policy would leave it."""
+    made = template(namespace, devices)
+    metadata = {"name": f"c{number}", "namespace": namespace, "finalizers": [FINALIZER]}
+    return {**made, "kind": "ResourceClaim", "metadata": metadata, "spec": made["spec"]["spec"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A case: how large, and how pods and claims are made."""
+
+    nodes: int
+    pods: int
+    devices: int
+    policies: bool = True
+    beforehand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Pods bound a second, CPU seconds by process, and requests that the API server answered."""
+
+    rate: float
+    cpu: Mapping[str, float]
+    requests: Counter[str]
+
+
 class Bound:
     """Counts the pods of a namespace that get a node, over a watch of its own."""
 
@@ -103,42 +133,83 @@ class Bound:
 
 
 @contextmanager
-def side(cluster: Cluster, ours: bool) -> Iterator[subprocess.Popen[bytes] | None]:
-    """With Fairlead's controller running, or without."""
-    if not ours:
+def running(cluster: Cluster, side: str) -> Iterator[subprocess.Popen[bytes] | None]:
+    """With Fairlead's controller or the sketch running, or neither."""
+    if side == "alone":
         yield None
-        return
-    with cluster.started() as (process, log):
-        wait_for(lambda: '"synced"' in log.read_text(), 60, "the controller to know the cluster")
-        yield process
+    elif side == "Fairlead":
+        with cluster.started() as (process, log):
+            wait_for(lambda: '"synced"' in log.read_text(), 60, "the controller to know the cluster")
+            yield process
+    else:
+        config = cluster.account().write_kubeconfig(cluster.plane.folder / "sketch.kubeconfig")
+        log = cluster.plane.folder / "logs" / "sketch.log"
+        with log.open("w") as output:
+            command = [sys.executable, str(ROOT / "bench" / "sketch.py"), str(config)]
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            wait_for(lambda: log.read_text().count("ready") == 2, 60, "the sketch to know the cluster")
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
 
-def measure(cluster: Cluster, namespace: str, pods: int, devices: int, ours: bool) -> tuple[float, Mapping[str, float]]:
-    """Pods bound a second, and the CPU seconds of each process."""
+def measure(cluster: Cluster, namespace: str, shape: Shape, side: str) -> Measured:
+    """Pods bound a second, and what it took."""
     plane, api = cluster.plane, cluster.api
-    cluster.namespace(namespace, OPT_IN if ours else None)
-    api.create(template(namespace, devices))
-    with side(cluster, ours) as process:
+    pods = shape.pods
+    cluster.namespace(namespace, OPT_IN if side != "alone" and shape.policies else None)
+    api.create(template(namespace, shape.devices))
+    made = [pod(namespace, number) for number in range(pods)]
+    if shape.beforehand:
+        with ThreadPoolExecutor(8) as creators:
+            list(creators.map(lambda number: api.create(claim(namespace, shape.devices, number)), range(pods)))
+    for number, one in enumerate(made):
+        if shape.beforehand:
+            one["spec"]["resourceClaims"] = [{"name": "acc", "resourceClaimName": f"c{number}"}]
+        if side != "alone" and not shape.policies:
+            one["spec"]["schedulingGates"] = [GATE]
+    with running(cluster, side) as process:
         bound = Bound(plane, namespace, pods)
-        before = usage(plane, process)
+        asked, before = requests(plane), usage(plane, process)
         began = time.monotonic()
         path = f"/api/v1/namespaces/{namespace}/pods"
         with ThreadPoolExecutor(8) as creators:
-            list(creators.map(lambda number: api.request("POST", path, pod(namespace, number)), range(pods)))
+            list(creators.map(lambda one: api.request("POST", path, one), made))
         if not bound.all.wait(1200):
             raise SystemExit(f"only {len(bound)} of {pods} pods were bound in 20 minutes")
         seconds = time.monotonic() - began
         cpu = {name: after - before[name] for name, after in usage(plane, process).items()}
-        check(plane, pods * devices)
+        answered = requests(plane) - asked
+        check(plane, pods * shape.devices)
     api.clear(f"/api/v1/namespaces/{namespace}/pods")
+    if shape.beforehand:
+        api.clear(f"{GROUP}/namespaces/{namespace}/resourceclaims")
     wait_for(lambda: not api.items(CLAIMS, limit="1"), 600, "the claims to go", pause=0.5)
-    return pods / seconds, cpu
+    return Measured(pods / seconds, cpu, answered)
+
+
+def requests(plane: ControlPlane) -> Counter[str]:
+    """How many requests the API server answered so far, by verb and resource, and how if not well."""
+    connection = plane.api._connect(timeout=60)
+    with closing(connection):
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {plane.api.token}"})
+        text = connection.getresponse().read().decode()
+    counted: Counter[str] = Counter()
+    for labels, number in re.findall(r"^apiserver_request_total\{(.*)\} (\S+)$", text, re.MULTILINE):
+        said = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        name = "/".join(part for part in (said["resource"], said["subresource"]) if part)
+        code = "" if said["code"].startswith("2") else f" {said['code']}"
+        counted[f"{said['verb']} {name}{code}"] += round(float(number))
+    return counted
 
 
 def usage(plane: ControlPlane, process: subprocess.Popen[bytes] | None) -> dict[str, float]:
     """CPU seconds by process."""
     taken = {name: cpu for name, (_, cpu) in plane.usage().items()}
-    taken["fairlead"] = process_usage(process.pid)[1] if process is not None else 0.0
+    taken["controller"] = process_usage(process.pid)[1] if process is not None else 0.0
+    taken["bench"] = time.process_time()
     return taken
 
 
@@ -152,32 +223,32 @@ def check(plane: ControlPlane, expected: int) -> None:
     assert len(set(held)) == len(held) == expected, (len(set(held)), len(held), expected)
 
 
-def run(case: str, rounds: int, gates: Mapping[str, bool] | None) -> None:
+def run(shape: Shape, sides: Sequence[str], rounds: int, gates: Mapping[str, bool] | None, count: bool) -> None:
     """One case; prints its lines."""
-    nodes, pods, devices = (int(part) for part in case.split("x"))
     with ControlPlane(Options(gates=gates)) as plane:
         cluster = Cluster(plane)
         cluster.install(one_writer=False)
-        add_cluster(plane.api, hardware(nodes))
-        rates: dict[bool, list[float]] = {True: [], False: []}
-        cpus: dict[bool, list[Mapping[str, float]]] = {True: [], False: []}
+        add_cluster(plane.api, hardware(shape.nodes))
+        measured: dict[str, list[Measured]] = {side: [] for side in sides}
         for number in range(rounds):
-            for ours in (number % 2 == 0, number % 2 == 1):
-                namespace = f"{'ours' if ours else 'alone'}-{number}"
-                rate, cpu = measure(cluster, namespace, pods, devices, ours)
-                rates[ours].append(rate)
-                cpus[ours].append(cpu)
-                print(f"  {namespace:8} {rate:6.1f} pods/s", file=sys.stderr, flush=True)
-    ours, alone = (statistics.median(rates[side]) for side in (True, False))
-    print(f"{nodes} nodes, {pods} pods x {devices}: {ours / alone:.2f} times")
-    for text, one in (("Fairlead", True), ("alone", False)):
+            for side in sides if number % 2 == 0 else reversed(sides):
+                namespace = f"{side.lower()}-{number}"
+                one = measure(cluster, namespace, shape, side)
+                measured[side].append(one)
+                print(f"  {namespace:10} {one.rate:6.1f} pods/s", file=sys.stderr, flush=True)
+    rates = {side: statistics.median(one.rate for one in measured[side]) for side in sides}
+    times = ", ".join(f"{side} {rates[side] / rates['alone']:.2f} times" for side in sides if side != "alone")
+    print(f"{shape.nodes} nodes, {shape.pods} pods x {shape.devices}: {times}")
+    for side in sides:
         seconds = ", ".join(
-            f"{name} {statistics.median(cpu.get(name, 0.0) for cpu in cpus[one]):.1f}" for name in PROCESSES
+            f"{name} {statistics.median(one.cpu.get(name, 0.0) for one in measured[side]):.1f}" for name in PROCESSES
         )
-        print(
-            f"  {text:9} {', '.join(f'{rate:.0f}' for rate in rates[one]):16} pods/s; CPU seconds: {seconds}",
-            flush=True,
-        )
+        each = ", ".join(f"{one.rate:.0f}" for one in measured[side])
+        print(f"  {side:9} {each:16} pods/s; CPU seconds: {seconds}", flush=True)
+        if count:
+            for request, times_ in measured[side][-1].requests.most_common():
+                if times_ >= shape.pods / 20:
+                    print(f"    {times_ / shape.pods:5.2f} a pod  {request}")
 
 
 def main() -> None:
@@ -186,9 +257,22 @@ def main() -> None:
     parser.add_argument("--case", action="append", help="NODESxPODSxDEVICES; may be given several times")
     parser.add_argument("--rounds", type=int, default=3, help="alternations (default %(default)s)")
     parser.add_argument("--gates", choices=["dra", "default"], default="dra", help="all of DRA, or Kubernetes' own")
+    parser.add_argument("--sketch", action="store_true", help="bench/sketch.py as a third side")
+    parser.add_argument("--requests", action="store_true", help="requests a pod that the API server answered, by kind")
+    parser.add_argument(
+        "--claims",
+        choices=["template", "beforehand"],
+        default="template",
+        help="made from a template while it is measured, or there before",
+    )
+    parser.add_argument(
+        "--no-policies", dest="policies", action="store_false", help="gates stand in the pods; no policy at creation"
+    )
     arguments = parser.parse_args()
+    sides = ["Fairlead", "alone", *(["sketch"] if arguments.sketch else [])]
     for case in arguments.case or CASES:
-        run(case, arguments.rounds, {} if arguments.gates == "default" else None)
+        shape = Shape(*(int(part) for part in case.split("x")), arguments.policies, arguments.claims == "beforehand")
+        run(shape, sides, arguments.rounds, {} if arguments.gates == "default" else None, arguments.requests)
 
 
 if __name__ == "__main__":
