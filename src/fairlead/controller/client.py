@@ -95,7 +95,7 @@ class Client:
         self._decoders = {
             kind: msgspec.json.Decoder(struct, dec_hook=decode_hook).decode for kind, struct in _TYPES.items()
         }
-        self._session = Session(access, _socket)
+        self._session = Session(access, _socket, compressed=False)
 
     async def __aenter__(self) -> Client:
         await self._session.__aenter__()

@@ -33,10 +33,12 @@ from fairlead.controller.stuck import PATIENCE
 from fairlead.kubernetes import Access, ServerError
 from fairlead.telemetry import Format, Journal
 
-_WRITES: Final = 64
-"""Writes on their way at one time."""
+_WRITES: Final = 16
+"""Writes on their way at one time. Each has a connection, and to make one costs both sides more than a write."""
 _GATHER: Final = 0.005
 """Seconds in which more events may come before something is decided: a round costs little more for many pods."""
+_GATHER_BUSY: Final = 0.02
+"""The same while so many writes are on their way that others would only wait for them."""
 _GRACE: Final = 5.0
 """Seconds that writes get at the end."""
 _WRITE: Final = 15.0
@@ -270,7 +272,7 @@ class _Loop:
     async def _turn(self) -> None:
         """Waits for something to do, and does it."""
         await self._wait()
-        await asyncio.sleep(_GATHER)
+        await asyncio.sleep(_GATHER if len(self._writes) < _WRITES // 2 else _GATHER_BUSY)
         core = self._core
         now = datetime.now(UTC)
         while not self._events.empty():

@@ -13,8 +13,10 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import urlencode
 
 import aiohttp
+from yarl import URL
 
 from fairlead.kubernetes.access import Access
 from fairlead.kubernetes.answers import error_of, lines
@@ -28,15 +30,19 @@ SocketFactory = Callable[[aiohttp.AddrInfoType], socket.socket]
 class Session:
     """A session with one API server; an asynchronous context manager."""
 
-    def __init__(self, access: Access, sockets: SocketFactory | None = None) -> None:
+    def __init__(self, access: Access, sockets: SocketFactory | None = None, compressed: bool = True) -> None:
         """Connects when the first request is made.
 
         Args:
             access: where the server is, and our credentials.
             sockets: makes the sockets; plain ones where it is absent.
+            compressed: whether answers may be compressed. The server does so for long lists and, event by event, for
+                watches that begin with a list, which takes its time and ours.
         """
         self._access: Final = access
+        self._base: Final = str(URL(access.server)).rstrip("/")
         self._sockets: Final = sockets
+        self._compressed: Final = compressed
         self._reading: aiohttp.ClientSession | None = None
         self._writing: aiohttp.ClientSession | None = None
         self._renewing: Final = asyncio.Lock()
@@ -76,7 +82,7 @@ class Session:
 
         Args:
             method: of HTTP.
-            path: from the root of the server.
+            path: from the root of the server, quoted.
             query: its parameters.
             body: what is sent.
             media: what kind of thing the body is.
@@ -102,8 +108,7 @@ class Session:
                 assert session is not None
                 async with session.request(
                     method,
-                    self._access.server + path,
-                    params=parameters,
+                    self._url(path, parameters),
                     data=body,
                     headers=headers,
                     timeout=aiohttp.ClientTimeout(total=None),
@@ -121,7 +126,7 @@ class Session:
         """The lines of an answer that does not end soon.
 
         Args:
-            path: from the root of the server.
+            path: from the root of the server, quoted.
             query: its parameters.
             silence: seconds without a byte after which it is dead.
 
@@ -133,8 +138,7 @@ class Session:
         headers = await self._headers()
         assert self._reading is not None
         async with self._reading.get(
-            self._access.server + path,
-            params=dict(query),
+            self._url(path, query),
             headers=headers,
             timeout=timeout,
             server_hostname=self._access.server_name or None,
@@ -149,9 +153,14 @@ class Session:
         connector = aiohttp.TCPConnector(
             limit=0, ssl=self._access.tls if self._access.tls is not None else True, socket_factory=self._sockets
         )
-        return aiohttp.ClientSession(
-            connector=connector, read_bufsize=2**20, headers={"User-Agent": "fairlead", "Accept": "application/json"}
-        )
+        headers = {"User-Agent": "fairlead", "Accept": "application/json"}
+        if not self._compressed:
+            headers["Accept-Encoding"] = "identity"
+        return aiohttp.ClientSession(connector=connector, read_bufsize=2**20, headers=headers)
+
+    def _url(self, path: str, query: Mapping[str, str]) -> URL:
+        """An address that is not looked through for what has to be quoted: paths here are, and so is the query."""
+        return URL(f"{self._base}{path}?{urlencode(query)}" if query else f"{self._base}{path}", encoded=True)
 
     async def _headers(self) -> dict[str, str]:
         """What shows who we are, brought up to date before."""
