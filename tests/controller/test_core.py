@@ -363,3 +363,38 @@ def test_a_pod_that_was_not_told_is_told_soon_though_the_reason_is_another_one_b
     play.settle()
     assert "held by claim ml/small-c0" in play.told("large")[0]
     assert (play.now - began).total_seconds() <= 5
+
+
+def test_a_look_at_few_pods_is_light_and_one_at_a_group_or_with_a_first_planner_is_not() -> None:
+    play = Play()
+    play.node("node-1", 8)
+    play.pod("first", 1)
+    while play.deliver():
+        pass
+    assert not play.core.light(play.now), "the planner that knows the cluster is yet to be made"
+    play.settle()
+    play.pod("a", 1)
+    while play.deliver():
+        pass
+    assert play.core.light(play.now)
+    for name in "bc":
+        play.pod(name, 1, group="g", size=2)
+    while play.deliver():
+        pass
+    assert not play.core.light(play.now)
+    play.settle()
+    assert set(play.bound()) == {"first", "a", "b", "c"}
+    assert play.core.light(play.now)
+
+
+def test_what_waits_for_room_counts_as_work_when_there_may_be_more_room() -> None:
+    play = Play()
+    play.node("node-1", 1)
+    for number in range(10):
+        play.pod(f"p{number}", 2)
+    play.settle()
+    assert play.core.light(play.now)
+    play.node("node-2", 1)
+    while play.deliver():
+        pass
+    assert not play.core.light(play.now)

@@ -1,8 +1,8 @@
 """Joins the core to an API server: events from the watches in, writes out, one line of JSON for each that matters.
 
-One coroutine alone touches the core. It takes all events that have come, lets the core decide (in a thread, so that
-the watches are read meanwhile), and starts the writes; their answers come back as events. SIGTERM and SIGINT end it:
-nothing new is begun, and what is on its way gets a few seconds to be answered.
+One coroutine alone touches the core. It takes all events that have come, lets the core decide (in a thread where that
+may take long, so that the watches are read meanwhile), and starts the writes; their answers come back as events.
+SIGTERM and SIGINT end it: nothing new is begun, and what is on its way gets a few seconds to be answered.
 
 With an election nothing is decided and nothing written without the lead. Whoever waits keeps its watches in step. The
 lead begins with a new list of pods and claims, since a watch may be behind what the leader before has written. When it
@@ -284,7 +284,7 @@ class _Loop:
             return
         async with self._service.deciding():
             started = asyncio.get_running_loop().time()
-            writes = await asyncio.to_thread(core.decide, now)
+            writes = core.decide(now) if core.light(now) else await asyncio.to_thread(core.decide, now)
             took = asyncio.get_running_loop().time() - started
         self._service.metrics.count(core.tally.take())
         if core is not self._core:

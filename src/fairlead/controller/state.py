@@ -63,6 +63,9 @@ _LOCKED_FIRST: Final = timedelta(milliseconds=50)
 _LOCKED_LAST: Final = timedelta(seconds=5)
 _REFUSALS: Final = 2
 """How many refusals by the API server are nothing that a pod has to be told: while it starts it refuses everybody."""
+_LIGHT: Final = 8
+"""Pods alone up to which a look at them is short: each takes 1 ms, and half a second where it is the first of its kind
+in a large cluster and fits nowhere."""
 _QUIET: Final = 8
 """Up to how many refusals by the lock, one after another, are nothing that a pod has to be told."""
 
@@ -123,6 +126,20 @@ class Core:
         wakes = (self._mover.wake, self._rescuer.wake, self._tidier.wake, marking)
         others = [at for at in wakes if at is not None]
         return min((*self._timers.values(), *self._retries.values(), *others), default=None)
+
+    def light(self, now: datetime) -> bool:
+        """Whether `decide` takes little time now: no group, no move, no first planner, and few pods.
+
+        So little that nothing else has to go on meanwhile.
+        """
+        moving = [at for at in (self._mover.wake, self._rescuer.wake) if at is not None and at <= now]
+        if not self._following.made or self._mover.active or moving:
+            return False
+        names = {*self._dirty, *(name for name, at in self._timers.items() if at <= now)}
+        if self._more_room:
+            names |= self._waiting
+        units = [self._roster.units[name] for name in names if name in self._roster.units]
+        return len(units) <= _LIGHT and not any(unit.group for unit in units)
 
     @property
     def pending(self) -> dict[str, tuple[int, int]]:
