@@ -34,7 +34,7 @@ from fairlead.kubernetes import Access, ServerError
 from fairlead.telemetry import Format, Journal
 
 _WRITES: Final = 16
-"""Writes on their way at one time. Each has a connection, and to make one costs both sides more than a write."""
+"""Writes on their way at one time. Each has a connection, and to make one costs about as much as a write."""
 _GATHER: Final = 0.005
 """Seconds in which more events may come before something is decided: a round costs little more for many pods."""
 _GATHER_BUSY: Final = 0.02
