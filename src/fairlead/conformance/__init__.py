@@ -7,7 +7,8 @@ does, never how: nothing here knows the kit that drivers may be built with, but 
 """
 
 from fairlead.conformance.check import Check
-from fairlead.conformance.lab import Lab, Options
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.options import Options
 from fairlead.conformance.report import as_text, line_of, list_of_checks, record
 from fairlead.conformance.run import Report, Result, catalogue, run
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from fairlead.conformance.lab import Failure, Lab
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Failure
 
 Run = Callable[[Lab], Awaitable[str | None]]
 

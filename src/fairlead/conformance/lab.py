@@ -16,47 +16,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from fairlead.conformance.answers import cdi_ids, describe
 from fairlead.conformance.apiserver import CLAIMS, NODES, SLICES, ApiServer, Call, Fault, Json, Store
+from fairlead.conformance.binding import unbound
 from fairlead.conformance.cdi import Spec, find, read_folder
-from fairlead.conformance.claims import CLASS, NAMESPACE, OTHER_DRIVER, ClaimMaker, Made, NoDeviceError, decoded_slices
+from fairlead.conformance.claims import NAMESPACE, ClaimMaker, Made, NoDeviceError, decoded_slices
 from fairlead.conformance.kubelet import Answer, CallError, ClaimRef, Plugin, ask, notify, sockets
 from fairlead.conformance.launcher import POD_UID, DriverProcess
+from fairlead.conformance.options import Options
+from fairlead.conformance.outcomes import Failure, Skip
+from fairlead.conformance.world import add_namesake, furnish, write_kubeconfig
 from fairlead.resource import ResourceSlice, validate_pools
 
 _TICK: Final = 0.02
+_WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
 _TAKEN_BACK: Final = 0.5
 """Seconds after which a device that was given back has a taint, if it gets one."""
-
-
-class Failure(Exception):  # noqa: N818 - not an error of ours but what was found
-    """The driver does not do what it must; the text is what was seen."""
-
-
-class Skip(Exception):  # noqa: N818 - not an error
-    """The check says nothing about this driver; the text is why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What is tried, and where."""
-
-    root: Path
-    """A folder of the kit's own, with a short path: sockets are below it."""
-    command: tuple[str, ...] = ()
-    """The driver; empty for one that somebody else started."""
-    node: str = "node-1"
-    plugins: Path | None = None
-    registry: Path | None = None
-    cdi: Path | None = None
-    patience: float = 60.0
-    """Seconds that something may take to come about."""
-    settle: float = 1.0
-    """Seconds for which something must not come about."""
-    configs: tuple[Json, ...] = ()
-    """Opaque parameters that the driver takes: of a class, of a claim."""
-    beside: tuple[tuple[str, ...], ...] = ()
-    """Programs of the driver that run all the while and are not tried, such as the one that publishes the pools that
-    many nodes reach."""
 
 
 @dataclass
@@ -100,17 +75,11 @@ class Lab:
         for folder in (self.plugins, self.registry, self.cdi):
             folder.mkdir(parents=True, exist_ok=True)
         write_kubeconfig(self.kubeconfig, self.api.address)
-        node = {
-            "metadata": {"name": self.options.node, "labels": {"kubernetes.io/hostname": self.options.node}},
-            "status": {"capacity": {"cpu": "8", "memory": "32Gi"}, "allocatable": {"cpu": "8", "memory": "32Gi"}},
-        }
-        self.store.create(NODES, "", node)
-        self.store.create(NODES, "", {"metadata": {"name": "other-node"}})
-        self.store.create(SLICES, "", _slice(OTHER_DRIVER, self.options.node, "others"))
+        furnish(self.store, self.options.node)
 
     def add_namesake(self) -> None:
         """A slice of the driver's instance on another node."""
-        self.store.create(SLICES, "", _slice(self.name, "other-node", "namesake"))
+        add_namesake(self.store, self.name)
 
     @property
     def name(self) -> str:
@@ -352,29 +321,9 @@ class Lab:
             raise Failure(f"{claim.ref.name}: not true after {seconds:g} s: {self._unbound(claim)}")
 
     def _unbound(self, claim: Made) -> str:
-        """Which binding conditions of a claim's devices are not true; empty for none, and where one has failed."""
         if not any(one.get("bindingConditions") for one in claim.results):
             return ""
-        status = self.claim(claim).get("status") or {}
-        true = {
-            (one["driver"], one["pool"], one["device"], one.get("shareID"), condition["type"])
-            for one in status.get("devices") or ()
-            for condition in one.get("conditions") or ()
-            if condition["status"] == "True"
-        }
-        missing = []
-        for one in (status.get("allocation") or {}).get("devices", {}).get("results") or ():
-            place = (one["driver"], one["pool"], one["device"], one.get("shareID"))
-            if one["driver"] != self.name:
-                continue
-            if any((*place, name) in true for name in one.get("bindingFailureConditions") or ()):
-                return ""
-            missing += [
-                f"{name} of {one['device']}"
-                for name in one.get("bindingConditions") or ()
-                if (*place, name) not in true
-            ]
-        return ", ".join(missing)
+        return unbound(self.claim(claim), self.name)
 
     async def refused(self, claim: ClaimRef | Made) -> str:
         """Has one claim prepared that must not be; what the driver said, of the claim or of the whole call.
@@ -512,41 +461,3 @@ class Lab:
 def _end_of(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1][-300:] if lines else "it printed nothing"
-
-
-def describe(answer: Answer) -> str:
-    """An answer in one line."""
-    if answer.error:
-        return f"error {answer.error!r}"
-    devices = [f"{one.device} for {','.join(one.requests)} ({', '.join(one.cdi_ids)})" for one in answer.devices]
-    return "; ".join(devices) or "no devices"
-
-
-def cdi_ids(answer: Answer) -> list[str]:
-    """The CDI devices of an answer."""
-    return [one for device in answer.devices for one in device.cdi_ids]
-
-
-def write_kubeconfig(path: Path, address: str) -> None:
-    """A kubeconfig for the stand-in."""
-    path.write_text(
-        "apiVersion: v1\nkind: Config\ncurrent-context: conformance\n"
-        f"clusters: [{{name: conformance, cluster: {{server: '{address}'}}}}]\n"
-        "users: [{name: conformance, user: {token: conformance}}]\n"
-        "contexts: [{name: conformance, context: {cluster: conformance, user: conformance}}]\n"
-    )
-
-
-def _slice(driver: str, node: str, name: str) -> Json:
-    return {
-        "metadata": {"name": name},
-        "spec": {
-            "driver": driver,
-            "nodeName": node,
-            "pool": {"name": node, "generation": 1, "resourceSliceCount": 1},
-            "devices": [{"name": "thing-0", "attributes": {"model": {"string": CLASS}}}],
-        },
-    }
-
-
-_WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")

@@ -14,7 +14,9 @@ from fairlead.conformance.check import CATALOGUE, Check
 from fairlead.conformance.checks import ORDER
 from fairlead.conformance.claims import NoDeviceError
 from fairlead.conformance.kubelet import CallError
-from fairlead.conformance.lab import Failure, Lab, Options, Skip
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.options import Options
+from fairlead.conformance.outcomes import Failure, Skip
 from fairlead.conformance.wire import WireError
 
 __all__ = ["Report", "Result", "Verdict", "catalogue", "run"]

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from fairlead.conformance.check import check, expect
-from fairlead.conformance.lab import Lab, Skip
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Skip
 from fairlead.resource import Device, DeviceAttribute
 
 _PREFIX = "resource.kubernetes.io/"

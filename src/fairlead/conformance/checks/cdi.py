@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fairlead.conformance.answers import cdi_ids
 from fairlead.conformance.cdi import Spec, find, is_qualified
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.claims import Made
 from fairlead.conformance.kubelet import Answer
-from fairlead.conformance.lab import Lab, Skip, cdi_ids
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Skip
 
 _CDI = "CDI specification 1.1.0"
 

@@ -9,7 +9,8 @@ from fairlead.conformance.apiserver import Json
 from fairlead.conformance.cdi import find
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.claims import OTHER_DRIVER, Made
-from fairlead.conformance.lab import Lab, Skip
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Skip
 
 _API = "ResourceClaim status.allocation.devices.config"
 _GIVE = "give the driver's parameters with --config"

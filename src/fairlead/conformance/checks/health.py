@@ -8,7 +8,8 @@ from contextlib import aclosing
 
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.kubelet import HEALTH, CallError, Health
-from fairlead.conformance.lab import Failure, Lab, Skip
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Failure, Skip
 
 _MESSAGE_MAX = 1024
 _KEP = "KEP-4680; kubelet's DRA health protocol v1"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fairlead.conformance.apiserver import CLAIMS, SLICES
 from fairlead.conformance.check import check, expect
-from fairlead.conformance.lab import Lab, Skip
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Skip
 
 
 @check(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from fairlead.conformance.answers import describe
 from fairlead.conformance.apiserver import Json
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.claims import OTHER_DRIVER, Made, foreign, renamed
 from fairlead.conformance.kubelet import PREPARING, Answer, CallError
-from fairlead.conformance.lab import Lab, Skip, describe
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Skip
 
 _PROTOCOL = "kubelet's DRA protocol v1"
 _CLAIMS = 20

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 
+from fairlead.conformance.answers import describe
 from fairlead.conformance.apiserver import Json
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.claims import NAMESPACE, moved
 from fairlead.conformance.kubelet import ClaimRef
-from fairlead.conformance.lab import Lab, describe
+from fairlead.conformance.lab import Lab
 
 _HELPER = "kubeletplugin of k8s.io/dynamic-resource-allocation"
 

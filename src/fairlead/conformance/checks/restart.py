@@ -8,11 +8,13 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from fairlead.conformance.answers import describe
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.claims import Made
 from fairlead.conformance.kubelet import Answer, CallError, ask, sockets
-from fairlead.conformance.lab import Failure, Lab, Skip, describe
+from fairlead.conformance.lab import Lab
 from fairlead.conformance.launcher import can_reboot
+from fairlead.conformance.outcomes import Failure, Skip
 
 _ROUNDS = 3
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from fairlead.conformance.answers import describe
 from fairlead.conformance.apiserver import Json
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.claims import NoDeviceError
-from fairlead.conformance.lab import Lab, Skip, describe
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Skip
 
 
 @check(

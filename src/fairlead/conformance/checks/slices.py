@@ -7,7 +7,8 @@ import time
 
 from fairlead.conformance.apiserver import SLICES, Call, Json
 from fairlead.conformance.check import check, expect
-from fairlead.conformance.lab import Lab, Skip
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Skip
 from fairlead.resource import ResourceSlice, validate_pools
 
 _GONE = "gone-long-ago"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from fairlead.conformance.answers import describe
 from fairlead.conformance.apiserver import CLAIMS, Call
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.claims import Made
 from fairlead.conformance.kubelet import CallError
-from fairlead.conformance.lab import Failure, Lab, Skip, describe
+from fairlead.conformance.lab import Lab
+from fairlead.conformance.outcomes import Failure, Skip
 
 
 @check(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+from fairlead.conformance.answers import describe
 from fairlead.conformance.apiserver import SLICES
 from fairlead.conformance.check import check, expect
 from fairlead.conformance.kubelet import CallError, Plugin, ask, notify, sockets
-from fairlead.conformance.lab import Failure, Lab, Skip, describe
+from fairlead.conformance.lab import Lab
 from fairlead.conformance.launcher import POD_UID, DriverProcess
+from fairlead.conformance.outcomes import Failure, Skip
 
 
 @check(
