@@ -2,8 +2,8 @@
 
 Until dead ends become many only bounds are looked at, and what failed before. From then on it is asked whether what
 remains can be completed (`completion`). A completion that was found shows that each state on the way to it is alive, so
-nothing is asked about those. Where a request has something in it, all that comes before that in the documented order is
-asked about at once: mostly one proof shows that nothing of it will do.
+nothing is asked about those. Where a request has something in it, what comes before that in the documented order is
+asked about alternative by alternative, and device by device only within the alternative that it has.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Prover:
         last, devices = best
         single = len(devices) == 1
         claim = moves.problem.positions[position][0]
-        first, *others = remaining(moves, total, position, -1, 0, state, 0)
+        first = remaining(moves, position + 1, position, -1, 0, state, 0)[0]
         choices = []
         for place, choice in enumerate(first.choices[: last + single]):
             first_devices = choice.candidates & precedence.allowed(position, place, (), chosen)
@@ -164,14 +164,15 @@ class Prover:
             choice.candidates &= first_devices if choice.count == 1 else -(first_devices & -first_devices)
             if first_devices:
                 choices.append(choice)
-        if choices:
-            yield [Demand(position, claim, choices), *others], state, 1 << position, (last, ())
+        for choice in choices:
+            others = remaining(moves, total, position, -1, 0, state, 0)[1:]
+            yield [Demand(position, claim, [choice]), *others], state, 1 << position, (last, ())
         slot = slots[last]
         if single or slot.unit.all_devices:
             return
         for kth, number in enumerate(devices):
             below = (2 << devices[kth - 1]) - 1 if kth else 0
-            first, *others = remaining(moves, total, position, last, kth, state, below)
+            first = remaining(moves, position + 1, position, last, kth, state, below)[0]
             here = first.choices[0].candidates & (1 << number) - 1
             here &= precedence.allowed(position, last, devices[:kth], chosen)
             for lower in bits(here):
