@@ -17,8 +17,11 @@ install: .venv/.installed
 demo: install
 	$(BIN)/fairlead demo
 
+# Twice as many at once as there are cores: many tests wait for a driver's process and not for a core.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+
 test: install
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # Real Kubernetes for tests (docs/real-kubernetes.md): built once a machine, outside this folder, from the Go module
 # registry. Minutes the first time, nothing afterwards.
