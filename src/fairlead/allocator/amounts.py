@@ -112,7 +112,7 @@ class Amounts:
     def _exclusive(self, paying: list[Demand]) -> list[Demand]:
         """Those that take devices from each other: what observers get others may have too, unless it is a share."""
         shared = self._moves.shared
-        return [demand for demand in paying if not (demand.observes() and demand.candidates() & ~shared)]
+        return [demand for demand in paying if not demand.observes(shared)]
 
     def _groups(self, paying: list[Demand]) -> Iterator[list[Demand]]:
         if paying:

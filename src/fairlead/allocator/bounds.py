@@ -267,7 +267,7 @@ def _competing(moves: Moves, demands: list[Demand], within: int) -> list[tuple[i
     """What demands take from each other: devices that only one can have."""
     competing = []
     for demand in demands:
-        if demand.observes():
+        if demand.observes(moves.shared):
             competing.append((0, 0))
             continue
         mask = demand.candidates() & within

@@ -12,8 +12,9 @@ in terms of those solvers; from one question to the next most of a completion st
 the prices last found, then at what fits tightly.
 
 The answer guides the search: it never enters a branch that is known to be dead, and follows what was found as long as
-that agrees with the documented order. Admin access is left out, because what it takes depends on the order of claims;
-the answer may then be yes where the truth is no, never the other way round.
+that agrees with the documented order. Admin access is left out where it may choose devices that serve only once,
+because which of those it may have depends on the order of claims; the answer may then be yes where the truth is no,
+never the other way round. Of shared devices it takes shares like anybody else, so there nothing is left out.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Completion:
         self._patience = _FIRST_PATIENCE
 
     def possible(self, demands: list[Demand], state: State, restricted: int, shown: bool = False) -> bool:
-        """Whether the demands can all be met, leaving out those with admin access.
+        """Whether the demands can all be met, leaving out those that may observe what others have.
 
         Args:
             demands: what remains, already narrowed by the bounds.
@@ -110,7 +111,9 @@ class Completion:
         """
         self.found = {}
         self._shown = shown
-        return self._possible([demand for demand in demands if not demand.observes()], state, restricted)
+        return self._possible(
+            [demand for demand in demands if not demand.observes(self._moves.shared)], state, restricted
+        )
 
     def _possible(self, demands: list[Demand], state: State, restricted: int) -> bool:
         if sum(max(choice.count for choice in demand.choices) for demand in demands) > _DEEPEST:

@@ -69,9 +69,15 @@ class Demand:
             mask |= choice.candidates
         return mask
 
-    def observes(self) -> bool:
-        """Whether it may be satisfied by devices that others have (admin access)."""
-        return any(choice.slot.unit.admin_access for choice in self.choices)
+    def observes(self, shared: int) -> bool:
+        """Whether it may be satisfied by devices that others have for themselves (admin access).
+
+        Where only shared devices are left to it, it takes shares of those like any other.
+
+        Args:
+            shared: the devices that can be given several times.
+        """
+        return any(choice.slot.unit.admin_access and choice.candidates & ~shared for choice in self.choices)
 
 
 def choice(moves: Moves, slot: Slot, state: State, chosen: int = 0, below: int = 0) -> Choice:

@@ -162,7 +162,7 @@ class Equivalence:
         """Sets of interchangeable devices outside blocks."""
         self.unique = sum(mask for mask in classes.values() if not mask & mask - 1)
         """Devices outside blocks that are like no other."""
-        self._observing = any(slot.unit.admin_access for slot in problem.slots)
+        self._observing = any(moves.observes(slot) for slot in problem.slots)
         self._class_of = self._slot_classes()
         self.limited = any(
             sum(max(moves.count(slot) for slot in slots) for slots in claim.requests) > MAX_RESULTS
@@ -251,7 +251,14 @@ class Equivalence:
         classes: dict[object, int] = {}
         return [
             classes.setdefault(
-                (slot.tariff, moves.masks[slot.number], slot.unit.all_devices, slot.constraints, slot.groups),
+                (
+                    slot.tariff,
+                    moves.masks[slot.number],
+                    slot.unit.all_devices,
+                    slot.unit.admin_access,
+                    slot.constraints,
+                    slot.groups,
+                ),
                 len(classes),
             )
             for slot in slots

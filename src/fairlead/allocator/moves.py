@@ -120,6 +120,14 @@ class Moves:
         """The state in which nothing is chosen."""
         return State(0, 0, self.left, self.started, self._initial, 0)
 
+    def observes(self, slot: Slot) -> bool:
+        """Whether the slot may reach devices that others have for themselves, so that the order of claims matters.
+
+        That takes admin access to devices that serve only once. A share of a device is drawn from its capacity
+        whoever else has one, in whatever order.
+        """
+        return slot.unit.admin_access and bool((self.masks[slot.number] | slot.error_mask) & ~self.shared)
+
     def _reaches_error(self, slot: Slot) -> bool:
         if slot.unit.admin_access:
             return True

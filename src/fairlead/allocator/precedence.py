@@ -161,9 +161,9 @@ def _exchangeable(theirs: tuple[int, ...], before: tuple[int, ...], missing: int
 
 
 def _kind(slot: Slot, count: int) -> _Kind:
-    if slot.unit.all_devices or slot.unit.admin_access:
+    if slot.unit.all_devices:
         return _Kind((slot.number,), slot.constraints, count)
-    return _Kind((slot.tariff, slot.mask, slot.groups), slot.constraints, count)
+    return _Kind((slot.tariff, slot.mask, slot.groups, slot.unit.admin_access), slot.constraints, count)
 
 
 def _build(moves: Moves, claim: ClaimProblem) -> object:

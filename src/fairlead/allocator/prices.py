@@ -101,7 +101,7 @@ class Prices:
     def _plans(self, demands: Sequence[Demand], state: State) -> list[list[Plan]]:
         """The plans of each unit."""
         # Those who observe may do with what others have.
-        wanting = [demand for demand in demands if not demand.observes()]
+        wanting = [demand for demand in demands if not demand.observes(self._moves.shared)]
         return [unit.plans for unit in units_of(self._moves.problem.rules, wanting, state)]
 
 

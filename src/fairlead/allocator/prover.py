@@ -40,7 +40,7 @@ class Prover:
         """By position and state before it, what the request has there."""
         self._total = len(moves.problem.positions)
         self._certain = horizon[0] == len(moves.problem.positions) and not any(
-            slot.unit.admin_access for slot in moves.problem.slots
+            moves.observes(slot) for slot in moves.problem.slots
         )
         """Whether a completion is a solution."""
         self.precedence = Precedence(moves) if self._certain else None
