@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from fairlead.hardware import Machine
 from fairlead.resource import Device, DeviceAttribute
 from kube import ControlPlane, MissingProgramError, fake_node, find_programs
 from kube import Options as PlaneOptions
+from kube.api import wait_for
 from tests.drivers.fabric.bench import DRIVER, config
 from tests.drivers.fabric.emulator import Emulator
 from tests.drivers.fabric.kernel import Kernel
@@ -137,14 +137,6 @@ def killed(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
         process.wait()
 
 
-def until(true: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
-    return found
-
-
 def pod_with_claim(plane: ControlPlane, name: str) -> None:
     claim = {
         "apiVersion": "resource.k8s.io/v1",
@@ -205,22 +197,22 @@ def test_from_pool_to_pod_and_back(plane: ControlPlane, tmp_path: Path) -> None:
         for node in NODES:
             stack.enter_context(killed(start(node, root=tmp_path / node)))
         shared = stack.enter_context(killed(start("pub", "--shared-pools")))
-        until(lambda: fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"], "published")
+        wait_for(lambda: fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"], 60, "published")
         local = lambda: [one for one in watcher.slices.values() if one["spec"]["driver"] == GPU]  # noqa: E731
-        until(lambda: len(local()) == len(NODES), "the vendor's driver publishes its own")
+        wait_for(lambda: len(local()) == len(NODES), 60, "the vendor's driver publishes its own")
         for node in NODES:
-            until(lambda node=node: len(list((tmp_path / "h" / node / "r").glob("*.sock"))) == 2, "sockets")
+            wait_for(lambda node=node: len(list((tmp_path / "h" / node / "r").glob("*.sock"))) == 2, 60, "sockets")
 
         box.seconds = 3.0
         pod_with_claim(plane, "train")
-        status = until(lambda: plane.api.get(f"{CLAIMS}/train").get("status", {}).get("allocation"), "allocated")
+        status = wait_for(lambda: plane.api.get(f"{CLAIMS}/train").get("status", {}).get("allocation"), 60, "allocated")
         assert status["devices"]["results"][0]["bindingConditions"] == [f"{DRIVER}/Attached"]
-        until(lambda: box.writes, "attaching has begun")
+        wait_for(lambda: box.writes, 60, "attaching has begun")
         assert "nodeName" not in plane.api.get(f"{PODS}/train")["spec"]
         shared.kill()  # while the device is being attached
         shared.wait()
         shared = stack.enter_context(killed(start("pub", "--shared-pools")))
-        node = until(lambda: plane.api.get(f"{PODS}/train")["spec"].get("nodeName"), "bound")
+        node = wait_for(lambda: plane.api.get(f"{PODS}/train")["spec"].get("nodeName"), 60, "bound")
         (entry,) = plane.api.get(f"{CLAIMS}/train")["status"]["devices"]
         assert [(one["type"], one["status"]) for one in entry["conditions"]] == [(f"{DRIVER}/Attached", "True")]
         (unit,) = box.attached
@@ -236,16 +228,18 @@ def test_from_pool_to_pod_and_back(plane: ControlPlane, tmp_path: Path) -> None:
         assert [one["path"] for one in edits["deviceNodes"]] == [f"/dev/dri/renderD{128 + int(unit[-1])}"]
         assert fabric_devices() == ["gpu-gpu-0", "gpu-gpu-1"]
         found = b"is not published: it belongs to pool rack-zone-1 of fabric.fairlead.dev"
-        until(lambda: found in (tmp_path / "log").read_bytes(), "the vendor's driver finds the device, and leaves it")
+        wait_for(
+            lambda: found in (tmp_path / "log").read_bytes(), 60, "the vendor's driver finds the device, and leaves it"
+        )
         assert {len(one["spec"]["devices"]) for one in local()} == {1}
 
         assert asyncio.run(on_node(node, "unprepare", uid, "train")) == ""
         assert not kernel.shows(unit)
         plane.api.delete(f"{PODS}/train", 0)
         plane.api.delete(f"{CLAIMS}/train")
-        until(lambda: f"{DRIVER}/returning" in watcher.taints, "it is not offered before it is back")
-        until(lambda: box.attached == {}, "detached")
-        until(lambda: free() == ["gpu-gpu-0", "gpu-gpu-1"], "back in the pool")
+        wait_for(lambda: f"{DRIVER}/returning" in watcher.taints, 60, "it is not offered before it is back")
+        wait_for(lambda: box.attached == {}, 60, "detached")
+        wait_for(lambda: free() == ["gpu-gpu-0", "gpu-gpu-1"], 60, "back in the pool")
         assert kernel.events == [f"attach {unit}", f"remove {unit}", f"detach {unit} after removal"]
         assert box.violations == []
         lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]

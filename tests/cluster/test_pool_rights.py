@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import yaml
 from driver_plane import NODE, account_of, driver_plane
 
 from kube import Api, ControlPlane, fake_node
+from kube.api import wait_for
 from tests.drivers.fabric.bench import DRIVER, config
 from tests.drivers.fabric.emulator import Emulator
 
@@ -60,14 +61,6 @@ def account(plane: ControlPlane) -> Api:
         "spec": template["spec"] | {"nodeName": "system-1", "priorityClassName": ""},
     }
     return account_of(plane, pod)
-
-
-def until(true: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
-    return found
 
 
 def claim(plane: ControlPlane, name: str, driver: str, pool: str) -> None:
@@ -131,12 +124,14 @@ def test_they_are_enough_for_the_drivers_that_are_named(tmp_path: Path, plane: C
         with log.open("wb") as stderr:
             process = subprocess.Popen(command, stderr=stderr)
         try:
-            until(lambda: devices(plane) == {DRIVER: ["gpu-gpu-0"], OTHER: ["gpu-gpu-1"]}, "published")
+            wait_for(lambda: devices(plane) == {DRIVER: ["gpu-gpu-0"], OTHER: ["gpu-gpu-1"]}, 60, "published")
             claim(plane, "ours", DRIVER, "rack-pcie-1")
-            until(lambda: conditions(plane, "ours") == {f"{DRIVER}/Attached": "True"}, "told")
+            wait_for(lambda: conditions(plane, "ours") == {f"{DRIVER}/Attached": "True"}, 60, "told")
             assert box.attached == {"GPU-0": "Sys-1"}
             claim(plane, "theirs", OTHER, "rack-pcie-1")
-            until(lambda: [one for one in logged() if one["event"] == "binding conditions not written"], "refused")
+            wait_for(
+                lambda: [one for one in logged() if one["event"] == "binding conditions not written"], 60, "refused"
+            )
 
             # A slice that somebody else broke is repaired, and one that is too many is removed: update and delete.
             item = next(one for one in plane.api.items(SLICES) if one["spec"]["driver"] == DRIVER)
@@ -145,19 +140,21 @@ def test_they_are_enough_for_the_drivers_that_are_named(tmp_path: Path, plane: C
             extra = item | {"metadata": {"name": "one-too-many"}}
             extra["spec"] = item["spec"] | {"pool": item["spec"]["pool"] | {"name": "elsewhere"}, "devices": []}
             plane.api.request("POST", SLICES, extra)
-            until(lambda: len(plane.api.items(SLICES)) == 2 and devices(plane)[DRIVER] == ["gpu-gpu-0"], "repaired")
+            wait_for(
+                lambda: len(plane.api.items(SLICES)) == 2 and devices(plane)[DRIVER] == ["gpu-gpu-0"], 60, "repaired"
+            )
 
             plane.api.delete(f"{CLAIMS}/ours")
-            until(lambda: "GPU-0" not in box.attached, "detached")
+            wait_for(lambda: "GPU-0" not in box.attached, 60, "detached")
             told = [one["event"] for one in logged()]
             assert "could not be discovered" not in told
             box.denied = 500  # an outage of the box
             plane.api.delete(f"{CLAIMS}/theirs")
-            until(lambda: of_box(logged()) == [("warning", "could not be discovered")] * 2, "told")
+            wait_for(lambda: of_box(logged()) == [("warning", "could not be discovered")] * 2, 60, "told")
             time.sleep(6)  # over a second look
             box.denied = 0
-            until(lambda: len(of_box(logged())) == 4, "over")
-            until(lambda: box.attached == {}, "detached, too")
+            wait_for(lambda: len(of_box(logged())) == 4, 60, "over")
+            wait_for(lambda: box.attached == {}, 60, "detached, too")
             process.terminate()
             assert process.wait(20) == 0
         finally:

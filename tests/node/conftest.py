@@ -16,22 +16,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "cluster"))
 
 from node_objects import GATE, classes, driver_access, write_hardware
 from running import RULES, controller
-from stage import NOTHING, Stage
+from stage import NOTHING, Stage, end, need_a_node
 
-from kube import ControlPlane, MissingProgramError, RealNode, find_programs, why_not
-from kube.binaries import CONTROL_PLANE, NODE
+from kube import ControlPlane, RealNode
 from kube.nodes import cluster_objects
 
 
 @pytest.fixture(scope="session")
 def whole(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The node with a driver, for as long as the tests run; when one failed the folders with the logs stay."""
-    try:
-        find_programs((*CONTROL_PLANE, *NODE))
-    except MissingProgramError as error:
-        pytest.skip(str(error))
-    if reason := why_not():
-        pytest.skip(reason)
+    need_a_node()
     objects = cluster_objects("h100:nodes=1")
     plane, node = ControlPlane(), None
     plane.start()
@@ -48,27 +42,18 @@ def whole(request: pytest.FixtureRequest) -> Iterator[Stage]:
         stage.wait(stage.all_published, "the slices")
         yield stage
     finally:
-        failed = request.session.testsfailed > 0 or sys.exc_info()[0] is not None
-        if node is not None:
-            node.stop(keep=failed)
-        plane.stop(keep=failed)
-        if failed:
-            folders = [plane.folder, *([node.folder] if node is not None else [])]
-            lines = "".join(f"\nlogs are in {folder / 'logs'}" for folder in folders)
-            request.config.get_terminal_writer().line(lines)
+        end(request, 0, plane, node)
 
 
 @pytest.fixture
 def stage(whole: Stage, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The node, with a namespace that is empty; afterwards nothing of the test's pods may be left on the node."""
-    name = request.node.name.lower().replace("_", "-").replace("[", "-").replace("]", "")
-    whole.namespace = whole.plane.namespace(name[:60].strip("-"))
+    whole.enter(request)
     whole.script("[]")
     yield whole
     whole.script("[]")
     whole.repair()
-    pods = [one["metadata"]["name"] for one in whole.api.items(whole.path("pods"))]
-    whole.delete(*pods)
+    whole.leave()
     whole.wait(lambda: whole.leftovers() == NOTHING, f"nothing to be left, there is {whole.leftovers()}", 20)
 
 

@@ -12,14 +12,38 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
 from node_objects import DRIVERS, GPU, NET, NULL, SHARED, claim_of, container, requests_of, variable
 
-from kube import Api, ApiError, ControlPlane, RealNode
+from kube import Api, ApiError, ControlPlane, MissingProgramError, RealNode, find_programs, why_not
 from kube.api import wait_for
+from kube.binaries import CONTROL_PLANE, NODE
 
 SECONDS = 60.0
 NOTHING = {"CDI files": [], "prepared": [{}, {}, {}], "metadata": []}
 """What is left of claims that have gone."""
+
+
+def need_a_node() -> None:
+    """Skips the test where the programs are not, or where this machine can have no node."""
+    try:
+        find_programs((*CONTROL_PLANE, *NODE))
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+    if reason := why_not():
+        pytest.skip(reason)
+
+
+def end(request: pytest.FixtureRequest, failed_before: int, plane: ControlPlane, node: RealNode | None) -> None:
+    """Stops node and control plane; when a test failed since then, or their start, the folders with the logs stay."""
+    failed = request.session.testsfailed > failed_before or sys.exc_info()[0] is not None
+    if node is not None:
+        node.stop(keep=failed)
+    plane.stop(keep=failed)
+    if failed:
+        folders = [plane.folder, *([node.folder] if node is not None else [])]
+        lines = "".join(f"\nlogs are in {folder / 'logs'}" for folder in folders)
+        request.config.get_terminal_writer().line(lines)
 
 
 class Stage:
@@ -35,6 +59,15 @@ class Stage:
         self.faults = node.folder / "faults.yaml"
         self.faults.write_text("[]")
         self.hardware = node.folder / "hardware.yaml"
+
+    def enter(self, request: pytest.FixtureRequest) -> None:
+        """Makes a namespace for a test, which is named after it."""
+        name = request.node.name.lower().translate(str.maketrans("_[.", "---", "]"))
+        self.namespace = self.plane.namespace(name[:60].strip("-"))
+
+    def leave(self) -> None:
+        """Deletes the pods of the test."""
+        self.delete(*(one["metadata"]["name"] for one in self.api.items(self.path("pods"))))
 
     # Drivers
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 from node_objects import driver_access
-from stage import Stage
+from stage import Stage, end, need_a_node
 
-from kube import ControlPlane, MissingProgramError, RealNode, device_class, find_programs, why_not
-from kube.binaries import CONTROL_PLANE, NODE
+from kube import ControlPlane, RealNode, device_class, find_programs
+from kube.binaries import NODE
 from kube.node_config import SOCKET
 from tests.drivers.network.kernel import links, needs_kernel, shell
 
@@ -154,12 +154,7 @@ def state(interface: str) -> Any:
 def running(request: pytest.FixtureRequest) -> Iterator[Cards]:
     """The node with the driver, as long as the tests of this module run."""
     pytest.importorskip("pyroute2", reason="needs pyroute2 (pip install 'fairlead[network]')")
-    try:
-        find_programs((*CONTROL_PLANE, *NODE))
-    except MissingProgramError as error:
-        pytest.skip(str(error))
-    if reason := why_not():
-        pytest.skip(reason)
+    need_a_node()
     plane, node, cards = ControlPlane(), None, None
     before = request.session.testsfailed
     plane.start()
@@ -178,25 +173,19 @@ def running(request: pytest.FixtureRequest) -> Iterator[Cards]:
         cards.wait(lambda: len(cards.published().get(DRIVER, ())) == 3, "the slice")
         yield cards
     finally:
-        failed = request.session.testsfailed > before or sys.exc_info()[0] is not None
-        if node is not None:
-            node.stop(keep=failed)
+        end(request, before, plane, node)
         if cards is not None:
             cards.unplug()
-        plane.stop(keep=failed)
-        if failed and node is not None:
-            request.config.get_terminal_writer().line(f"\nlogs are in {node.folder / 'logs'}")
 
 
 @pytest.fixture
 def cards(running: Cards, request: pytest.FixtureRequest) -> Iterator[Cards]:
     """The node with an empty namespace; nothing may be left of the test's pods."""
-    name = request.node.name.lower().translate(str.maketrans("_[.]", "----"))
-    running.namespace = running.plane.namespace(name[:60].strip("-"))
+    running.enter(request)
     yield running
     if not running.node.runs("driver"):
         running.start_driver()
-    running.delete(*(one["metadata"]["name"] for one in running.api.items(running.path("pods"))))
+    running.leave()
     running.clean()
 
 

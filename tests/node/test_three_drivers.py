@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from node_objects import driver_access
 from one_root import DPU_FUNCTION, NEAR, NODES, record
-from stage import NOTHING, Stage
+from stage import NOTHING, Stage, end, need_a_node
 
-from kube import ControlPlane, MissingProgramError, RealNode, device_class, find_programs, why_not
-from kube.binaries import CONTROL_PLANE, NODE
+from kube import ControlPlane, RealNode, device_class, find_programs
+from kube.binaries import NODE
 from kube.node_config import SOCKET
 
 pytestmark = pytest.mark.node
@@ -141,12 +141,7 @@ def device_files(node: RealNode) -> None:
 @pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unit]:
     """The node with the drivers, as long as the tests of this module run."""
-    try:
-        find_programs((*CONTROL_PLANE, *NODE))
-    except MissingProgramError as error:
-        pytest.skip(str(error))
-    if reason := why_not():
-        pytest.skip(reason)
+    need_a_node()
     plane, node = ControlPlane(), None
     before = request.session.testsfailed
     plane.start()
@@ -166,24 +161,18 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         unit.wait(lambda: unit.published().keys() == {GPU, NIC, DPU}, "the slices")
         yield unit
     finally:
-        failed = request.session.testsfailed > before or sys.exc_info()[0] is not None
-        if node is not None:
-            node.stop(keep=failed)
-        plane.stop(keep=failed)
-        if failed and node is not None:
-            request.config.get_terminal_writer().line(f"\nlogs are in {node.folder / 'logs'}")
+        end(request, before, plane, node)
 
 
 @pytest.fixture
 def unit(running: Unit, request: pytest.FixtureRequest) -> Iterator[Unit]:
     """The node with an empty namespace; nothing may be left of the test's pod."""
-    name = request.node.name.lower().translate(str.maketrans("_[.]", "----"))
-    running.namespace = running.plane.namespace(name[:60].strip("-"))
+    running.enter(request)
     yield running
     running.trouble()
     if not running.node.runs("driver"):
         running.start_driver()
-    running.delete(*(one["metadata"]["name"] for one in running.api.items(running.path("pods"))))
+    running.leave()
     running.wait(lambda: running.leftovers() == NOTHING, f"nothing to be left, there is {running.leftovers()}", 20)
 
 
